@@ -1,0 +1,57 @@
+# Every target makes what it needs, .venv included: `make demo` and `make test` work on a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := pyproject.toml CMakeLists.txt $(wildcard native/*)
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
+  --build-constraint constraints.txt
+DEMO := build/demo
+
+.PHONY: setup demo test check bench clean lock
+
+setup: $(VENV)/.dev
+
+demo: $(VENV)/.runtime
+	mkdir -p $(DEMO)
+	$(BIN)/xent fit digits --output $(DEMO)/digits.xent
+	$(BIN)/xent inspect $(DEMO)/digits.xent
+	$(BIN)/xent predict $(DEMO)/digits.xent digits --output $(DEMO)/predictions.csv
+	$(BIN)/python examples/plot_digits.py $(DEMO)/digits.xent $(DEMO)/digits.png
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest --numprocesses 2
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_layers.py
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/optimum.py
+
+clean:
+	rm -rf $(VENV) build
+
+$(VENV)/.uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	touch $@
+
+# What the demo runs on: xent, its command and matplotlib.
+$(VENV)/.runtime: $(VENV)/.uv constraints.txt $(NATIVE)
+	$(INSTALL) --editable '.[cli,plot]'
+	touch $@
+
+# What the tests need besides. PyTorch comes through pip and by its exact version: that resolves to the
+# CPU build where one is on hand.
+$(VENV)/.dev: $(VENV)/.runtime
+	$(INSTALL) --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	touch $@
+
+# After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
+lock: $(VENV)/.uv
+	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --all-extras --group dev pyproject.toml \
+	  --constraint - --no-header --no-annotate --output-file constraints.txt
+	printf '%s==%s\n' uv 0.13.8 filelock 4.2.11 fsspec 2026.9.0 networkx 3.6.1 sympy 1.14.0 >> constraints.txt

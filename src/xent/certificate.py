@@ -1,0 +1,88 @@
+"""How far from the optimum: two rigorous bounds on F(θ) − F*, in nats.
+
+F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) ‖W‖², features centred (x̃ = x − x̄, the mean folded into b).
+
+1. *Dual.* Let rows p'_i lie on the simplex with Σ s_i (p'_i − y_i) = 0 (only asked for with an
+   intercept). Then F* ≥ (1/S) Σ s_i H(p'_i) − ‖G'‖² / (2λ), G' = (1/S) Σ s_i (p'_i − y_i) x̃_iᵀ. We take
+   p'_i = (1 − ε) p_i + ε r, with ε and r so that the totals are right. It needs nothing but what one
+   pass gives. Loose where λ is small against the curvature: badly scaled features.
+2. *Self-concordance.* Along any Δ the third derivative is at most R times the second, with
+   R = max_i range_k (Δ x̃_i)_k ≤ c ‖Δ‖_H. Integrating twice, with ν² = ∇ᵀH⁻¹∇ and u = cν < 1,
+   F − F* ≤ [u + (1 − u) log(1 − u)] / c², which tends to ν²/2. Needs a factored Hessian; blind to scale.
+
+Proofs: docs/design/0002-certificates.md. Sources: for 1, S. Shalev-Shwartz, T. Zhang, "Stochastic dual
+coordinate ascent", JMLR 14 (2013); for 2, F. Bach, "Self-concordant analysis for logistic regression",
+Electron. J. Stat. 4 (2010).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+
+def dual_lower_bound(
+    mean_entropy: float,
+    probability: Float | None,
+    share: Float,
+    grad_W: Float,
+    class_x: Float,
+    penalty: float,
+) -> float:
+    """A lower bound on F* in nats, at least 0, from one pass at any (W, b).
+
+    mean_entropy (1/S) Σ s_i H(p_i); probability p̄ (K,) = (1/S) Σ s_i p_i, or None without an intercept;
+    share ȳ (K,) the weighted class shares; grad_W (K, d) = (1/S) Σ s_i (p_i − y_i) x̃_iᵀ without the penalty;
+    class_x (K, d) = (1/S) Σ s_i y_i x̃_iᵀ; penalty λ ≥ 0 (with λ = 0 only the trivial bound 0 is left).
+    """
+    if penalty == 0 or not math.isfinite(mean_entropy):
+        return 0.0
+    epsilon = 0.0
+    if probability is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            epsilon = float(np.nanmax(np.where(probability > share, 1 - share / probability, 0.0)))
+    residual, bound = grad_W, mean_entropy
+    if epsilon > 0 and probability is not None:
+        r = np.maximum((share - (1 - epsilon) * probability) / epsilon, 0.0)
+        r /= r.sum()
+        entropy_r = -float(np.sum(r * np.log(np.where(r > 0, r, 1.0))))
+        # p' = (1 − ε) p + ε r: entropy is concave, and r meets the centred features' mean, 0, in G'.
+        bound = (1 - epsilon) * mean_entropy + epsilon * entropy_r
+        residual = (1 - epsilon) * grad_W - epsilon * class_x
+    return max(0.0, bound - float(np.sum(residual * residual)) / (2 * penalty))
+
+
+def self_concordant_gap(decrement: float, reach: float) -> float:
+    """[u + (1 − u) log(1 − u)] / c² with ν = decrement, c = reach, u = cν: a bound on F − F* in nats.
+
+    +inf where cν ≥ 1: too far from the optimum for the bound to say anything.
+    """
+    u = reach * decrement
+    if not u < 1:
+        return math.inf
+    if u < 1e-4:  # the series u²/2 + u³/6 + u⁴/12 + …; the closed form cancels here
+        return decrement * decrement * (0.5 + u / 6 + u * u / 6)
+    return (u + (1 - u) * math.log1p(-u)) / (reach * reach)
+
+
+def pairwise_reach(rows: Float, inverse: Float) -> float:
+    """An upper bound on c = max_{i,k,l} ‖(e_k − e_l) ⊗ x̃_i‖_{H⁻¹} over the given rows (n, D).
+
+    inverse is H⁻¹ as (K, D, K, D). e_k − e_l = (e_k − 1/K) − (e_l − 1/K), so by the triangle inequality
+    the two largest a_ik = ‖(e_k − 1/K) ⊗ x̃_i‖_{H⁻¹} of a row will do: K quadratic forms instead of
+    K(K − 1)/2, exact for K = 2, and c enters the bound only at second order.
+    """
+    K = inverse.shape[0]
+    mean_row = inverse.mean(axis=2)
+    overall = mean_row.mean(axis=0)
+    norms = np.empty((len(rows), K))
+    for k in range(K):
+        form = inverse[k, :, k, :] - mean_row[k] - mean_row[k].T + overall
+        norms[:, k] = np.einsum("ij,ij->i", rows @ form, rows)
+    norms = np.sqrt(np.maximum(norms, 0.0))
+    top = np.partition(norms, K - 2, axis=1)[:, K - 2 :]
+    return float(top.sum(axis=1).max())

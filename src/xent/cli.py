@@ -1,0 +1,296 @@
+"""The command: read a table, fit, predict, inspect. It only wires the library's parts together.
+
+pandas, scikit-learn, skrub and skops load inside the commands: `xent --help` waits for none of them.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as Grid
+
+from . import __version__
+from ._files import replacing
+
+if TYPE_CHECKING:
+    from .estimators import SoftmaxRegression
+    from .solvers import Progress as Step
+
+app = App(
+    name="xent",
+    version=__version__,
+    help="Softmax regression, fitted to its certified optimum.",
+)
+_out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def _working(what: str) -> Iterator[Any]:
+    """A progress bar on stderr for whatever takes over a second; yields a function of the fraction done."""
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=_err, transient=True
+    )
+    task, start = bar.add_task(what, total=None), time.monotonic()
+
+    def advance(fraction: float) -> None:
+        if time.monotonic() - start > 1:
+            bar.start()  # does nothing once started
+        bar.update(task, total=1.0, completed=fraction)
+
+    try:
+        yield advance
+    finally:
+        bar.stop()
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """What a user can mend is one line on stderr and exit code 1, not a traceback."""
+    try:
+        yield
+    except (ValueError, OSError, MemoryError) as error:
+        _err.print(f"xent: {error or type(error).__name__}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@app.command
+def fit(
+    data: str,
+    *,
+    target: str | None = None,
+    C: Annotated[float, Parameter(name=["--C", "-C"])] = 1.0,
+    holdout: float = 0.2,
+    seed: int = 0,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> None:
+    """Fit a softmax classifier to a table and certify it.
+
+    Parameters
+    ----------
+    data
+        A .csv, .parquet or .npz file (arrays X and the target), or digits, iris, wine, breast_cancer.
+    target
+        The column with the classes; built-in data know theirs.
+    C
+        Inverse penalty, as in scikit-learn; inf for none.
+    holdout
+        Share of the rows kept out of the fit to measure it on; 0 fits on all rows.
+    seed
+        Of the split and of text encoding; the same seed gives the same model file, bit for bit.
+    output
+        Where to write the model.
+    """
+    import xent
+
+    from . import model_file, tables
+
+    with _clear_errors():
+        if not 0 <= holdout < 1:
+            raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
+        if output is not None:
+            _check_writable(output)
+        table = tables.read(data, target, need_target=True)
+        X, y = table.features, table.target
+        X_test, y_test = None, None
+        if holdout > 0:
+            X, X_test, y, y_test = _split(X, y, holdout, seed)
+        classifier = xent.SoftmaxRegression(C=C)
+        model = tables.pipeline(X, classifier, seed)
+        start = time.perf_counter()
+        with warnings.catch_warnings(record=True) as caught, _working("fitting") as advance:
+            classifier._report = _towards(classifier.tol, advance)
+            model.fit(X, y)
+            classifier._report = None
+        for warning in caught:
+            _err.print(f"xent: {warning.message}", style="yellow", markup=False, soft_wrap=True)
+        seconds = time.perf_counter() - start
+        figures = _figures(data, target, model, len(y), holdout, seed)
+        if X_test is not None:
+            figures |= _holdout_figures(model, X_test, y_test)
+        if output is not None:
+            model_file.save(output, model, figures)
+        _out.print(_grid(figures | {"seconds": seconds}))
+        if output is not None:
+            _out.print(f"model written to {output}", markup=False, soft_wrap=True)
+
+
+@app.command
+def predict(
+    model: Path, data: str, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
+) -> None:
+    """Predict classes and probabilities for the rows of a table.
+
+    Parameters
+    ----------
+    model
+        A file written by `xent fit -o`.
+    data
+        As for `xent fit`; a target column, if there, is left out.
+    output
+        A .csv or .parquet file; standard output, as CSV, without it.
+    """
+    import pandas as pd
+
+    from . import model_file, tables
+
+    with _clear_errors():
+        if output is not None:
+            if output.suffix.lower() not in (".csv", ".parquet"):
+                raise ValueError(f"--output {output}: expected a .csv or .parquet file")
+            _check_writable(output)
+        fitted, figures = model_file.load(model)
+        table = tables.read(data, figures["target"], need_target=False)
+        X = _columns_of(fitted, table.features, data)
+        frame = pd.DataFrame({"prediction": fitted.predict(X)})
+        for label, p in zip(fitted.classes_, fitted.predict_proba(X).T, strict=True):
+            frame[f"p_{label}"] = p
+        if output is None:
+            frame.to_csv(sys.stdout, index=False)
+            return
+        with replacing(output) as temporary, _working("writing") as advance:
+            if output.suffix.lower() == ".parquet":
+                frame.to_parquet(temporary, index=False)
+            else:
+                _write_csv(frame, temporary, advance)
+        _out.print(f"{len(frame)} predictions written to {output}", markup=False, soft_wrap=True)
+
+
+@app.command
+def inspect(model: Path) -> None:
+    """Show what a model file holds: data, features, classes, preprocessing and the fit's figures.
+
+    Parameters
+    ----------
+    model
+        A file written by `xent fit -o`.
+    """
+    from . import model_file
+
+    with _clear_errors():
+        fitted, figures = model_file.load(model)
+        grid = _grid(figures)
+        steps = [name for name, _ in getattr(fitted, "steps", [])[:-1]]
+        grid.add_row("preprocessing", " → ".join(steps) or "none: all features are numbers")
+        grid.add_row("class labels", _listed(fitted.classes_))
+        grid.add_row("feature names", _listed(getattr(fitted, "feature_names_in_", [])))
+        _out.print(grid)
+
+
+def _towards(tol: float, advance: Any) -> Any:
+    """Progress as the share of decades that the certificate has fallen on its way to tol."""
+    first: list[float] = []
+
+    def report(step: Step) -> None:
+        gap = max(step.suboptimality, tol)
+        first.append(gap) if not first else None
+        decades = math.log10(first[0] / tol)
+        advance(math.log10(first[0] / gap) / decades if decades > 0 else 1.0)
+
+    return report
+
+
+def _check_writable(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise ValueError(f"--output {path}: no such directory: {path.parent}")
+    if path.is_dir():
+        raise ValueError(f"--output {path}: is a directory")
+
+
+def _split(X: Any, y: Any, holdout: float, seed: int) -> tuple[Any, Any, Any, Any]:
+    from sklearn.model_selection import train_test_split
+
+    try:
+        return tuple(train_test_split(X, y, test_size=holdout, random_state=seed, stratify=y))
+    except ValueError as error:
+        raise ValueError(f"--holdout {holdout:g}: {error} (--holdout 0 fits on all rows)") from error
+
+
+def _columns_of(fitted: Any, X: Any, data: str) -> Any:
+    """The model's own columns, in its own order; others are ignored."""
+    names = getattr(fitted, "feature_names_in_", None)
+    if names is None or not hasattr(X, "columns"):
+        return X.to_numpy() if hasattr(X, "to_numpy") else X
+    if missing := [name for name in names if name not in X.columns]:
+        raise ValueError(f"{data}: {len(missing)} of the model's columns are missing: {_listed(missing)}")
+    return X[list(names)]
+
+
+def _classifier(model: Any) -> SoftmaxRegression:
+    return model[-1] if hasattr(model, "steps") else model
+
+
+def _figures(
+    data: str, target: str | None, model: Any, rows: int, holdout: float, seed: int
+) -> dict[str, Any]:
+    c = _classifier(model)
+    return {
+        "data": data,
+        "target": target or "target",
+        "rows": rows,
+        "features": int(c.n_features_in_),
+        "classes": len(c.classes_),
+        "C": float(c.C),
+        "holdout": float(holdout),
+        "seed": int(seed),
+        "objective": float(c.objective_),
+        "suboptimality": float(c.suboptimality_),
+        "converged": bool(c.converged_),
+        "passes": int(c.n_passes_),
+        "solver": c.solver_,
+    }
+
+
+def _holdout_figures(model: Any, X: Any, y: Any) -> dict[str, Any]:
+    # log p from the logits: predict_proba's zeros would be clipped by log_loss.
+    logs = model.predict_log_proba(X)
+    index = np.searchsorted(model.classes_, y)
+    return {
+        "holdout rows": len(y),
+        "holdout accuracy": float(np.mean(model.predict(X) == y)),
+        "holdout log-loss": float(-np.mean(logs[np.arange(len(y)), index])),
+    }
+
+
+def _grid(figures: dict[str, Any]) -> Grid:
+    grid = Grid(show_header=False, box=None, pad_edge=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("data", f"{figures['data']}, target {figures['target']!r}")
+    for name in ("rows", "features", "classes"):
+        grid.add_row(name, f"{figures[name]:,}")
+    grid.add_row("objective", f"{figures['objective']:.10g} nats at C = {figures['C']:g}")
+    grid.add_row("certificate", f"within {figures['suboptimality']:.1g} nats of the optimum")
+    grid.add_row("passes", f"{figures['passes']} ({figures['solver']})")
+    if "seconds" in figures:
+        grid.add_row("seconds", f"{figures['seconds']:.2f}")
+    if "holdout rows" in figures:
+        grid.add_row(
+            "holdout",
+            f"accuracy {figures['holdout accuracy']:.4f}, log-loss {figures['holdout log-loss']:.4f} "
+            f"on {figures['holdout rows']:,} rows",
+        )
+    return grid
+
+
+def _listed(values: Any, most: int = 12) -> str:
+    shown = ", ".join(str(value) for value in list(values)[:most])
+    return (shown + (f", … ({len(values)} in all)" if len(values) > most else "")) or "none"
+
+
+def _write_csv(frame: Any, path: Path, advance: Any) -> None:
+    step = 50_000
+    with path.open("w", newline="") as out:
+        for start in range(0, max(len(frame), 1), step):
+            frame.iloc[start : start + step].to_csv(out, index=False, header=start == 0)
+            advance(min(1.0, (start + step) / max(len(frame), 1)))

@@ -1,0 +1,135 @@
+"""A fitted model as one file that is safe to open.
+
+A skops archive (a zip of NumPy arrays and a JSON schema; no pickle) of the fitted scikit-learn model and
+its figures. Nothing is loaded but types on the list below, which is what xent itself writes. The same
+model gives the same bytes: skops names its members by memory address, which `save` replaces by a count.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import skops.io
+
+from ._files import replacing
+
+FORMAT = "xent model 1"
+
+# What a SoftmaxRegression behind skrub's tabular pipeline consists of, beyond what skops trusts itself.
+_TRUSTED = [
+    "numpy.dtype",
+    "skrub._apply_to_each_col.ApplyToEachCol",
+    "skrub._check_input.CheckInputDataFrame",
+    "skrub._clean_categories.CleanCategories",
+    "skrub._clean_null_strings.CleanNullStrings",
+    "skrub._dataframe._common.is_any_date",
+    "skrub._dataframe._common.is_categorical",
+    "skrub._dataframe._common.is_duration",
+    "skrub._dataframe._common.is_numeric",
+    "skrub._datetime_encoder.DatetimeEncoder",
+    "skrub._datetime_encoder._CircularEncoder",
+    "skrub._drop_uninformative.DropUninformative",
+    "skrub._duration_to_float.DurationToFloat",
+    "skrub._squashing_scaler.SquashingScaler",
+    "skrub._squashing_scaler._MinMaxScaler",
+    "skrub._string_encoder.StringEncoder",
+    "skrub._table_vectorizer.PassThrough",
+    "skrub._table_vectorizer.ShortReprDict",
+    "skrub._table_vectorizer.TableVectorizer",
+    "skrub._table_vectorizer._created_by_predicate",
+    "skrub._to_datetime.ToDatetime",
+    "skrub._to_float.ToFloat",
+    "skrub._to_str.ToStr",
+    "skrub.selectors._base.All",
+    "skrub.selectors._base.And",
+    "skrub.selectors._base.Cols",
+    "skrub.selectors._base.Filter",
+    "skrub.selectors._base.Sub",
+    "skrub.selectors._selectors._cardinality_below",
+    "xent.estimators.SoftmaxRegression",
+]
+
+
+class ModelFileError(ValueError):
+    """The file is not one that xent can open; the message says why."""
+
+
+def save(path: Path, model: Any, figures: dict[str, Any]) -> None:
+    """Write `model` (a fitted estimator or pipeline) and `figures` (numbers, strings, lists, arrays)."""
+    content = {"format": FORMAT, "model": model, "figures": figures}
+    data = _canonical(skops.io.dumps(content))
+    strange = skops.io.get_untrusted_types(data=data)
+    if unknown := sorted(set(strange) - set(_TRUSTED)):
+        raise ModelFileError(f"{path}: the model holds types that could not be read back: {unknown}")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def load(path: Path) -> tuple[Any, dict[str, Any]]:
+    """The model and the figures that `save` wrote. Raises ModelFileError for anything else."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if "schema.json" not in archive.namelist():
+                raise ModelFileError(f"{path}: not a xent model: a zip archive without a model's schema")
+            if damaged := archive.testzip():
+                raise ModelFileError(f"{path}: damaged: the checksum of {damaged} is wrong")
+        strange = skops.io.get_untrusted_types(data=data)
+        if unknown := sorted(set(strange) - set(_TRUSTED)):
+            raise ModelFileError(f"{path}: refused: it asks for types that no xent model has: {unknown}")
+        content = skops.io.loads(data, trusted=strange)
+    except ModelFileError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ModelFileError(f"{path}: not a xent model, or cut short: {error}") from error
+    except Exception as error:  # whatever a crafted or damaged schema makes skops raise
+        raise ModelFileError(f"{path}: damaged: {type(error).__name__}: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ModelFileError(f"{path}: not a {FORMAT!r} file: its format is {found!r}")
+    return content["model"], content["figures"]
+
+
+def _canonical(data: bytes) -> bytes:
+    """The same archive with members and references numbered in order, no time stamps, compressed."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = members.pop("schema.json").decode()
+    numbers: dict[str, str] = {}
+    for address in re.findall(r'"__id__": (\d+)|"(\d+)\.npy"', schema):
+        numbers.setdefault(address[0] or address[1], str(len(numbers) + 1))
+
+    def rename(name: str) -> str:
+        stem, _, kind = name.partition(".")
+        return f"{numbers.get(stem, stem)}.{kind}"
+
+    def renumber(node: Any) -> Any:
+        if isinstance(node, list):
+            return [renumber(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        out = {key: renumber(value) for key, value in node.items()}
+        if isinstance(out.get("__id__"), int):
+            out["__id__"] = int(numbers[str(out["__id__"])])
+        if isinstance(out.get("file"), str) and out["file"] in members:
+            out["file"] = rename(out["file"])
+        return out
+
+    renamed = {rename(name): body for name, body in members.items()}
+    renamed["schema.json"] = json.dumps(renumber(json.loads(schema)), indent=1).encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(renamed):
+            info = zipfile.ZipInfo(name)  # dated 1980-01-01
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, renamed[name])
+    return out.getvalue()

@@ -1,0 +1,204 @@
+"""The regularised objective over batches of rows, in the coordinates a solver wants.
+
+F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) ‖W‖² in nats, b free. A solver sees θ (K, D): with an intercept
+D = d + 1 and θ = [W, b + W x̄], the model of the centred features x − x̄, in which the curvatures of W and
+of the intercept do not mix; X itself is never centred. Without one θ = W.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, eigh
+
+from . import certificate, linear
+from ._threads import blas_for
+
+Float = NDArray[np.float64]
+T = TypeVar("T")
+
+# The Hessian of this many coefficients takes 72 MB; beyond, no solver asks for it.
+MAX_HESSIAN = 3000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """F, its gradient and a lower bound on F*, all at θ; value and bound in nats."""
+
+    theta: Float
+    value: float
+    gradient: Float
+    lower_bound: float
+    hits: float
+
+
+@dataclass(frozen=True)
+class NewtonStep:
+    """The solution of H Δ = −∇F at a θ, ν = √(∇ᵀH⁻¹∇), and H⁻¹ on demand."""
+
+    direction: Float
+    decrement: float
+    inverse: Callable[[], Float]
+
+
+class Objective:
+    """F over `batches` (a re-iterable of `linear.Batch`), K classes and penalty λ ≥ 0.
+
+    Counts in `n_passes` every full reading of X, the one for the moments at construction included.
+    """
+
+    def __init__(
+        self,
+        batches: Sequence[linear.Batch],
+        n_classes: int,
+        penalty: float,
+        *,
+        fit_intercept: bool = True,
+        n_threads: int = 0,
+    ) -> None:
+        self.batches, self.n_classes, self.penalty = batches, n_classes, penalty
+        self.fit_intercept, self.n_threads = fit_intercept, n_threads
+        self.n_passes = 0
+        m = self._add(linear.moments, n_classes)
+        self.weight = m.weight
+        self.share = m.classes / m.weight
+        self.centre = m.x / m.weight if fit_intercept else np.zeros(len(m.x))
+        self._class_x = m.class_x / m.weight - np.outer(self.share, self.centre)
+        self.shape = (n_classes, len(m.x) + fit_intercept)
+        # λ for each column of θ: the intercept's is 0.
+        self.penalties = np.full(self.shape[1], penalty)
+        if fit_intercept:
+            self.penalties[-1] = 0.0
+
+    def _add(self, part: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        self.n_passes += 1
+        parts = (part(batch, *args, **kwargs) for batch in self.batches)
+        return functools.reduce(operator.add, parts)
+
+    @property
+    def n_rows(self) -> int:
+        return sum(batch.shape[0] for batch in self.batches)
+
+    @property
+    def n_features(self) -> int:
+        return len(self.centre)
+
+    @property
+    def has_hessian(self) -> bool:
+        """Whether K·D is small enough to form the Hessian."""
+        return self.shape[0] * self.shape[1] <= MAX_HESSIAN
+
+    def start(self) -> Float:
+        """W = 0 and the intercept at the log class shares, the optimum among models without features."""
+        theta = np.zeros(self.shape)
+        if self.fit_intercept:
+            logs = np.log(self.share)
+            theta[:, -1] = logs - logs.mean()
+        return theta
+
+    def coefficients(self, theta: Float) -> tuple[Float, Float]:
+        """W (K, d) and b (K,) of θ."""
+        if not self.fit_intercept:
+            return theta, np.zeros(self.n_classes)
+        W = theta[:, :-1]
+        return W, theta[:, -1] - W @ self.centre
+
+    def theta(self, W: Float, b: Float) -> Float:
+        """θ of W (K, d) and b (K,): the inverse of `coefficients`."""
+        return np.column_stack([W, b + W @ self.centre]) if self.fit_intercept else W.copy()
+
+    def evaluate(self, theta: Float) -> Evaluation:
+        """One pass: F, ∂F/∂θ and the dual lower bound at θ."""
+        W, b = self.coefficients(theta)
+        sums = self._add(linear.sums, np.ascontiguousarray(W), b, n_threads=self.n_threads)
+        loss, grad_b = sums.loss / self.weight, sums.grad_b / self.weight
+        grad_W = sums.grad_W / self.weight - np.outer(grad_b, self.centre)
+        data = np.column_stack([grad_W, grad_b]) if self.fit_intercept else grad_W
+        bound = certificate.dual_lower_bound(
+            # Σ s H(p_i) = Σ s ℓ_i − Σ s ⟨p_i − y_i, z_i⟩, and the last sum is ⟨gradient, θ⟩.
+            mean_entropy=loss - float(np.sum(data * theta)),
+            probability=grad_b + self.share if self.fit_intercept else None,
+            share=self.share,
+            grad_W=grad_W,
+            class_x=self._class_x,
+            penalty=self.penalty,
+        )
+        ridge = self.penalties * theta
+        value = loss + 0.5 * float(np.sum(ridge * theta))
+        return Evaluation(theta, value, data + ridge, bound, sums.hits)
+
+    def feature_curvature(self) -> Float:
+        """(1/S) Σ s_i x̃_i x̃_iᵀ, (d, d)."""
+        with blas_for(self.n_rows * self.n_features**2):
+            return self._add(linear.gram, self.centre) / self.weight
+
+    def feature_curvature_diagonal(self) -> Float:
+        """Its diagonal, (d,)."""
+        return self._add(linear.second_moment_diagonal, self.centre) / self.weight
+
+    def class_curvature(self, theta: Float) -> Float:
+        """(1/S) Σ s_i (diag p_i − p_i p_iᵀ) at θ, (K, K)."""
+        return self._add(linear.class_curvature, *self.coefficients(theta)) / self.weight
+
+    def newton_step(self, at: Evaluation) -> NewtonStep:
+        """Solve H Δ = −∇F exactly, H the Hessian of F at `at`, scaled to a unit diagonal first.
+
+        A shift common to all classes of an unpenalised column changes nothing; that null direction is
+        filled in, which leaves Δ, ν and c as they are. A Hessian that is singular all the same
+        (collinear features without a penalty) is inverted on its range.
+        """
+        W, b = self.coefficients(at.theta)
+        K, D = self.shape
+        with blas_for(self.n_rows * (K * D) ** 2):
+            H = self._add(linear.hessian, W, b, self.centre, self.fit_intercept) / self.weight
+        blocks = H.reshape(K, D, K, D)
+        diagonal = np.einsum("kjkj->kj", blocks).mean(axis=0)
+        # A column that is constant but for the rounding of its mean carries nothing.
+        noise = np.append(np.finfo(float).eps * self.centre, 0.0)[:D] * 4
+        each = np.arange(K)
+        for j in range(D):
+            blocks[each, j, each, j] += self.penalties[j]
+            if self.penalties[j] == 0:
+                blocks[:, j, :, j] += diagonal[j] / K
+                if diagonal[j] <= noise[j] ** 2:
+                    blocks[:, j], blocks[:, :, :, j] = 0.0, 0.0
+                    blocks[each, j, each, j] = 1.0
+        scale = 1 / np.sqrt(np.maximum(np.diag(H), float(np.finfo(float).tiny)))
+        H *= scale[:, None]
+        H *= scale
+        try:
+            factor = cho_factor(H, lower=True, check_finite=False)
+            solve: Callable[[Any], Any] = lambda v: cho_solve(factor, v, check_finite=False)  # noqa: E731
+        except np.linalg.LinAlgError:
+            values, vectors = eigh(H, check_finite=False)
+            keep = values > values[-1] * len(values) * np.finfo(float).eps
+            solve = lambda v: vectors[:, keep] @ ((vectors[:, keep].T @ v).T / values[keep]).T  # noqa: E731
+        g = at.gradient.reshape(-1)
+        direction = -scale * solve(scale * g)
+        decrement = float(np.sqrt(max(0.0, -g @ direction)))
+        residual = scale * g + H @ (direction / scale)
+        if np.linalg.norm(residual) > 1e-6 * np.linalg.norm(scale * g):
+            decrement = math.inf  # ∇F leaves the range H was inverted on: ν would be too small
+
+        def inverse() -> Float:
+            full = solve(np.diag(scale)) * scale[:, None]
+            return np.asarray(full).reshape(K, D, K, D)
+
+        return NewtonStep(direction.reshape(K, D), decrement, inverse)
+
+    def self_concordant_gap(self, step: NewtonStep) -> float:
+        """The second certificate (see `certificate`) at the point of `step`: one more pass for c."""
+        inverse = step.inverse()
+        self.n_passes += 1
+        reach = 0.0
+        for batch in self.batches:
+            for rows in linear.augmented_blocks(batch, self.centre, self.fit_intercept):
+                reach = max(reach, certificate.pairwise_reach(rows, inverse))
+        return certificate.self_concordant_gap(step.decrement, reach)

@@ -1,0 +1,98 @@
+"""What every solver takes and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..objective import Evaluation, Objective
+
+Float = NDArray[np.float64]
+
+
+class Result(Enum):
+    """How a solve ended; the value is the message a user reads."""
+
+    CERTIFIED = "reached the optimum"
+    MAX_ITER = "the iteration limit was reached; increase max_iter"
+    STALLED = (
+        "rounding leaves no step that lowers the objective; a larger tol, a stronger penalty "
+        "(smaller C) or features on comparable scales would help"
+    )
+    UNCERTIFIED = "without a penalty (C=inf) a problem of this size has no certificate; a finite C gives one"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One iteration: passes over X so far, F, and the certified distance F − F* (nats)."""
+
+    iteration: int
+    n_passes: int
+    objective: float
+    suboptimality: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """When to stop: a certificate of `tol` nats, or `max_iter` iterations. `report` sees each iteration."""
+
+    tol: float = 1e-6
+    max_iter: int = 1000
+    report: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """theta (K, D), its F, a certified lower bound on F* and the way there."""
+
+    theta: Float
+    value: float
+    lower_bound: float
+    result: Result
+    n_iter: int
+    history: list[Progress]
+
+
+@dataclass
+class Run:
+    """The state that every solver keeps: where it is, the best lower bound so far, and the record."""
+
+    objective: Objective
+    settings: Settings
+    at: Evaluation
+    lower_bound: float = 0.0
+    history: list[Progress] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lower_bound = self.at.lower_bound
+
+    @property
+    def gap(self) -> float:
+        return max(0.0, self.at.value - self.lower_bound)
+
+    @property
+    def certified(self) -> bool:
+        return self.gap <= self.settings.tol
+
+    def evaluate(self, theta: Float) -> Evaluation:
+        """A pass at θ; its lower bound counts even if the point is refused."""
+        new = self.objective.evaluate(theta)
+        self.raise_bound(new.lower_bound)
+        return new
+
+    def raise_bound(self, bound: float) -> None:
+        self.lower_bound = max(self.lower_bound, bound)
+
+    def record(self, iteration: int) -> None:
+        entry = Progress(iteration, self.objective.n_passes, self.at.value, self.gap)
+        self.history.append(entry)
+        if self.settings.report:
+            self.settings.report(entry)
+
+    def finish(self, result: Result) -> Solution:
+        n_iter = self.history[-1].iteration if self.history else 0
+        return Solution(self.at.theta, self.at.value, self.lower_bound, result, n_iter, self.history)

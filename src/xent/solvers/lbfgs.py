@@ -1,0 +1,125 @@
+"""Limited-memory BFGS in the Kronecker metric.
+
+Design
+ a. The metric stands in for the first Hessian approximation and is rescaled every iteration by
+    sᵀy / yᵀM⁻¹y, as plain L-BFGS rescales the identity; without that a stale Σ misleads
+    (measured on a 384-feature probe: 90 passes to 1e-6 nats against 32).
+ b. Σ is refreshed at iterations 3, 6, 12, 24, …: one more pass each.
+ c. The dual certificate pays ε, linear in the intercept's gradient, where everything else is quadratic.
+    Once the quadratic part alone would do, Σ is refreshed and one Newton step taken on the intercept.
+    Raw digits to a certificate of 1e-6 nats: 86 passes with it, 147 without.
+ d. 20 pairs. 50 saved no passes on the problems of DESIGN section 4; rows of A weighted by 1 − ‖p‖² and
+    the true diagonal in the basis V ⊗ U saved a few on some and cost 40 % on separable digits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..objective import Objective
+from ._base import Float, Result, Run, Settings, Solution
+from .line_search import weak_wolfe
+from .metric import KroneckerMetric
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Settings of the solver; `solve` runs it."""
+
+    settings: Settings
+    memory: int = 20
+
+    def solve(self, objective: Objective, theta: Float) -> Solution:
+        """Minimise from `theta` (K, D)."""
+        run = Run(objective, self.settings, objective.evaluate(theta))
+        run.record(0)
+        if run.certified:
+            return run.finish(Result.CERTIFIED)
+        metric = KroneckerMetric(objective)
+        pairs: deque[_Pair] = deque(maxlen=self.memory)
+        refresh_at, certify_below, factor_below = 3, self.settings.tol, self.settings.tol / 4
+
+        for iteration in range(1, self.settings.max_iter + 1):
+            gradient = run.at.gradient
+            quadratic = _dual_quadratic(objective, gradient)
+            balance = objective.fit_intercept and quadratic <= 0.7 * certify_below
+            if balance or iteration == refresh_at:
+                metric.refresh(objective.class_curvature(run.at.theta))
+                refresh_at *= 2 if iteration == refresh_at else 1
+            if balance:
+                certify_below = quadratic / 4
+                direction = np.zeros_like(gradient)
+                direction[:, -1] = -metric.solve_intercept(gradient[:, -1])
+            else:
+                direction = _two_loops(gradient, pairs, metric)
+
+            new = weak_wolfe(run, direction)
+            if new is None and pairs:  # a bad history: forget it and try the metric alone
+                pairs.clear()
+                new = weak_wolfe(run, -metric.solve(gradient))
+            if new is None:
+                return run.finish(_ending(run))
+            pair = _Pair.of(new.theta - run.at.theta, new.gradient - gradient)
+            if pair and not balance:
+                pairs.append(pair)
+            run.at = new
+
+            if not run.certified and objective.has_hessian:
+                # ½ ∇ᵀM⁻¹∇ estimates the gap. Small while the dual is loose (bad scaling, no penalty):
+                # ask the Hessian.
+                estimate = 0.5 * float(np.sum(new.gradient * metric.solve(new.gradient)))
+                if estimate <= factor_below:
+                    factor_below = estimate / 100
+                    step = objective.newton_step(new)
+                    if 0.5 * step.decrement**2 <= self.settings.tol:
+                        run.raise_bound(new.value - objective.self_concordant_gap(step))
+            run.record(iteration)
+            if run.certified:
+                return run.finish(Result.CERTIFIED)
+        return run.finish(Result.MAX_ITER)
+
+
+def _ending(run: Run) -> Result:
+    unbounded = run.objective.penalty == 0 and not run.objective.has_hessian
+    return Result.UNCERTIFIED if unbounded else Result.STALLED
+
+
+def _dual_quadratic(objective: Objective, gradient: Float) -> float:
+    """‖∇_W F‖² / 2λ, what is left of the dual gap once the intercept is balanced."""
+    if objective.penalty == 0:
+        return float("inf")
+    W = gradient[:, : objective.n_features]
+    return float(np.sum(W * W)) / (2 * objective.penalty)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    s: Float
+    y: Float
+    inverse: float  # 1 / ⟨s, y⟩
+
+    @staticmethod
+    def of(s: Float, y: Float) -> _Pair | None:
+        product = float(np.sum(s * y))
+        return _Pair(s, y, 1 / product) if product > 1e-300 else None
+
+
+def _two_loops(gradient: Float, pairs: deque[_Pair], metric: KroneckerMetric) -> Float:
+    """−H ∇ by the two-loop recursion of J. Nocedal, Math. Comp. 35 (1980)."""
+    q, weights = gradient.copy(), []
+    for pair in reversed(pairs):
+        weight = pair.inverse * float(np.sum(pair.s * q))
+        weights.append(weight)
+        q -= weight * pair.y
+    q = metric.solve(q)
+    if pairs:
+        last = pairs[-1]
+        curvature = float(np.sum(last.y * metric.solve(last.y)))
+        if curvature > 0:
+            q *= 1 / (last.inverse * curvature)
+    for pair, weight in zip(pairs, reversed(weights), strict=True):
+        q += (weight - pair.inverse * float(np.sum(pair.y * q))) * pair.s
+    return -q

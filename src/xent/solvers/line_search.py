@@ -1,0 +1,40 @@
+"""A step length that satisfies the weak Wolfe conditions, by bisection."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..objective import Evaluation
+from ._base import Float, Run
+
+_DECREASE, _CURVATURE, _TRIALS = 1e-4, 0.9, 40
+
+
+def weak_wolfe(run: Run, direction: Float, *, curvature: bool = True) -> Evaluation | None:
+    """Evaluate along `direction` from `run.at`, full step first, until F falls enough and (unless a
+    Newton step asks for decrease alone) flattens enough. None if no trial lowered F.
+
+    Close to the optimum the fall of F drowns in its rounding: a rise within a few ulp is then let
+    through if the slope says that the minimum has not been overshot (the approximate Wolfe condition
+    of W. Hager and H. Zhang, SIAM J. Optim. 16 (2005)).
+    """
+    start = run.at
+    slope = float(np.sum(direction * start.gradient))
+    if not slope < 0:
+        return None
+    noise = 8 * np.finfo(float).eps * abs(start.value)
+    low, high, t = 0.0, np.inf, 1.0
+    for _ in range(_TRIALS):
+        new = run.evaluate(start.theta + t * direction)
+        new_slope = float(np.sum(direction * new.gradient))
+        fell = new.value <= start.value + _DECREASE * t * slope or (
+            new.value <= start.value + noise and new_slope <= -(1 - 2 * _DECREASE) * slope
+        )
+        if not fell:
+            high = t
+        elif curvature and new_slope < _CURVATURE * slope:
+            low = t
+        else:
+            return new
+        t = 2 * t if high == np.inf else 0.5 * (low + high)
+    return None
