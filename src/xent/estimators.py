@@ -127,14 +127,14 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         """Fit to X (n, d), labels y (n,) and optional weights ≥ 0 (n,); returns self."""
         self._check_params()
         X, y = self._validate_table(X, y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        K = len(self.classes_)
+        classes, codes = np.unique(y, return_inverse=True)
+        K = len(classes)
         if K < 2:
             raise ValueError(
                 "This solver needs samples of at least 2 classes in the data, but the data contains "
-                f"only one class: {self.classes_[0]!r}"
+                f"only one class: {classes[0]!r}"
             )
-        weight = self._weights(X, y, codes, sample_weight)
+        weight = self._weights(X, y, classes, codes, sample_weight)
         total = float(len(codes) if weight is None else weight.sum())
         # With two classes the penalty is on w = W_1 − W_0 (coef_ is (1, d)), and ‖W‖² = ‖w‖²/2.
         penalty = (2 if K == 2 else 1) / (self.C * total)
@@ -145,6 +145,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             solver = solvers.choose(self.solver, objective, settings)
             solution = solver.solve(objective, self._initial(objective))
             self._keep(solution, objective, X.dtype)
+        self.classes_ = classes
         self.solver_ = type(solver).__name__.lower()
         if not self.converged_:
             self._warn(solution)
@@ -225,18 +226,20 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         return X, y
 
-    def _weights(self, X: Any, y: NDArray[Any], codes: NDArray[Any], sample_weight: Any) -> Float | None:
+    def _weights(
+        self, X: Any, y: NDArray[Any], classes: NDArray[Any], codes: NDArray[Any], sample_weight: Any
+    ) -> Float | None:
         if sample_weight is None and self.class_weight is None:
             return None
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         check_non_negative(weight)
-        by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight)
+        by_class = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weight)
         if not (np.isfinite(by_class) & (by_class >= 0)).all():
             raise ValueError(f"class_weight: weights must be finite and ≥ 0, got {by_class.tolist()}")
         weight = weight * by_class[codes]
         totals = np.bincount(codes, weights=weight)
         if not totals.all():
-            empty = self.classes_[int(np.argmin(totals != 0))]
+            empty = classes[int(np.argmin(totals != 0))]
             raise ValueError(
                 f"class {empty!r} has zero total weight (sample_weight × class_weight), which leaves its "
                 "intercept without an optimum; give it weight or drop its rows"

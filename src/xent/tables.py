@@ -23,7 +23,7 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Table:
-    """features: a DataFrame, or an (n, d) array from .npz. target: labels (n,), or None if it is not there."""
+    """features: a DataFrame, or an (n, d) array from .npz. target: labels (n,), or None if not there."""
 
     features: Any
     target: Any

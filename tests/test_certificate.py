@@ -1,0 +1,111 @@
+"""The two bounds against optima known to 1e-14: never below the true gap, and tight near the end."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_iris, load_wine
+
+from xent import certificate, linear, reference
+from xent.objective import Objective
+from xent.solvers import LBFGS, Newton, Settings
+
+
+def problem(name, rng):
+    if name == "iris":
+        X, y = load_iris(return_X_y=True)
+    elif name == "wine":
+        X, y = load_wine(return_X_y=True)
+    elif name == "digits":
+        X, y = (a[:300] for a in load_digits(return_X_y=True))
+    elif name == "scales":
+        X = rng.normal(size=(400, 8)) * 10.0 ** np.linspace(-3, 3, 8)
+        y = rng.integers(0, 4, 400)
+    else:  # rare: three rows of one class in 500
+        X, y = rng.normal(size=(500, 5)), np.r_[np.zeros(300), np.ones(197), np.full(3, 2)]
+    return X, y.astype(np.int64)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("name", ["iris", "wine", "digits", "scales", "rare"])
+def test_no_bound_is_ever_below_the_true_gap(rng, name, C, intercept):
+    X, y = problem(name, rng)
+    s = rng.uniform(0.2, 3, len(y))
+    K = int(y.max()) + 1
+    objective = Objective((linear.Batch(X, y, s),), K, 1 / (C * s.sum()), fit_intercept=intercept)
+    best = Newton(Settings(tol=1e-13, max_iter=200)).solve(objective, objective.start())
+    optimum = best.value
+    rounding = 1e-14 * (1 + optimum)
+    assert best.value - best.lower_bound <= 1e-13 + rounding
+
+    checked = 0
+    for size in 10.0 ** np.arange(-8, 2):
+        scale = 1 / np.append(X.std(axis=0) + 1e-3, 1.0)[: objective.shape[1]]
+        for _ in range(3):
+            theta = best.theta + size * rng.normal(size=best.theta.shape) * scale
+            at = objective.evaluate(theta)
+            true = at.value - optimum
+            assert at.lower_bound <= optimum + rounding
+            step = objective.newton_step(at)
+            gap = objective.self_concordant_gap(step)
+            assert gap >= true - rounding
+            if np.isfinite(gap) and true > 1e-12 and gap < 1e-4:
+                checked += 1
+                assert gap <= 2 * true  # tight once the quadratic model holds
+    assert checked > 0
+
+
+def test_the_dual_is_the_gap_to_second_order_once_the_intercept_is_balanced(rng):
+    X, y = problem("iris", rng)
+    objective = Objective((linear.Batch(X, y),), 3, 1 / len(y))
+    best = LBFGS(Settings(tol=1e-12)).solve(objective, objective.start())
+    gap = best.value - best.lower_bound
+    W = objective.evaluate(best.theta).gradient[:, :-1]
+    assert gap <= (W**2).sum() / (2 * objective.penalty) + 1e-13
+
+
+def test_a_wrong_dual_would_be_seen(rng):
+    """Without the balance of class totals the expression is no lower bound: the test above is not vacuous."""
+    X, y = problem("wine", rng)
+    objective = Objective((linear.Batch(X, y),), 3, 1.0)
+    best = Newton(Settings(tol=1e-13)).solve(objective, objective.start())
+    theta = best.theta.copy()
+    theta[0, -1] += 1.0
+    W, b = objective.coefficients(theta)
+    P = reference.softmax(reference.linear(X, W, b))
+    grad_W = (P - np.eye(3)[y]).T @ (X - X.mean(axis=0)) / len(y)
+    arguments = {
+        "mean_entropy": float(reference.entropy(P).mean()),
+        "share": objective.share,
+        "grad_W": grad_W,
+        "class_x": np.eye(3)[y].T @ (X - X.mean(axis=0)) / len(y),
+        "penalty": 1.0,
+    }
+    right = certificate.dual_lower_bound(probability=P.mean(axis=0), **arguments)
+    assert right <= best.value
+    assert right == pytest.approx(objective.evaluate(theta).lower_bound, rel=1e-10)
+
+
+def test_self_concordant_series_meets_the_closed_form():
+    for c in (0.5, 30.0):
+        for u in (0.99e-4, 1.01e-4):
+            exact = (u + (1 - u) * np.log1p(-u)) / c**2
+            assert certificate.self_concordant_gap(u / c, c) == pytest.approx(exact, rel=1e-6)
+    assert certificate.self_concordant_gap(1.0, 1.0) == np.inf
+    assert certificate.self_concordant_gap(np.inf, 0.0) == np.inf
+    assert certificate.self_concordant_gap(1e-3, 0.0) == pytest.approx(0.5e-6)
+
+
+def test_reach_is_above_every_pair(rng):
+    rows, K, D = rng.normal(size=(20, 3)), 4, 3
+    A = rng.normal(size=(K * D, K * D))
+    H = A @ A.T + np.eye(K * D)
+    inverse = np.linalg.inv(H).reshape(K, D, K, D)
+    worst = 0.0
+    for x in rows:
+        for k in range(K):
+            for j in range(k):
+                v = np.kron(np.eye(K)[k] - np.eye(K)[j], x)
+                worst = max(worst, float(np.sqrt(v @ np.linalg.solve(H, v))))
+    reach = certificate.pairwise_reach(rows, inverse)
+    assert worst <= reach * (1 + 1e-12)
+    assert reach <= 2 * worst
