@@ -15,8 +15,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import skops.io
-
 from ._files import replacing
 
 FORMAT = "xent model 1"
@@ -62,6 +60,8 @@ class ModelFileError(ValueError):
 
 def save(path: Path, model: Any, figures: dict[str, Any]) -> None:
     """Write `model` (a fitted estimator or pipeline) and `figures` (numbers, strings, lists, arrays)."""
+    import skops.io  # seconds: it loads most of scikit-learn
+
     content = {"format": FORMAT, "model": model, "figures": figures}
     data = _canonical(skops.io.dumps(content))
     strange = skops.io.get_untrusted_types(data=data)
@@ -83,6 +83,8 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
                 raise ModelFileError(f"{path}: not a xent model: a zip archive without a model's schema")
             if damaged := archive.testzip():
                 raise ModelFileError(f"{path}: damaged: the checksum of {damaged} is wrong")
+        import skops.io
+
         strange = skops.io.get_untrusted_types(data=data)
         if unknown := sorted(set(strange) - set(_TRUSTED)):
             raise ModelFileError(f"{path}: refused: it asks for types that no xent model has: {unknown}")

@@ -227,7 +227,8 @@ def binary_cross_entropy(z: Array, y: Array) -> Array:
 
 
 def binary_cross_entropy_gradient(z: Array, y: Array) -> Array:
-    """∂/∂z of `binary_cross_entropy`: σ(z) − y, as (1 − y) σ(z) − y σ(−z), which keeps relative accuracy."""
+    """∂/∂z of `binary_cross_entropy`, elementwise: σ(z) − y, as (1 − y) σ(z) − y σ(−z) to keep relative
+    accuracy."""
     return (1 - y) * sigmoid(z) - y * sigmoid(-z)
 
 
@@ -303,7 +304,7 @@ def squared_error(z: Array, y: Array) -> Array:
 
 
 def squared_error_gradient(z: Array, y: Array) -> Array:
-    """∂/∂z of `squared_error`: (p − y)(diag(p) − pᵀp). It vanishes when p is confidently wrong."""
+    """∂/∂z of `squared_error`: (p − y)(diag(p) − pᵀp), (..., K). It vanishes when p is confidently wrong."""
     return softmax_jacobian_product(softmax(z), cross_entropy_gradient(z, y))
 
 
@@ -347,7 +348,10 @@ def softmax_loss_loops(
     b: Array | None = None,
     sample_weight: Array | None = None,
 ) -> tuple[Array, Array, Array]:
-    """`softmax_loss` by explicit loops over samples, classes and features, in Python floats."""
+    """`softmax_loss` by explicit loops over samples, classes and features, in Python floats.
+
+    The same arguments and results: W (K, D), X (N, D), y (N,) or (N, K) → L, ∂L/∂W (K, D), ∂L/∂b (K,).
+    """
     xp = array_namespace(W, X)
     (K, D), N = W.shape, X.shape[0]
     hard = xp.isdtype(y.dtype, "integral")

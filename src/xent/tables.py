@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import skrub
 
 from .estimators import SoftmaxRegression
 
@@ -117,6 +116,8 @@ def pipeline(features: Any, classifier: SoftmaxRegression, seed: int) -> Any:
     numeric = all(dtype.kind in "fiub" for dtype in features.dtypes)
     if numeric and np.isfinite(features.to_numpy(dtype=np.float64)).all():
         return classifier
+    import skrub  # seconds: only tables that need it wait for it
+
     model = skrub.tabular_pipeline(classifier)
     return model.set_params(
         tablevectorizer__high_cardinality__random_state=seed,

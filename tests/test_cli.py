@@ -1,0 +1,282 @@
+"""The command as a user types it, and its files under the knife."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits, load_wine
+
+import xent
+from xent import model_file, tables
+
+
+def run(*arguments, cwd, ok=True):
+    out = subprocess.run(
+        [sys.executable, "-m", "xent", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"COLUMNS": "100"},
+    )
+    assert (out.returncode == 0) is ok, out.stdout + out.stderr
+    assert "Traceback" not in out.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fitted")
+    out = run("fit", "digits", "-o", "digits.xent", cwd=folder)
+    return folder, out.stdout
+
+
+@pytest.fixture
+def mixed():
+    """Numbers with holes, categories, text, dates and truth values."""
+    rng = np.random.default_rng(0)
+    n = 300
+    size = rng.normal(size=n)
+    colour = rng.choice(["red", "green", "blue"], n)
+    frame = pd.DataFrame(
+        {
+            "size": np.where(rng.random(n) < 0.1, np.nan, size),
+            "colour": np.where(rng.random(n) < 0.1, None, colour),
+            "note": [f"lot {i} of {colour[i]} things" for i in range(n)],
+            "seen": pd.date_range("2024-01-01", periods=n, freq="7h"),
+            "new": rng.random(n) < 0.5,
+        }
+    )
+    frame["kind"] = np.where(size + (colour == "red") + 0.3 * rng.normal(size=n) > 0, "yes", "no")
+    return frame
+
+
+def test_fit_predict_inspect(fitted):
+    folder, shown = fitted
+    for expected in (
+        "rows         1,437",
+        "features     64",
+        "classes      10",
+        "within",
+        "nats of the optimum",
+    ):
+        assert expected in shown
+    assert "passes" in shown
+    assert "seconds" in shown
+    assert "accuracy 0.9" in shown
+    assert "log-loss 0." in shown
+    run("predict", "digits.xent", "digits", "-o", "p.csv", cwd=folder)
+    predictions = pd.read_csv(folder / "p.csv")
+    X, y = load_digits(return_X_y=True, as_frame=True)
+    model, figures = model_file.load(folder / "digits.xent")
+    assert (predictions["prediction"] == y).mean() > 0.98
+    probabilities = predictions.drop(columns="prediction").to_numpy()
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), rtol=1e-14)
+    assert figures["suboptimality"] <= 1e-6
+    shown = run("inspect", "digits.xent", cwd=folder).stdout
+    assert "class labels   0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in shown
+    assert "pixel_0_0" in shown
+    assert "none: all features are numbers" in shown
+    piped = run("predict", "digits.xent", "digits", cwd=folder).stdout
+    assert piped == (folder / "p.csv").read_text()
+
+
+def test_the_figures_are_the_estimators(tmp_path):
+    run("fit", "wine", "--holdout", "0", "-o", "wine.xent", cwd=tmp_path)
+    model, figures = model_file.load(tmp_path / "wine.xent")
+    ours = xent.SoftmaxRegression().fit(*load_wine(return_X_y=True))
+    assert figures["objective"] == ours.objective_ == pytest.approx(0.06223572, abs=3e-8)
+    np.testing.assert_array_equal(model.coef_, ours.coef_)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_mixed_table(tmp_path, mixed, suffix):
+    path = tmp_path / f"t.{suffix}"
+    mixed.to_csv(path, index=False) if suffix == "csv" else mixed.to_parquet(path)
+    out = run("fit", path, "--target", "kind", "--C", "2", "-o", "m.xent", cwd=tmp_path)
+    assert "at C = 2" in out.stdout
+    accuracy = float(out.stdout.partition("accuracy ")[2].partition(",")[0])
+    assert accuracy > 0.75
+    # Columns in another order, one too many, and no target: the model knows its own.
+    other = mixed.drop(columns="kind").iloc[:, ::-1].assign(extra=1)
+    other.to_csv(tmp_path / "new.csv", index=False)
+    run("predict", "m.xent", "new.csv", "-o", "p.parquet", cwd=tmp_path)
+    predictions = pd.read_parquet(tmp_path / "p.parquet")
+    assert list(predictions.columns) == ["prediction", "p_no", "p_yes"]
+    assert (predictions["prediction"] == mixed["kind"]).mean() > 0.75
+    shown = run("inspect", "m.xent", cwd=tmp_path).stdout
+    assert "tablevectorizer → simpleimputer → squashingscaler" in shown
+
+
+def test_npz(tmp_path):
+    X, y = load_wine(return_X_y=True)
+    np.savez(tmp_path / "w.npz", X=X.astype(np.float32), label=y)
+    run("fit", "w.npz", "--target", "label", "-o", "m.xent", cwd=tmp_path)
+    run("predict", "m.xent", "w.npz", "-o", "p.csv", cwd=tmp_path)
+    assert (pd.read_csv(tmp_path / "p.csv")["prediction"].to_numpy() == y).mean() > 0.95
+
+
+def test_the_same_seed_gives_the_same_bits(tmp_path, mixed):
+    mixed.to_csv(tmp_path / "t.csv", index=False)
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        run("fit", "t.csv", "--target", "kind", "--seed", seed, "-o", f"{name}.xent", cwd=tmp_path)
+    a, b, c = ((tmp_path / f"{name}.xent").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "nowhere.csv", "--target", "y"], "nowhere.csv: no such file"),
+        (["fit", "table.xlsx"], "expected a .csv, .parquet, .npz file or one of breast_cancer, digits"),
+        (["fit", "t.csv"], "say which column holds the classes, with --target COLUMN"),
+        (["fit", "t.csv", "--target", "q"], "no column 'q'; it has a, y"),
+        (["fit", "t.csv", "--target", "a", "--holdout", "0"], "column 'a' has no class in row 2 (1 rows"),
+        (["fit", "empty.csv", "--target", "y"], "cannot be read as .csv: No columns to parse"),
+        (["fit", "broken.parquet", "--target", "y"], "cannot be read as .parquet"),
+        (["fit", "broken.npz", "--target", "y"], "cannot be read as .npz"),
+        (["fit", "pickled.npz", "--target", "y"], "cannot be read as .npz: Object arrays cannot be loaded"),
+        (["fit", "iris", "--holdout", "1"], "--holdout must be in [0, 1), got 1"),
+        (["fit", "iris", "--holdout", "0.001"], "--holdout 0 fits on all rows"),
+        (["fit", "iris", "--C", "0"], "The 'C' parameter of SoftmaxRegression must be a float in the range"),
+        (["fit", "iris", "-o", "no/such/m.xent"], "no such directory: no/such"),
+        (["fit", "one.csv", "--target", "y", "--holdout", "0"], "the data contains only one class"),
+        (["predict", "nowhere.xent", "iris"], "nowhere.xent: cannot be read: No such file or directory"),
+        (["predict", "t.csv", "iris"], "t.csv: not a xent model, or cut short"),
+        (["predict", "digits.xent", "iris"], "64 of the model's columns are missing: pixel_0_0"),
+        (["predict", "digits.xent", "digits", "-o", "p.txt"], "expected a .csv or .parquet file"),
+        (["inspect", "other.zip"], "not a xent model: a zip archive without a model's schema"),
+    ],
+)
+def test_errors_are_one_clear_line_and_write_nothing(tmp_path, fitted, arguments, message):
+    (tmp_path / "t.csv").write_text("a,y\n1,u\n2,v\n,u\n4,v\n")
+    (tmp_path / "one.csv").write_text("a,y\n1,u\n2,u\n")
+    (tmp_path / "empty.csv").write_text("")
+    for name in ("broken.parquet", "broken.npz"):
+        (tmp_path / name).write_bytes(b"PK but not really")
+    np.savez(tmp_path / "pickled.npz", X=np.eye(3), y=np.array([1, "a", None], dtype=object))
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    (tmp_path / "digits.xent").write_bytes((fitted[0] / "digits.xent").read_bytes())
+    before = sorted(tmp_path.iterdir())
+    out = run(*arguments, cwd=tmp_path, ok=False)
+    assert message in out.stderr.replace("\n", " ")
+    assert out.returncode == 1
+    assert len(out.stderr.strip().splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_damaged_or_foreign_model_is_refused(tmp_path, fitted):
+    good = (fitted[0] / "digits.xent").read_bytes()
+    path = tmp_path / "m.xent"
+    for cut in (0, 10, len(good) // 2, len(good) - 1):
+        path.write_bytes(good[:cut])
+        with pytest.raises(model_file.ModelFileError, match=r"m\.xent: "):
+            model_file.load(path)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        data = bytearray(good)
+        data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        path.write_bytes(data)
+        try:
+            model, _ = model_file.load(path)
+        except model_file.ModelFileError:
+            refused += 1
+        else:  # a bit of the zip's own bookkeeping: what was read is whole
+            np.testing.assert_array_equal(model.coef_, model_file.load(fitted[0] / "digits.xent")[0].coef_)
+    assert refused > 150
+
+
+def test_a_model_file_cannot_run_code(tmp_path):
+    import skops.io
+
+    path = tmp_path / "evil.xent"
+    path.write_bytes(skops.io.dumps({"format": model_file.FORMAT, "model": os.system, "figures": {}}))
+    with pytest.raises(model_file.ModelFileError, match=r"refused: it asks for types .*system"):
+        model_file.load(path)
+    path.write_bytes(skops.io.dumps({"format": "something else"}))
+    with pytest.raises(model_file.ModelFileError, match="its format is 'something else'"):
+        model_file.load(path)
+    with pytest.raises(model_file.ModelFileError, match="could not be read back"):
+        model_file.save(tmp_path / "no.xent", {"f": os.system}, {})
+    assert not (tmp_path / "no.xent").exists()
+
+
+def test_killed_while_writing_nothing_is_half_written(tmp_path):
+    """SIGKILL while the temporary file grows: the old file is whole, or there is none; then to the end."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400_000, 3)).astype(np.float32)
+    np.savez(tmp_path / "big.npz", X=X, y=(X[:, 0] > 0).astype(int))
+    run("fit", "big.npz", "--target", "y", "-o", "m.xent", cwd=tmp_path)
+    command = [sys.executable, "-m", "xent", "predict", "m.xent", "big.npz", "-o", "p.csv"]
+    output = tmp_path / "p.csv"
+    for old in (None, "the old file"):
+        if old is not None:
+            output.write_text(old)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            growing = [p for p in tmp_path.glob(".p.csv.*.tmp") if p.stat().st_size > 100_000]
+            if growing or process.poll() is not None:
+                break
+            time.sleep(0.001)
+        assert growing, "the command ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert growing[0].exists()  # it was in the middle of writing
+        assert output.exists() == (old is not None)
+        if old is not None:
+            assert output.read_text() == old
+    run("predict", "m.xent", "big.npz", "-o", "p.csv", cwd=tmp_path)
+    assert len(pd.read_csv(output)) == 400_000
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "m.xent"
+    model = xent.SoftmaxRegression().fit(*load_wine(return_X_y=True))
+    model_file.save(path, model, {"a": 1})
+    before = path.read_bytes()
+
+    def full(self, data):
+        with self.open("wb") as out:
+            out.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        model_file.save(path, model, {"a": 2})
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_missing_extra_is_said(tmp_path):
+    code = "import sys; sys.modules['cyclopts'] = None; import xent.__main__ as m; m.main()"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert out.returncode == 1
+    assert out.stderr.strip() == (
+        "xent: the command needs cyclopts, which is not installed: pip install 'xent[cli]'"
+    )
+
+
+def test_pipelines_only_where_needed(mixed):
+    classifier = xent.SoftmaxRegression()
+    X, _ = load_wine(return_X_y=True, as_frame=True)
+    assert tables.pipeline(X, classifier, 0) is classifier
+    assert tables.pipeline(X.to_numpy(), classifier, 0) is classifier
+    X.iloc[3, 2] = np.nan
+    assert tables.pipeline(X, classifier, 0) is not classifier
+    assert tables.pipeline(X.to_numpy(), classifier, 0) is not classifier
+    assert tables.pipeline(mixed, classifier, 0) is not classifier
