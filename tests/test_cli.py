@@ -1,5 +1,7 @@
 """The command as a user types it, and its files under the knife."""
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -11,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from sklearn.datasets import load_digits, load_wine
 
 import xent
-from xent import model_file, tables
+from xent import cli, model_file, tables
 
 
 def run(*arguments, cwd, ok=True):
@@ -212,23 +215,57 @@ def test_a_model_file_cannot_run_code(tmp_path):
     assert not (tmp_path / "no.xent").exists()
 
 
-def test_killed_while_writing_nothing_is_half_written(tmp_path):
+@pytest.fixture(scope="module")
+def big(tmp_path_factory):
+    """A model, and a table whose predictions take seconds to write."""
+    folder = tmp_path_factory.mktemp("big")
+    X = np.random.default_rng(0).normal(size=(400_000, 3)).astype(np.float32)
+    np.savez(folder / "big.npz", X=X, y=(X[:, 0] > 0).astype(int))
+    run("fit", "big.npz", "--target", "y", "-o", "m.xent", cwd=folder)
+    return folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a POSIX thing")
+def test_a_progress_bar_after_a_second(big):
+    import pty
+
+    def on_a_terminal(*arguments):
+        parent, child = pty.openpty()
+        command = [sys.executable, "-m", "xent", *arguments]
+        process = subprocess.Popen(
+            command, cwd=big, stdout=subprocess.DEVNULL, stderr=child, env=os.environ | {"TERM": "xterm"}
+        )
+        os.close(child)
+        shown = b""
+        with contextlib.suppress(OSError):  # how a pseudo-terminal says that the other side has gone
+            while chunk := os.read(parent, 65536):
+                shown += chunk
+        os.close(parent)
+        assert process.wait() == 0
+        return shown.decode()
+
+    assert "writing" in on_a_terminal("predict", "m.xent", "big.npz", "-o", "shown.csv")
+
+
+def test_no_progress_bar_for_what_is_quick(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(cli, "_err", Console(file=shown, force_terminal=True))
+    with cli._working() as stage:
+        stage("fitting", 0.5)
+    assert shown.getvalue() == ""
+
+
+def test_killed_while_writing_nothing_is_half_written(big):
     """SIGKILL while the temporary file grows: the old file is whole, or there is none; then to the end."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(400_000, 3)).astype(np.float32)
-    np.savez(tmp_path / "big.npz", X=X, y=(X[:, 0] > 0).astype(int))
-    run("fit", "big.npz", "--target", "y", "-o", "m.xent", cwd=tmp_path)
     command = [sys.executable, "-m", "xent", "predict", "m.xent", "big.npz", "-o", "p.csv"]
-    output = tmp_path / "p.csv"
+    output = big / "p.csv"
     for old in (None, "the old file"):
         if old is not None:
             output.write_text(old)
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, cwd=big, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            growing = [p for p in tmp_path.glob(".p.csv.*.tmp") if p.stat().st_size > 100_000]
+            growing = [p for p in big.glob(".p.csv.*.tmp") if p.stat().st_size > 100_000]
             if growing or process.poll() is not None:
                 break
             time.sleep(0.001)
@@ -239,7 +276,7 @@ def test_killed_while_writing_nothing_is_half_written(tmp_path):
         assert output.exists() == (old is not None)
         if old is not None:
             assert output.read_text() == old
-    run("predict", "m.xent", "big.npz", "-o", "p.csv", cwd=tmp_path)
+    run("predict", "m.xent", "big.npz", "-o", "p.csv", cwd=big)
     assert len(pd.read_csv(output)) == 400_000
 
 
@@ -260,6 +297,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_that_leaves_is_no_error(big):
+    command = f"{sys.executable} -m xent predict m.xent big.npz | head -2"
+    out = subprocess.run(command, shell=True, cwd=big, capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[0] == "prediction,p_0,p_1"
+    assert out.stderr == ""
 
 
 def test_missing_extra_is_said(tmp_path):

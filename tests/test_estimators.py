@@ -178,6 +178,8 @@ def test_warm_start(rng):
     assert model.n_passes_ < cold / 4
     model.fit(X[:, :30], y)  # another shape starts anew
     assert model.coef_.shape == (10, 30)
+    model.intercept_ += 5.0  # the same model; the next fit takes the common shift out
+    assert abs(model.fit(X[:, :30], y).intercept_.sum()) < 1e-10
     binary = SoftmaxRegression(warm_start=True, solver="lbfgs").fit(X[:400], y[:400] > 4)
     cold = binary.n_passes_
     assert binary.sparsify().fit(X[:400], y[:400] > 4).n_passes_ < cold / 2
@@ -356,6 +358,9 @@ def test_blas_threads_are_given_back(rng):
             assert {lib.num_threads for lib in _libraries()} == {1}
             with blas("all"):
                 assert {lib.num_threads for lib in _libraries()} == {2}
+            with blas("one"):
+                pass
+            assert {lib.num_threads for lib in _libraries()} == {1}
     finally:
         for lib, threads in zip(_libraries(), before, strict=True):
             lib.set_num_threads(threads)

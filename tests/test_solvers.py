@@ -30,6 +30,15 @@ def test_digits_by_lbfgs():
     assert objective.n_passes <= 130
 
 
+def test_the_balanced_dual_certifies_where_no_hessian_fits(monkeypatch):
+    """Without the Newton steps on the intercept alone this takes 147 passes."""
+    monkeypatch.setattr("xent.objective.MAX_HESSIAN", 0)
+    objective, _ = objective_of(load_digits)
+    solution = LBFGS(Settings()).solve(objective, objective.start())
+    assert solution.result is Result.CERTIFIED
+    assert objective.n_passes <= 100
+
+
 def test_digits_by_newton():
     objective, n = objective_of(load_digits)
     solution = Newton(Settings()).solve(objective, objective.start())

@@ -6,7 +6,9 @@ pandas, scikit-learn, skrub and skops load inside the commands: `xent --help` wa
 from __future__ import annotations
 
 import math
+import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -36,21 +38,25 @@ _out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def _working(what: str) -> Iterator[Any]:
-    """A progress bar on stderr for whatever takes over a second; yields a function of the fraction done."""
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=_err, transient=True
-    )
-    task, start = bar.add_task(what, total=None), time.monotonic()
+def _working() -> Iterator[Any]:
+    """A progress bar on a terminal's stderr, once the command has run for a second.
 
-    def advance(fraction: float) -> None:
-        if time.monotonic() - start > 1:
-            bar.start()  # does nothing once started
-        bar.update(task, total=1.0, completed=fraction)
+    Yields `stage(what, fraction=None)`: what is being done, and how much of it where that is known.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal)
+    task = bar.add_task("", total=None)
+    timer = threading.Timer(1.0, bar.start)
+    timer.start()
+
+    def stage(what: str, fraction: float | None = None) -> None:
+        bar.update(task, description=what, total=fraction and 1.0, completed=fraction)
 
     try:
-        yield advance
+        yield stage
     finally:
+        timer.cancel()
+        timer.join()
         bar.stop()
 
 
@@ -59,6 +65,8 @@ def _clear_errors() -> Iterator[None]:
     """What a user can mend is one line on stderr and exit code 1, not a traceback."""
     try:
         yield
+    except BrokenPipeError:  # `xent predict … | head`: whoever read has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, MemoryError) as error:
         _err.print(f"xent: {error or type(error).__name__}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)
@@ -91,15 +99,17 @@ def fit(
     output
         Where to write the model.
     """
-    import xent
-
-    from . import model_file, tables
-
-    with _clear_errors():
+    with _clear_errors(), _working() as stage:
         if not 0 <= holdout < 1:
             raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
         if output is not None:
             _check_writable(output)
+        stage("loading the libraries")
+        import xent
+
+        from . import model_file, tables
+
+        stage(f"reading {data}")
         table = tables.read(data, target, need_target=True)
         X, y = table.features, table.target
         X_test, y_test = None, None
@@ -108,8 +118,9 @@ def fit(
         classifier = xent.SoftmaxRegression(C=C)
         model = tables.pipeline(X, classifier, seed)
         start = time.perf_counter()
-        with warnings.catch_warnings(record=True) as caught, _working("fitting") as advance:
-            classifier._report = _towards(classifier.tol, advance)
+        stage("fitting")
+        with warnings.catch_warnings(record=True) as caught:
+            classifier._report = _towards(classifier.tol, stage)
             model.fit(X, y)
             classifier._report = None
         for warning in caught:
@@ -119,10 +130,11 @@ def fit(
         if X_test is not None:
             figures |= _holdout_figures(model, X_test, y_test)
         if output is not None:
+            stage("writing")
             model_file.save(output, model, figures)
-        _out.print(_grid(figures | {"seconds": seconds}))
-        if output is not None:
-            _out.print(f"model written to {output}", markup=False, soft_wrap=True)
+    _out.print(_grid(figures | {"seconds": seconds}))
+    if output is not None:
+        _out.print(f"model written to {output}", markup=False, soft_wrap=True)
 
 
 @app.command
@@ -140,30 +152,36 @@ def predict(
     output
         A .csv or .parquet file; standard output, as CSV, without it.
     """
-    import pandas as pd
-
-    from . import model_file, tables
-
-    with _clear_errors():
+    with _clear_errors(), _working() as stage:
         if output is not None:
             if output.suffix.lower() not in (".csv", ".parquet"):
                 raise ValueError(f"--output {output}: expected a .csv or .parquet file")
             _check_writable(output)
+        stage("loading the libraries")
+        import pandas as pd
+
+        from . import model_file, tables
+
         fitted, figures = model_file.load(model)
+        stage(f"reading {data}")
         table = tables.read(data, figures["target"], need_target=False)
         X = _columns_of(fitted, table.features, data)
+        stage("predicting")
         frame = pd.DataFrame({"prediction": fitted.predict(X)})
         for label, p in zip(fitted.classes_, fitted.predict_proba(X).T, strict=True):
             frame[f"p_{label}"] = p
+        if output is not None:
+            with replacing(output) as temporary:
+                stage("writing")
+                if output.suffix.lower() == ".parquet":
+                    frame.to_parquet(temporary, index=False)
+                else:
+                    _write_csv(frame, temporary, stage)
+    with _clear_errors():
         if output is None:
             frame.to_csv(sys.stdout, index=False)
-            return
-        with replacing(output) as temporary, _working("writing") as advance:
-            if output.suffix.lower() == ".parquet":
-                frame.to_parquet(temporary, index=False)
-            else:
-                _write_csv(frame, temporary, advance)
-        _out.print(f"{len(frame)} predictions written to {output}", markup=False, soft_wrap=True)
+        else:
+            _out.print(f"{len(frame)} predictions written to {output}", markup=False, soft_wrap=True)
 
 
 @app.command
@@ -175,9 +193,9 @@ def inspect(model: Path) -> None:
     model
         A file written by `xent fit -o`.
     """
-    from . import model_file
-
     with _clear_errors():
+        from . import model_file
+
         fitted, figures = model_file.load(model)
         grid = _grid(figures)
         steps = [name for name, _ in getattr(fitted, "steps", [])[:-1]]
@@ -187,15 +205,16 @@ def inspect(model: Path) -> None:
         _out.print(grid)
 
 
-def _towards(tol: float, advance: Any) -> Any:
+def _towards(tol: float, stage: Any) -> Any:
     """Progress as the share of decades that the certificate has fallen on its way to tol."""
     first: list[float] = []
 
     def report(step: Step) -> None:
         gap = max(step.suboptimality, tol)
-        first.append(gap) if not first else None
+        if not first:
+            first.append(gap)
         decades = math.log10(first[0] / tol)
-        advance(math.log10(first[0] / gap) / decades if decades > 0 else 1.0)
+        stage("fitting", math.log10(first[0] / gap) / decades if decades > 0 else 1.0)
 
     return report
 
@@ -288,9 +307,9 @@ def _listed(values: Any, most: int = 12) -> str:
     return (shown + (f", … ({len(values)} in all)" if len(values) > most else "")) or "none"
 
 
-def _write_csv(frame: Any, path: Path, advance: Any) -> None:
+def _write_csv(frame: Any, path: Path, stage: Any) -> None:
     step = 50_000
     with path.open("w", newline="") as out:
         for start in range(0, max(len(frame), 1), step):
             frame.iloc[start : start + step].to_csv(out, index=False, header=start == 0)
-            advance(min(1.0, (start + step) / max(len(frame), 1)))
+            stage("writing", min(1.0, (start + step) / max(len(frame), 1)))
