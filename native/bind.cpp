@@ -39,7 +39,7 @@ Result finish(const Totals& t, const Labels& y, int64_t k) {
   if (t.bad_row >= 0)
     throw std::invalid_argument("y[" + std::to_string(t.bad_row) + "] = " + std::to_string(y.data()[t.bad_row]) +
                                 " is outside [0, " + std::to_string(k) + ")");
-  return {t.loss, t.weight, t.hits};
+  return {t.tally.loss, t.tally.weight, t.tally.hits};
 }
 
 template <class XT, class CT>

@@ -81,9 +81,7 @@ FusedFn<XT, CT> fused_of(const Kernels& s) {
 void merge(Totals& totals, const std::vector<Accumulator>& parts) {
   for (const auto& p : parts) {
     if (p.bad_row >= 0 && (totals.bad_row < 0 || p.bad_row < totals.bad_row)) totals.bad_row = p.bad_row;
-    totals.loss += p.loss;
-    totals.weight += p.weight;
-    totals.hits += p.hits;
+    totals.tally.add(p.tally);
   }
 }
 

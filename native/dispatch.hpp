@@ -5,8 +5,8 @@
 namespace xent {
 
 struct Totals {
-  double loss = 0, weight = 0, hits = 0;
-  int64_t bad_row = -1;
+  Tally tally;
+  int64_t bad_row = -1;  // the first row whose label is outside [0, k)
 };
 
 // grad_w (k, d) and grad_b (k) are written, not added to; grad_w may be null (loss only).

@@ -33,11 +33,22 @@ struct Model {
   int k, kp;
 };
 
+// The scalars of some rows. Added block by block: a running sum over a million rows would lose the last
+// two digits, which a line search close to the optimum needs.
+struct Tally {
+  double loss = 0, weight = 0, hits = 0;
+  void add(const Tally& other) {
+    loss += other.loss;
+    weight += other.weight;
+    hits += other.hits;
+  }
+};
+
 // What one thread adds up. grad_wt is (d, kp), grad_b is (kp); both double, owned by the caller.
 struct Accumulator {
   double* grad_wt = nullptr;
   double* grad_b = nullptr;
-  double loss = 0, weight = 0, hits = 0;
+  Tally tally;
   int64_t bad_row = -1;  // first row whose label is outside [0, k)
 };
 

@@ -96,7 +96,7 @@ template <class T> inline double horizontal_sum(Vec<T> v) {
 // log1p(R) (label largest) and the gradient -s R / (R + e_y) at the label keep relative accuracy
 // where 1 - p_y would be 0.
 template <class T>
-inline void softmax_row(T* z, int k, int64_t y, double s, Accumulator& acc) {
+inline void softmax_row(T* z, int k, int64_t y, double s, Tally& tally) {
   constexpr int L = kLanes<T>;
   const int full = k - k % L;
   Vec<T> tail = Vec<T>{} - T(kInfF);
@@ -136,8 +136,9 @@ inline void softmax_row(T* z, int k, int64_t y, double s, Accumulator& acc) {
 
   const double ey = (double)z[y], total = rest + ey;
   const double loss = zy == m ? log1p(rest) : ((double)m - (double)zy) + log(total);
-  acc.loss += s * loss;
-  if (hit) acc.hits += s;
+  tally.weight += s;
+  tally.loss += s * loss;
+  if (hit) tally.hits += s;
 
   const T scale = (T)(s / total);
   for (int j = 0; j < full; j += L) store(z + j, load(z + j) * scale);
@@ -235,6 +236,7 @@ void fused(const Rows<XT>& rows, const Model<CT>& model, int64_t lo, int64_t hi,
     for (; c + 2 * L <= kp; c += 2 * L) logits_block<XT, CT, 2>(x, live, rows.d, model, c, scratch.logits);
     for (; c < kp; c += L) logits_block<XT, CT, 1>(x, live, rows.d, model, c, scratch.logits);
 
+    Tally tally;
     for (int r = 0; r < live; ++r) {
       const int64_t i = index[r], y = rows.y[i];
       if (y < 0 || y >= model.k) {
@@ -243,10 +245,10 @@ void fused(const Rows<XT>& rows, const Model<CT>& model, int64_t lo, int64_t hi,
       }
       const double s = rows.weight ? rows.weight[i] : 1.0;
       CT* z = scratch.logits + r * kp;
-      softmax_row(z, kp, y, s, acc);
-      acc.weight += s;
+      softmax_row(z, kp, y, s, tally);
       for (int v = 0; v < kp; ++v) acc.grad_b[v] += (double)z[v];
     }
+    acc.tally.add(tally);
     if (!acc.grad_wt) continue;
     for (c = 0; c + 2 * L <= kp; c += 2 * L)
       gradient_block<XT, CT, 2>(x, live, rows.d, scratch.logits, kp, c, acc.grad_wt);
@@ -257,19 +259,22 @@ void fused(const Rows<XT>& rows, const Model<CT>& model, int64_t lo, int64_t hi,
 template <class CT>
 void softmax(CT* z, int64_t stride, int k, const int64_t* y, const double* weight, int64_t lo, int64_t hi,
              Accumulator& acc) {
-  for (int64_t i = lo; i < hi; ++i) {
-    const double s = weight ? weight[i] : 1.0;
-    CT* row = z + i * stride;
-    if (s == 0) {
-      for (int j = 0; j < k; ++j) row[j] = 0;
-      continue;
+  for (int64_t start = lo; start < hi; start += kBlock) {
+    Tally tally;
+    for (int64_t i = start; i < hi && i < start + kBlock; ++i) {
+      const double s = weight ? weight[i] : 1.0;
+      CT* row = z + i * stride;
+      if (s == 0) {
+        for (int j = 0; j < k; ++j) row[j] = 0;
+        continue;
+      }
+      if (y[i] < 0 || y[i] >= k) {
+        acc.bad_row = i;
+        return;
+      }
+      softmax_row(row, k, y[i], s, tally);
     }
-    if (y[i] < 0 || y[i] >= k) {
-      acc.bad_row = i;
-      return;
-    }
-    softmax_row(row, k, y[i], s, acc);
-    acc.weight += s;
+    acc.tally.add(tally);
   }
 }
 

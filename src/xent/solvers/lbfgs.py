@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..objective import Objective
-from ._base import Float, Result, Run, Settings, Solution
+from ._base import Float, Result, Run, Settings, Solution, hessian_price
 from .line_search import weak_wolfe
 from .metric import KroneckerMetric
 
@@ -40,7 +40,8 @@ class LBFGS:
             return run.finish(Result.CERTIFIED)
         metric = KroneckerMetric(objective)
         pairs: deque[_Pair] = deque(maxlen=self.memory)
-        refresh_at, certify_below, factor_below = 3, self.settings.tol, self.settings.tol / 4
+        hessian = _Hessian(self.settings.tol / 4, objective.n_passes, hessian_price(objective))
+        refresh_at, certify_below = 3, self.settings.tol
 
         for iteration in range(1, self.settings.max_iter + 1):
             gradient = run.at.gradient
@@ -61,28 +62,52 @@ class LBFGS:
                 pairs.clear()
                 new = weak_wolfe(run, -metric.solve(gradient))
             if new is None:
+                if objective.has_hessian:
+                    run.ask_hessian()
                 return run.finish(_ending(run))
             pair = _Pair.of(new.theta - run.at.theta, new.gradient - gradient)
             if pair and not balance:
                 pairs.append(pair)
             run.at = new
 
-            if not run.certified and objective.has_hessian:
-                # ½ ∇ᵀM⁻¹∇ estimates the gap. Small while the dual is loose (bad scaling, no penalty):
-                # ask the Hessian.
-                estimate = 0.5 * float(np.sum(new.gradient * metric.solve(new.gradient)))
-                if estimate <= factor_below:
-                    factor_below = estimate / 100
-                    step = objective.newton_step(new)
-                    if 0.5 * step.decrement**2 <= self.settings.tol:
-                        run.raise_bound(new.value - objective.self_concordant_gap(step))
+            if not run.certified and hessian.wanted(run, metric):
+                run.ask_hessian()
             run.record(iteration)
             if run.certified:
                 return run.finish(Result.CERTIFIED)
         return run.finish(Result.MAX_ITER)
 
 
+@dataclass
+class _Hessian:
+    """When to ask the Hessian for the certificate that the dual still refuses.
+
+    ½ ∇ᵀM⁻¹∇ estimates the gap. Once it is small, waiting for the dual has cost so many passes; when that
+    reaches the price of a Hessian, pay the price: at most twice what foresight would have paid. Without a
+    penalty the dual never comes, and there is nothing to wait for.
+    """
+
+    below: float
+    since: int
+    price: float
+
+    def wanted(self, run: Run, metric: KroneckerMetric) -> bool:
+        objective, gradient = run.objective, run.at.gradient
+        if not objective.has_hessian:
+            return False
+        estimate = 0.5 * float(np.sum(gradient * metric.solve(gradient)))
+        if estimate > self.below:
+            self.since = objective.n_passes
+            return False
+        if objective.penalty > 0 and objective.n_passes - self.since < self.price:
+            return False
+        self.below, self.since = estimate / 10, objective.n_passes
+        return True
+
+
 def _ending(run: Run) -> Result:
+    if run.certified:
+        return Result.CERTIFIED
     unbounded = run.objective.penalty == 0 and not run.objective.has_hessian
     return Result.UNCERTIFIED if unbounded else Result.STALLED
 

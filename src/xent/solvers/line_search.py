@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..objective import Evaluation
@@ -14,7 +16,7 @@ def weak_wolfe(run: Run, direction: Float, *, curvature: bool = True) -> Evaluat
     """Evaluate along `direction` from `run.at`, full step first, until F falls enough and (unless a
     Newton step asks for decrease alone) flattens enough. None if no trial lowered F.
 
-    Close to the optimum the fall of F drowns in its rounding: a rise within a few ulp is then let
+    Close to the optimum the fall of F drowns in its rounding: a rise within that rounding is then let
     through if the slope says that the minimum has not been overshot (the approximate Wolfe condition
     of W. Hager and H. Zhang, SIAM J. Optim. 16 (2005)).
     """
@@ -22,7 +24,9 @@ def weak_wolfe(run: Run, direction: Float, *, curvature: bool = True) -> Evaluat
     slope = float(np.sum(direction * start.gradient))
     if not slope < 0:
         return None
-    noise = 8 * np.finfo(float).eps * abs(start.value)
+    # A sum over n rows, added in blocks of 64, wanders by about √(n/64) roundings.
+    ulps = 8 + 0.5 * math.sqrt(run.objective.n_rows / 64)
+    noise = ulps * float(np.finfo(float).eps) * abs(start.value)
     low, high, t = 0.0, np.inf, 1.0
     for _ in range(_TRIALS):
         new = run.evaluate(start.theta + t * direction)
@@ -37,4 +41,6 @@ def weak_wolfe(run: Run, direction: Float, *, curvature: bool = True) -> Evaluat
         else:
             return new
         t = 2 * t if high == np.inf else 0.5 * (low + high)
+        if -t * slope < 0.01 * noise:  # nothing that F could still show
+            break
     return None

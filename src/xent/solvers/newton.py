@@ -33,9 +33,7 @@ class Newton:
         if run.certified:
             return run.finish(Result.CERTIFIED)
         for iteration in range(1, self.settings.max_iter + 1):
-            step = objective.newton_step(run.at)
-            if 0.5 * step.decrement**2 <= self.settings.tol:
-                run.raise_bound(run.at.value - objective.self_concordant_gap(step))
+            step = run.ask_hessian()
             new = weak_wolfe(run, step.direction, curvature=False)
             if new is not None:
                 run.at = new
