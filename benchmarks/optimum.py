@@ -4,8 +4,7 @@
 
 For each problem the optimum is the lowest objective that any entrant reaches, and every objective is
 evaluated here, in float64 by `xent.reference`, from the fitted coefficients. Entrants take turns in an
-order shuffled each round (BLAS threads of one spin on into the next); a time is the median over rounds,
-as a ratio to xent's default.
+order shuffled each round; a time is the median over rounds, as a ratio to xent's default.
 """
 
 from __future__ import annotations
@@ -54,6 +53,7 @@ def main() -> None:
             for entrant, make in order.permutation(list(ENTRANTS.items())):
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
+                    time.sleep(0.2)  # until the last entrant's BLAS threads have stopped spinning
                     start = time.perf_counter()
                     models[entrant] = make().fit(X, y)
                     times[entrant].append(time.perf_counter() - start)
