@@ -116,7 +116,7 @@ def test_newton_step_solves_the_system(rng):
     X, y = rng.normal(size=(100, 3)), rng.integers(0, 3, 100)
     for penalty in (0.1, 0.0):
         objective = Objective((linear.Batch(X, y),), 3, penalty)
-        at = objective.evaluate(rng.normal(size=objective.shape))
+        at = objective.evaluate(objective.without_shift(rng.normal(size=objective.shape)))
         step = objective.newton_step(at)
         h = 1e-6
         change = objective.evaluate(at.theta + h * step.direction).gradient - at.gradient
@@ -136,6 +136,31 @@ def test_no_penalty_and_collinear_features(rng):
         solution = solver(Settings(tol=1e-9)).solve(objective, objective.start())
         assert solution.result is Result.CERTIFIED
         assert solution.value == pytest.approx(best.value, abs=2e-9)
+
+
+@pytest.mark.parametrize("solver", [LBFGS, Newton])
+@pytest.mark.parametrize("scale", [1e-140, 1e-20, 1e7, 1e20, 1e100, 1e150])
+def test_any_scale_of_the_features(rng, solver, scale):
+    """Without a penalty the scale is nothing; with one, large features leave it without effect."""
+    X, y = rng.normal(size=(100, 3)) + 1, rng.integers(0, 3, 100)
+    unpenalised = Objective((linear.Batch(X, y),), 3, 0.0)
+    best = Newton(Settings(tol=1e-12)).solve(unpenalised, unpenalised.start()).value
+    for penalty in (0.0, 0.01) if scale > 1e6 else (0.0,):
+        objective = Objective((linear.Batch(X * scale, y),), 3, penalty)
+        solution = solver(Settings(tol=1e-9)).solve(objective, objective.start())
+        assert solution.result is Result.CERTIFIED
+        assert solution.value == pytest.approx(best, abs=1e-9 if penalty == 0 else 1e-8)
+
+
+@pytest.mark.parametrize("solver", [LBFGS, Newton])
+def test_features_whose_squares_are_lost_are_never_certified(rng, solver):
+    X, y = rng.normal(size=(100, 3)), rng.integers(0, 3, 100)
+    small = Objective((linear.Batch(X * 1e-300, y),), 3, 0.0)
+    solution = solver(Settings(max_iter=20)).solve(small, small.start())
+    assert solution.result is not Result.CERTIFIED
+    large = Objective((linear.Batch(X * 1e200, y),), 3, 1.0)
+    with pytest.raises(ValueError, match="X: feature 0 has values too large to square in float64"):
+        solver(Settings()).solve(large, large.start())
 
 
 def test_separable_without_penalty_ends_within_tol_of_its_infimum():

@@ -53,7 +53,9 @@ def dual_lower_bound(
         # p' = (1 − ε) p + ε r: entropy is concave, and r meets the centred features' mean, 0, in G'.
         bound = (1 - epsilon) * mean_entropy + epsilon * entropy_r
         residual = (1 - epsilon) * grad_W - epsilon * class_x
-    return max(0.0, bound - float(np.sum(residual * residual)) / (2 * penalty))
+    with np.errstate(over="ignore"):
+        squared = float(np.sum(residual * residual))
+    return max(0.0, bound - squared / (2 * penalty))
 
 
 def self_concordant_gap(decrement: float, reach: float) -> float:

@@ -36,7 +36,6 @@ class Evaluation:
     value: float
     gradient: Float
     lower_bound: float
-    hits: float
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,14 @@ class Objective:
         """θ of W (K, d) and b (K,): the inverse of `coefficients`."""
         return np.column_stack([W, b + W @ self.centre]) if self.fit_intercept else W.copy()
 
+    def without_shift(self, theta: Float) -> Float:
+        """θ less its mean over classes: the same probabilities, and no larger a penalty.
+
+        Solvers start there and stay there. A common shift has no curvature but the penalty's, and with
+        large features its rounding noise divided by a small λ would swamp the coefficients.
+        """
+        return theta - theta.mean(axis=0)
+
     def evaluate(self, theta: Float) -> Evaluation:
         """One pass: F, ∂F/∂θ and the dual lower bound at θ."""
         W, b = self.coefficients(theta)
@@ -132,66 +139,84 @@ class Objective:
         )
         ridge = self.penalties * theta
         value = loss + 0.5 * float(np.sum(ridge * theta))
-        return Evaluation(theta, value, data + ridge, bound, sums.hits)
+        return Evaluation(theta, value, data + ridge, bound)
 
     def feature_curvature(self) -> Float:
         """(1/S) Σ s_i x̃_i x̃_iᵀ, (d, d)."""
         with blas_for(self.n_rows * self.n_features**2):
-            return self._add(linear.gram, self.centre) / self.weight
+            return self._second_order(linear.gram, self.centre)
 
     def feature_curvature_diagonal(self) -> Float:
         """Its diagonal, (d,)."""
-        return self._add(linear.second_moment_diagonal, self.centre) / self.weight
+        return self._second_order(linear.second_moment_diagonal, self.centre)
+
+    def _second_order(self, part: Callable[..., Float], *args: Any) -> Float:
+        """A mean of products of features, checked: squares of values beyond 1e150 are infinite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = self._add(part, *args) / self.weight
+        finite = np.isfinite(np.atleast_2d(mean)).all(axis=0)
+        if not finite.all():
+            feature = int(np.argmin(finite)) % self.shape[1]
+            raise ValueError(
+                f"X: feature {feature} has values too large to square in float64; rescale it, for example "
+                "with sklearn.preprocessing.StandardScaler"
+            )
+        return mean
 
     def class_curvature(self, theta: Float) -> Float:
         """(1/S) Σ s_i (diag p_i − p_i p_iᵀ) at θ, (K, K)."""
         return self._add(linear.class_curvature, *self.coefficients(theta)) / self.weight
 
     def newton_step(self, at: Evaluation) -> NewtonStep:
-        """Solve H Δ = −∇F exactly, H the Hessian of F at `at`, scaled to a unit diagonal first.
+        """Solve H Δ = −∇F exactly, H the Hessian of F at `at`, a point without shift (`without_shift`).
 
-        A shift common to all classes of an unpenalised column changes nothing; that null direction is
-        filled in, which leaves Δ, ν and c as they are. A Hessian that is singular all the same
-        (collinear features without a penalty) is inverted on its range.
+        H is scaled to a unit diagonal first. One that is singular (collinear features without a penalty) is
+        inverted on its range; if ∇F leaves that range ν is +inf, so that no certificate comes of it.
         """
-        W, b = self.coefficients(at.theta)
         K, D = self.shape
-        with blas_for(self.n_rows * (K * D) ** 2):
-            H = self._add(linear.hessian, W, b, self.centre, self.fit_intercept) / self.weight
-        blocks = H.reshape(K, D, K, D)
-        diagonal = np.einsum("kjkj->kj", blocks).mean(axis=0)
-        # A column that is constant but for the rounding of its mean carries nothing.
-        noise = np.append(np.finfo(float).eps * self.centre, 0.0)[:D] * 4
-        each = np.arange(K)
-        for j in range(D):
-            blocks[each, j, each, j] += self.penalties[j]
-            if self.penalties[j] == 0:
-                blocks[:, j, :, j] += diagonal[j] / K
-                if diagonal[j] <= noise[j] ** 2:
-                    blocks[:, j], blocks[:, :, :, j] = 0.0, 0.0
-                    blocks[each, j, each, j] = 1.0
-        scale = 1 / np.sqrt(np.maximum(np.diag(H), float(np.finfo(float).tiny)))
+        H = self._hessian(at)
+        g = at.gradient.reshape(-1)
+        float64 = np.finfo(float)
+        underflow = (np.diag(H) < float64.tiny / float64.eps) & (g != 0)  # curvature lost, slope not
+        scale = 1 / np.sqrt(np.maximum(np.diag(H), float(float64.tiny)))
         H *= scale[:, None]
         H *= scale
-        try:
-            factor = cho_factor(H, lower=True, check_finite=False)
-            solve: Callable[[Any], Any] = lambda v: cho_solve(factor, v, check_finite=False)  # noqa: E731
-        except np.linalg.LinAlgError:
-            values, vectors = eigh(H, check_finite=False)
-            keep = values > values[-1] * len(values) * np.finfo(float).eps
-            solve = lambda v: vectors[:, keep] @ ((vectors[:, keep].T @ v).T / values[keep]).T  # noqa: E731
-        g = at.gradient.reshape(-1)
-        direction = -scale * solve(scale * g)
-        decrement = float(np.sqrt(max(0.0, -g @ direction)))
-        residual = scale * g + H @ (direction / scale)
-        if np.linalg.norm(residual) > 1e-6 * np.linalg.norm(scale * g):
-            decrement = math.inf  # ∇F leaves the range H was inverted on: ν would be too small
+        solve = _factor(H)
+        g = scale * g
+        step = -solve(g)
+        in_range = np.abs(g + H @ step).max() <= 1e-6 * np.abs(g).max() and not underflow.any()
+        decrement = math.sqrt(max(0.0, -float(g @ step))) if in_range else math.inf
+        direction = (scale * step).reshape(K, D)
 
         def inverse() -> Float:
-            full = solve(np.diag(scale)) * scale[:, None]
-            return np.asarray(full).reshape(K, D, K, D)
+            return (solve(np.diag(scale)) * scale[:, None]).reshape(K, D, K, D)
 
-        return NewtonStep(direction.reshape(K, D), decrement, inverse)
+        # The exact step has no shift either; its rounding is kept from adding up.
+        return NewtonStep(direction - direction.mean(axis=0), decrement, inverse)
+
+    def _hessian(self, at: Evaluation) -> Float:
+        """The Hessian of F at `at`, (K·D, K·D), null directions filled in.
+
+        A shift common to all classes of an unpenalised column changes nothing, and a column that is
+        constant but for the rounding of its mean carries nothing. ∇F and every (e_k − e_l) ⊗ x̃ are orthogonal
+        to those directions, so what is put there leaves Δ, ν and c as they are.
+        """
+        K, D = self.shape
+        W, b = self.coefficients(at.theta)
+        with blas_for(self.n_rows * (K * D) ** 2):
+            H = self._second_order(linear.hessian, W, b, self.centre, self.fit_intercept)
+        blocks = H.reshape(K, D, K, D)
+        diagonal = np.einsum("kjkj->kj", blocks).mean(axis=0)
+        rounding = np.append(np.finfo(float).eps * np.abs(self.centre), 0.0)[:D]
+        slope = np.abs(at.gradient).max(axis=0)
+        each = np.arange(K)
+        for j in np.flatnonzero(self.penalties == 0):
+            blocks[:, j, :, j] += diagonal[j] / K
+            if diagonal[j] <= (4 * rounding[j]) ** 2 and slope[j] <= 64 * rounding[j]:
+                blocks[:, j], blocks[:, :, :, j] = 0.0, 0.0
+                blocks[each, j, each, j] = 1.0
+        H[np.diag_indices_from(H)] += np.tile(self.penalties, K)
+        return H
 
     def self_concordant_gap(self, step: NewtonStep) -> float:
         """The second certificate (see `certificate`) at the point of `step`: one more pass for c."""
@@ -202,3 +227,15 @@ class Objective:
             for rows in linear.augmented_blocks(batch, self.centre, self.fit_intercept):
                 reach = max(reach, certificate.pairwise_reach(rows, inverse))
         return certificate.self_concordant_gap(step.decrement, reach)
+
+
+def _factor(H: Float) -> Callable[[Float], Float]:
+    """H⁻¹ as a function of a vector or a matrix, by Cholesky; on H's range if it is singular."""
+    try:
+        factor = cho_factor(H, lower=True, check_finite=False)
+        return lambda v: cho_solve(factor, v, check_finite=False)
+    except np.linalg.LinAlgError:
+        values, vectors = eigh(H, check_finite=False)
+        keep = values > values[-1] * len(values) * np.finfo(float).eps
+        values, vectors = values[keep], vectors[:, keep]
+        return lambda v: vectors @ ((vectors.T @ v).T / values).T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -76,15 +77,20 @@ class Run:
     objective: Objective
     settings: Settings
     at: Evaluation
-    lower_bound: float = 0.0
+    lower_bound: float
     history: list[Progress] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.lower_bound = self.at.lower_bound
+    @staticmethod
+    def begin(objective: Objective, settings: Settings, theta: Float) -> Run:
+        at = objective.evaluate(objective.without_shift(theta))
+        run = Run(objective, settings, at, at.lower_bound)
+        run.record(0)
+        return run
 
     @property
     def gap(self) -> float:
-        return max(0.0, self.at.value - self.lower_bound)
+        gap = self.at.value - self.lower_bound
+        return max(0.0, gap) if math.isfinite(gap) else math.inf
 
     @property
     def certified(self) -> bool:

@@ -34,8 +34,7 @@ class LBFGS:
 
     def solve(self, objective: Objective, theta: Float) -> Solution:
         """Minimise from `theta` (K, D)."""
-        run = Run(objective, self.settings, objective.evaluate(theta))
-        run.record(0)
+        run = Run.begin(objective, self.settings, theta)
         if run.certified:
             return run.finish(Result.CERTIFIED)
         metric = KroneckerMetric(objective)
@@ -61,9 +60,9 @@ class LBFGS:
             if new is None and pairs:  # a bad history: forget it and try the metric alone
                 pairs.clear()
                 new = weak_wolfe(run, -metric.solve(gradient))
+            if new is None and objective.has_hessian:
+                new = weak_wolfe(run, run.ask_hessian().direction, curvature=False)
             if new is None:
-                if objective.has_hessian:
-                    run.ask_hessian()
                 return run.finish(_ending(run))
             pair = _Pair.of(new.theta - run.at.theta, new.gradient - gradient)
             if pair and not balance:

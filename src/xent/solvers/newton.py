@@ -28,8 +28,7 @@ class Newton:
                 f"solver='newton' factors a Hessian of {K}·{D} = {K * D} coefficients, more than "
                 f"{MAX_HESSIAN}; use solver='lbfgs' or solver='auto'"
             )
-        run = Run(objective, self.settings, objective.evaluate(theta))
-        run.record(0)
+        run = Run.begin(objective, self.settings, theta)
         if run.certified:
             return run.finish(Result.CERTIFIED)
         for iteration in range(1, self.settings.max_iter + 1):
