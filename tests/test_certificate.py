@@ -42,7 +42,7 @@ def test_no_bound_is_ever_below_the_true_gap(rng, name, C, intercept):
         scale = 1 / np.append(X.std(axis=0) + 1e-3, 1.0)[: objective.shape[1]]
         for _ in range(3):
             theta = best.theta + size * rng.normal(size=best.theta.shape) * scale
-            at = objective.evaluate(theta)
+            at = objective.evaluate(objective.without_shift(theta))
             true = at.value - optimum
             assert at.lower_bound <= optimum + rounding
             step = objective.newton_step(at)
@@ -83,6 +83,14 @@ def test_a_wrong_dual_would_be_seen(rng):
     right = certificate.dual_lower_bound(probability=P.mean(axis=0), **arguments)
     assert right <= best.value
     assert right == pytest.approx(objective.evaluate(theta).lower_bound, rel=1e-10)
+
+
+def test_a_shifted_point_gets_no_newton_step(rng):
+    """With large W and little λ its gradient along the shift would be divided by a curvature put there."""
+    X, y = problem("iris", rng)
+    objective = Objective((linear.Batch(X, y),), 3, 0.1)
+    with pytest.raises(ValueError, match="without a shift"):
+        objective.newton_step(objective.evaluate(np.ones(objective.shape)))
 
 
 def test_self_concordant_series_meets_the_closed_form():

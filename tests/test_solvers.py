@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.datasets import load_digits, load_wine
+from sklearn.datasets import load_digits, load_iris, load_wine
 
 from xent import linear
 from xent.objective import Objective
@@ -104,7 +104,7 @@ def test_metric_is_the_inverse_it_says(rng):
     sigma = objective.class_curvature(rng.normal(size=objective.shape))
     metric.refresh(sigma)
     A = np.zeros((5, 5))
-    A[:4, :4], A[4, 4] = objective.feature_curvature(), 1.0
+    A[:4, :4], A[4, 4] = objective.feature_curvature, 1.0
     M = np.kron(sigma, A) + np.kron(np.eye(3), np.diag(objective.penalties))
     G = rng.normal(size=(3, 5))
     G -= G.mean(axis=0)
@@ -169,6 +169,16 @@ def test_separable_without_penalty_ends_within_tol_of_its_infimum():
     solution = Newton(Settings()).solve(objective, objective.start())
     assert solution.result is Result.CERTIFIED
     assert 0 < solution.value <= 1e-6
+
+
+@pytest.mark.parametrize("solver", [LBFGS, Newton])
+def test_partly_separable_without_penalty_has_no_optimum_and_no_certificate(solver):
+    """One class of iris splits off: F falls towards 0.03966 for ever. 0 is all that is proven below it."""
+    objective, _ = objective_of(load_iris, C=np.inf)
+    solution = solver(Settings()).solve(objective, objective.start())
+    assert solution.result in (Result.UNCERTIFIED, Result.MAX_ITER)
+    assert solution.value == pytest.approx(0.0396618, abs=1e-5)
+    assert solution.lower_bound == 0
 
 
 @pytest.mark.parametrize("solver", [LBFGS, Newton])

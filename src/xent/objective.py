@@ -141,10 +141,29 @@ class Objective:
         value = loss + 0.5 * float(np.sum(ridge * theta))
         return Evaluation(theta, value, data + ridge, bound)
 
+    @functools.cached_property
     def feature_curvature(self) -> Float:
-        """(1/S) Σ s_i x̃_i x̃_iᵀ, (d, d)."""
+        """(1/S) Σ s_i x̃_i x̃_iᵀ, (d, d): one pass, the first time."""
         with blas_for(self.n_rows * self.n_features**2):
             return self._second_order(linear.gram, self.centre)
+
+    @functools.cached_property
+    def null_features(self) -> Float:
+        """Directions n of the features with n·x̃_i = 0 for all i, as unit rows (m, D): collinear columns,
+        and columns that are constant but for the rounding of their mean."""
+        A, d = self.feature_curvature, self.n_features
+        rounding = (4 * np.finfo(float).eps * self.centre) ** 2
+        known = rounding > np.finfo(float).tiny / np.finfo(float).eps  # not itself an underflow
+        zero = (self.centre == 0) & (self._class_x == 0).all(axis=0) & (np.diag(A) == 0)
+        constant = (known & (np.diag(A) <= rounding)) | zero
+        live = ~constant & (np.diag(A) > 0)
+        units = np.sqrt(np.where(live, np.diag(A), 1.0))
+        values, vectors = eigh((A / units / units[:, None])[np.ix_(live, live)], check_finite=False)
+        collinear = vectors[:, values <= d * np.finfo(float).eps * values[-1:]]
+        null = np.zeros((constant.sum() + collinear.shape[1], self.shape[1]))
+        null[np.arange(constant.sum()), np.flatnonzero(constant)] = 1.0
+        null[constant.sum() :, np.flatnonzero(live)] = (collinear / units[live, None]).T
+        return null / np.linalg.norm(null, axis=1, keepdims=True)
 
     def feature_curvature_diagonal(self) -> Float:
         """Its diagonal, (d,)."""
@@ -170,22 +189,25 @@ class Objective:
     def newton_step(self, at: Evaluation) -> NewtonStep:
         """Solve H Δ = −∇F exactly, H the Hessian of F at `at`, a point without shift (`without_shift`).
 
-        H is scaled to a unit diagonal first. One that is singular (collinear features without a penalty) is
-        inverted on its range; if ∇F leaves that range ν is +inf, so that no certificate comes of it.
+        H is scaled to a unit diagonal first. Where it is singular to working precision (separable classes
+        without a penalty) Δ is taken on its range and ν is +inf, so that no certificate comes of it.
         """
         K, D = self.shape
+        if np.abs(at.theta.mean(axis=0)).max() > 1e-8 * np.abs(at.theta).max():
+            raise ValueError("theta: expected a point without a shift common to all classes")
         H = self._hessian(at)
-        g = at.gradient.reshape(-1)
         float64 = np.finfo(float)
-        underflow = (np.diag(H) < float64.tiny / float64.eps) & (g != 0)  # curvature lost, slope not
+        lost = np.diag(H) < float64.tiny / float64.eps  # the squares have underflowed
         scale = 1 / np.sqrt(np.maximum(np.diag(H), float(float64.tiny)))
         H *= scale[:, None]
         H *= scale
-        solve = _factor(H)
-        g = scale * g
+        solve, full_rank = _factor(H)
+        g = scale * at.gradient.reshape(-1)
         step = -solve(g)
-        in_range = np.abs(g + H @ step).max() <= 1e-6 * np.abs(g).max() and not underflow.any()
-        decrement = math.sqrt(max(0.0, -float(g @ step))) if in_range else math.inf
+        decrement = math.inf
+        if full_rank and not lost.any():
+            residual = g + H @ step  # what rounding left unsolved counts in full
+            decrement = math.sqrt(max(0.0, -float(g @ step))) + math.sqrt(abs(residual @ solve(residual)))
         direction = (scale * step).reshape(K, D)
 
         def inverse() -> Float:
@@ -195,11 +217,11 @@ class Objective:
         return NewtonStep(direction - direction.mean(axis=0), decrement, inverse)
 
     def _hessian(self, at: Evaluation) -> Float:
-        """The Hessian of F at `at`, (K·D, K·D), null directions filled in.
+        """The Hessian of F at `at`, (K·D, K·D), with curvature put into its null directions.
 
-        A shift common to all classes of an unpenalised column changes nothing, and a column that is
-        constant but for the rounding of its mean carries nothing. ∇F and every (e_k − e_l) ⊗ x̃ are orthogonal
-        to those directions, so what is put there leaves Δ, ν and c as they are.
+        The loss depends neither on a shift common to all classes nor, in any class, on `null_features`. H
+        maps these directions to themselves, and ∇F (at a point without shift) and every (e_k − e_l) ⊗ x̃_i
+        are orthogonal to them, so Δ, ν and c stay as they are.
         """
         K, D = self.shape
         W, b = self.coefficients(at.theta)
@@ -207,14 +229,12 @@ class Objective:
             H = self._second_order(linear.hessian, W, b, self.centre, self.fit_intercept)
         blocks = H.reshape(K, D, K, D)
         diagonal = np.einsum("kjkj->kj", blocks).mean(axis=0)
-        rounding = np.append(np.finfo(float).eps * np.abs(self.centre), 0.0)[:D]
-        slope = np.abs(at.gradient).max(axis=0)
-        each = np.arange(K)
-        for j in np.flatnonzero(self.penalties == 0):
-            blocks[:, j, :, j] += diagonal[j] / K
-            if diagonal[j] <= (4 * rounding[j]) ** 2 and slope[j] <= 64 * rounding[j]:
-                blocks[:, j], blocks[:, :, :, j] = 0.0, 0.0
-                blocks[each, j, each, j] = 1.0
+        shifts = np.einsum("kjlj->klj", blocks)  # a view
+        shifts += diagonal / K
+        if self.penalty == 0:
+            each = np.arange(K)
+            for n in self.null_features:
+                blocks[each, :, each, :] += (float(diagonal @ n**2) or 1.0) * np.outer(n, n)
         H[np.diag_indices_from(H)] += np.tile(self.penalties, K)
         return H
 
@@ -229,13 +249,13 @@ class Objective:
         return certificate.self_concordant_gap(step.decrement, reach)
 
 
-def _factor(H: Float) -> Callable[[Float], Float]:
-    """H⁻¹ as a function of a vector or a matrix, by Cholesky; on H's range if it is singular."""
+def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:
+    """H⁻¹ as a function of a vector or matrix, by Cholesky; if that fails on H's range, and False."""
     try:
         factor = cho_factor(H, lower=True, check_finite=False)
-        return lambda v: cho_solve(factor, v, check_finite=False)
+        return lambda v: cho_solve(factor, v, check_finite=False), True
     except np.linalg.LinAlgError:
         values, vectors = eigh(H, check_finite=False)
         keep = values > values[-1] * len(values) * np.finfo(float).eps
         values, vectors = values[keep], vectors[:, keep]
-        return lambda v: vectors @ ((vectors.T @ v).T / values).T
+        return lambda v: vectors @ ((vectors.T @ v).T / values).T, False

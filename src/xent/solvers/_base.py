@@ -24,7 +24,10 @@ class Result(Enum):
         "rounding leaves no step that lowers the objective; a larger tol, a stronger penalty "
         "(smaller C) or features on comparable scales would help"
     )
-    UNCERTIFIED = "without a penalty (C=inf) a problem of this size has no certificate; a finite C gives one"
+    UNCERTIFIED = (
+        "without a penalty (C=inf) no certificate was found: the classes may be separable, which leaves no "
+        "optimum, or the problem too large; a finite C has an optimum and a certificate"
+    )
 
 
 def hessian_price(objective: Objective) -> float:
@@ -117,6 +120,12 @@ class Run:
         self.history.append(entry)
         if self.settings.report:
             self.settings.report(entry)
+
+    def stalled(self) -> Solution:
+        """Finish where no step lowers F: certified after all, or for want of digits, or of an optimum."""
+        if self.certified:
+            return self.finish(Result.CERTIFIED)
+        return self.finish(Result.STALLED if self.objective.penalty > 0 else Result.UNCERTIFIED)
 
     def finish(self, result: Result) -> Solution:
         n_iter = self.history[-1].iteration if self.history else 0

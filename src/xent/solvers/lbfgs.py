@@ -63,7 +63,7 @@ class LBFGS:
             if new is None and objective.has_hessian:
                 new = weak_wolfe(run, run.ask_hessian().direction, curvature=False)
             if new is None:
-                return run.finish(_ending(run))
+                return run.stalled()
             pair = _Pair.of(new.theta - run.at.theta, new.gradient - gradient)
             if pair and not balance:
                 pairs.append(pair)
@@ -102,13 +102,6 @@ class _Hessian:
             return False
         self.below, self.since = estimate / 10, objective.n_passes
         return True
-
-
-def _ending(run: Run) -> Result:
-    if run.certified:
-        return Result.CERTIFIED
-    unbounded = run.objective.penalty == 0 and not run.objective.has_hessian
-    return Result.UNCERTIFIED if unbounded else Result.STALLED
 
 
 def _dual_quadratic(objective: Objective, gradient: Float) -> float:

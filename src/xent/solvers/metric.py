@@ -29,7 +29,7 @@ class KroneckerMetric:
         d = objective.n_features
         self._basis: Float | None = None
         if d <= _MAX_FEATURES:
-            A = objective.feature_curvature()
+            A = objective.feature_curvature
             # The penalty is the identity only in the features' own units. Without one their scales do
             # not matter, and taken out they cannot hide a small feature in the rounding of a large one.
             units = np.sqrt(np.diag(A)) if objective.penalty == 0 else np.ones(d)

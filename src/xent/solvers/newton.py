@@ -40,5 +40,5 @@ class Newton:
             if run.certified:
                 return run.finish(Result.CERTIFIED)
             if new is None:
-                return run.finish(Result.STALLED)
+                return run.stalled()
         return run.finish(Result.MAX_ITER)
