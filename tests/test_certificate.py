@@ -1,10 +1,13 @@
 """The two bounds against optima known to 1e-14: never below the true gap, and tight near the end."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
 
-from xent import certificate, linear, reference
+from xent import SoftmaxRegression, certificate, linear, reference
 from xent.objective import Objective
 from xent.solvers import LBFGS, Newton, Settings
 
@@ -83,6 +86,36 @@ def test_a_wrong_dual_would_be_seen(rng):
     right = certificate.dual_lower_bound(probability=P.mean(axis=0), **arguments)
     assert right <= best.value
     assert right == pytest.approx(objective.evaluate(theta).lower_bound, rel=1e-10)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton"])
+@pytest.mark.parametrize("delta", [1e-6, 1e-8, 1e-9, 1e-11, 1e-13])
+def test_nearly_collinear_features_without_a_penalty(rng, solver, delta):
+    """The second column is the first and a little z: judged to be nothing, z would cost 0.1 nats unseen."""
+    a, z = rng.normal(size=(2, 200))
+    y = (z + a + rng.logistic(size=200) > 0).astype(int)
+    X = np.column_stack([a, a + delta * z])
+    apart = np.column_stack([a, (X[:, 1] - X[:, 0]) / delta])
+    best = SoftmaxRegression(C=np.inf, tol=1e-12).fit(apart, y).objective_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = SoftmaxRegression(C=np.inf, solver=solver).fit(X, y)
+    assert model.objective_ - best <= model.suboptimality_ + 1e-9
+    if delta == 1e-6:
+        assert model.converged_
+
+
+def test_polynomial_features_without_a_penalty(rng):
+    x = rng.uniform(0, 1, 300)
+    y = (np.sin(12 * x) + rng.logistic(size=300) * 0.5 > 0).astype(int)
+    for degree in (6, 9, 12, 14, 18):
+        X = np.vander(x, degree + 1, increasing=True)
+        Q = np.linalg.qr(X)[0][:, 1:]
+        best = SoftmaxRegression(C=np.inf, tol=1e-12).fit(Q, y).objective_
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = SoftmaxRegression(C=np.inf).fit(X[:, 1:], y)
+        assert model.objective_ - best <= model.suboptimality_ + 1e-9
 
 
 def test_a_shifted_point_gets_no_newton_step(rng):

@@ -178,6 +178,11 @@ def test_warm_start(rng):
     assert model.n_passes_ < cold / 4
     model.fit(X[:, :30], y)  # another shape starts anew
     assert model.coef_.shape == (10, 30)
+    best = model.objective_
+    for bad in (1e2 * rng.normal(size=(10, 30)), np.full((10, 30), 1e308), np.full((10, 30), np.nan)):
+        model.coef_ = bad  # worse than no start: it is not used
+        assert model.fit(X[:, :30], y).objective_ == pytest.approx(best, abs=2e-6)
+        assert model.converged_
     model.intercept_ += 5.0  # the same model; the next fit takes the common shift out
     assert abs(model.fit(X[:, :30], y).intercept_.sum()) < 1e-10
     binary = SoftmaxRegression(warm_start=True, solver="lbfgs").fit(X[:400], y[:400] > 4)
@@ -254,8 +259,18 @@ WEIGHT = np.ones(150)
 @pytest.mark.parametrize(
     ("params", "changes", "error", "message"),
     [
-        ({}, {"X": NAN}, ValueError, r"Input X contains NaN.\nSoftmaxRegression does not accept missing"),
-        ({}, {"X": INF}, ValueError, "Input X contains infinity or a value too large"),
+        (
+            {},
+            {"X": NAN},
+            ValueError,
+            r"Input X contains NaN. First in row 3, column 1.\nSoftmaxRegression does",
+        ),
+        (
+            {},
+            {"X": INF},
+            ValueError,
+            r"a value too large for dtype.*\). First in row 3, column 1.",
+        ),
         ({}, {"X": np.zeros(150)}, ValueError, "Expected 2D array, got 1D array instead"),
         ({}, {"X": np.zeros((150, 2, 2))}, ValueError, "Found array with dim 3, while dim <= 2 is required"),
         ({}, {"X": np.zeros((0, 3)), "y": []}, ValueError, r"Found array with 0 sample\(s\)"),
@@ -280,6 +295,7 @@ WEIGHT = np.ones(150)
         ({}, {"X": [["a", "b"]] * 150}, ValueError, "could not convert string to float"),
         ({}, {"X": np.zeros((150, 2), complex)}, ValueError, "Complex data not supported"),
         ({}, {"sample_weight": -WEIGHT}, ValueError, r"sample_weight\[0\] = -1: .* finite and ≥ 0"),
+        ({}, {"sample_weight": WEIGHT * 1e308}, ValueError, "sample_weight: the weights add up to infinity"),
         ({}, {"sample_weight": WEIGHT * 0}, ValueError, "at least one non-zero number"),
         ({}, {"sample_weight": WEIGHT[:5]}, ValueError, r"sample_weight.shape == \(5,\), expected \(150,\)!"),
         (

@@ -76,7 +76,7 @@ def test_fused_pass(monkeypatch, rng, isa, dtype, compute, d, K):
 
 
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 1000])
-@pytest.mark.parametrize("layout", ["C", "F", "strided", "reversed", "offset columns"])
+@pytest.mark.parametrize("layout", ["C", "F", "strided", "reversed", "offset columns", "field"])
 def test_layouts(rng, n, layout):
     X, y, s, W, b = problem(rng, n, 9, 5)
     if layout == "F":
@@ -87,6 +87,10 @@ def test_layouts(rng, n, layout):
         X = X[::-1, ::-1]
     elif layout == "offset columns":
         X = np.concatenate([X, X], axis=1)[:, 3:12]
+    elif layout == "field":  # 76 bytes from row to row: no multiple of 8
+        table = np.zeros(n, dtype=[("tag", "i4"), ("x", "f8", 9)])
+        table["x"] = X
+        X = table["x"]
     X.flags.writeable = False
     sums = linear.sums(linear.Batch(X, y, s), W, b)
     if n == 0:

@@ -29,6 +29,7 @@ def test_names_are_listed_sorted_and_there():
 def test_every_formula_is_documented(name):
     doc = inspect.getdoc(getattr(reference, name))
     assert doc
+    assert re.search(r"Source: .+\.$", doc), "no source"
     assert re.search(r"\(.*(K|D|N|\.\.\.).*\)|elementwise|any shape|step", doc), "no shapes"
 
 

@@ -203,6 +203,8 @@ def test_binary_cross_entropy(xp):
     assert_allclose(
         dense(r.binary_cross_entropy_gradient(*arrays(xp, z, target.numpy()))), zt.grad, atol=1e-15
     )
+    sure = arrays(xp, np.array([-np.inf, np.inf]), np.array([0.0, 1.0]))
+    assert dense(r.binary_cross_entropy(*sure)).tolist() == [0.0, 0.0]
     # Two classes by softmax of [0, z] are one class by sigmoid of z.
     two = np.stack([np.zeros(7), z], axis=1)
     assert_allclose(dense(r.softmax(arrays(xp, two)))[:, 1], dense(r.sigmoid(arrays(xp, z))), rtol=1e-14)

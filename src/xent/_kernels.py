@@ -7,6 +7,7 @@ picks an instruction set below the processor's best. Both are read at import.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +29,9 @@ else:
         _isa = _native.isa(_isa)
         REASON = f"compiled extension, {_isa} kernels"
     except ImportError as error:
-        REASON = f"no compiled extension ({error}); reinstall where a C++20 compiler is found"
+        built = importlib.util.find_spec("xent._native") is not None
+        cause = f"it does not load: {error}" if built else "it was not built"
+        REASON = f"no compiled extension ({cause}); reinstall where a C++20 compiler is found"
 
 HAS_NATIVE = _native is not None
 
@@ -67,6 +70,8 @@ def fused_sums(
     in the wider of the two dtypes, float32 rows being widened in registers; sums are float64. Raises
     ValueError with the first row whose label is outside [0, K). grad_W is undefined without `gradient`.
     """
+    if any(stride % X.itemsize for stride in X.strides):  # a field of a structured array
+        X = np.ascontiguousarray(X)
     compute = np.result_type(X.dtype, W.dtype)
     kernel = {
         ("f", "f"): "fused_ff",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any
@@ -154,7 +155,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Logits z = W x + b: (n, K), or (n,) for two classes, positive where the second is likelier."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, **_TAKES)
+        X = self._locate(X, lambda: validate_data(self, X, reset=False, **_TAKES))
         scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
         return scores.ravel() if scores.shape[1] == 1 else scores
 
@@ -214,7 +215,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             fail("class_weight", "an instance of 'dict', a str among {'balanced'} or None")
 
     def _validate_table(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
-        X, y = validate_data(self, X, y, accept_large_sparse=True, **_TAKES)
+        X, y = self._locate(X, lambda: validate_data(self, X, y, accept_large_sparse=True, **_TAKES))
         if y.dtype.kind == "O":
             kinds = sorted({type(label).__name__ for label in y})
             if len(kinds) > 1:
@@ -226,17 +227,36 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         return X, y
 
+    @staticmethod
+    def _locate(X: Any, validate: Callable[[], Any]) -> Any:
+        """scikit-learn's validation, with the place of the first NaN or infinity added to its message."""
+        try:
+            return validate()
+        except ValueError as error:
+            what, _, rest = str(error).partition("\n")
+            if not what.startswith("Input X contains") or sparse.issparse(X):
+                raise
+            bad = ~np.isfinite(np.asarray(X, dtype=np.float64))
+            row, column = np.argwhere(bad)[0] if bad.any() else (0, 0)
+            name = getattr(X, "columns", range(bad.shape[1]))[column]
+            raise ValueError(f"{what} First in row {row}, column {name!r}.\n{rest}".strip()) from error
+
     def _weights(
         self, X: Any, y: NDArray[Any], classes: NDArray[Any], codes: NDArray[Any], sample_weight: Any
     ) -> Float | None:
         if sample_weight is None and self.class_weight is None:
             return None
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        with np.errstate(over="ignore"):
+            weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         check_non_negative(weight)
         by_class = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weight)
         if not (np.isfinite(by_class) & (by_class >= 0)).all():
             raise ValueError(f"class_weight: weights must be finite and ≥ 0, got {by_class.tolist()}")
-        weight = weight * by_class[codes]
+        with np.errstate(over="ignore"):
+            weight = weight * by_class[codes]
+            total = weight.sum()
+        if not np.isfinite(total):
+            raise ValueError("sample_weight: the weights add up to infinity; divide them by their largest")
         totals = np.bincount(codes, weights=weight)
         if not totals.all():
             empty = classes[int(np.argmin(totals != 0))]
@@ -253,9 +273,14 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         b = self.intercept_
         if len(W) == 1:
             W, b = np.vstack([-W / 2, W / 2]), np.array([-b[0] / 2, b[0] / 2])
+        cold = objective.start()
         if W.shape != (objective.n_classes, objective.n_features):
-            return objective.start()
-        return objective.theta(W.astype(np.float64), b.astype(np.float64))
+            return cold
+        # Coefficients of other data or another C may be worse than none: take the better start.
+        with np.errstate(all="ignore"):
+            warm = objective.theta(W.astype(np.float64), b.astype(np.float64))
+            better = objective.evaluate(warm).value < objective.evaluate(cold).value
+        return warm if better else cold
 
     def _on_iteration(self, progress: Progress) -> None:
         if self.verbose:
@@ -278,7 +303,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             W, b = 2 * W[1:], 2 * b[1:]
         self.coef_, self.intercept_ = W.astype(dtype), b.astype(dtype)
         self.objective_ = value
-        self.suboptimality_ = max(0.0, value - solution.lower_bound)
+        gap = value - solution.lower_bound
+        self.suboptimality_ = max(0.0, gap) if np.isfinite(gap) else np.inf
         self.converged_ = bool(self.suboptimality_ <= self.tol)
         self.n_iter_ = np.array([max(1, solution.n_iter)], dtype=np.int32)
         self.n_passes_ = objective.n_passes

@@ -189,18 +189,21 @@ def augmented_blocks(batch: Batch, centre: Float, intercept: bool) -> Iterator[F
 def hessian(batch: Batch, W: Float, b: Float, centre: Float, intercept: bool) -> Float:
     """Σ s_i (diag p_i − p_i p_iᵀ) ⊗ x̃_i x̃_iᵀ, (K·D, K·D), x̃ the augmented row, D its length.
 
-    K products for the blocks of diag p_i, less one product of Q = (p_i ⊗ x̃_i) with itself for the
-    rest: BLAS at full speed, and QᵀQ costs half because NumPy sees that it is symmetric.
+    Off the diagonal −QᵀQ with Q = (p_i ⊗ x̃_i), one symmetric product; each diagonal block from its own
+    weights p_k Σ_{j≠k} p_j, because diag p − QᵀQ would cancel where a class is all but certain.
     """
     K, D = len(W), W.shape[1] + intercept
-    H = np.zeros((K * D, K * D))
+    H, diagonal = np.zeros((K * D, K * D)), np.zeros((K, D, D))
     for X, _, weight in _blocks(batch, 2 * K * D):
         rows = augmented(X, centre, intercept)
         P = _probabilities(X, W, b)
+        others = P @ (1 - np.eye(K))
         Q = (P[:, :, None] * rows[:, None, :]).reshape(len(rows), K * D)
         Q *= np.sqrt(weight)[:, None]
         H -= Q.T @ Q
         for k in range(K):
-            block = slice(k * D, (k + 1) * D)
-            H[block, block] += rows.T @ (rows * (P[:, k] * weight)[:, None])
+            diagonal[k] += rows.T @ (rows * (P[:, k] * others[:, k] * weight)[:, None])
+    for k in range(K):
+        block = slice(k * D, (k + 1) * D)
+        H[block, block] = diagonal[k]
     return H

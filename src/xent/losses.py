@@ -19,7 +19,7 @@ def softmax(logits: Any) -> NDArray[Any]:
     Rows sum to 1; a logit of −inf is a masked class with probability 0. Raises ValueError for logits
     that are not a (n, K) array of real numbers. Source: `xent.reference.softmax`.
     """
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return reference.softmax(check_logits(logits))
 
 
@@ -28,7 +28,7 @@ def log_softmax(logits: Any) -> NDArray[Any]:
 
     Raises ValueError as `softmax` does. Source: `xent.reference.log_softmax`.
     """
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return reference.log_softmax(check_logits(logits))
 
 
@@ -56,7 +56,7 @@ def cross_entropy(
     z = check_logits(logits)
     weight = check_weight(sample_weight, len(z))
     y = check_targets(targets, len(z), z.shape[1], weight)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         losses = reference.cross_entropy(z, y)
     losses = np.where(weight == 0, np.zeros_like(losses), losses)
     if reduction == "none":

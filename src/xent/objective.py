@@ -159,11 +159,24 @@ class Objective:
         live = ~constant & (np.diag(A) > 0)
         units = np.sqrt(np.where(live, np.diag(A), 1.0))
         values, vectors = eigh((A / units / units[:, None])[np.ix_(live, live)], check_finite=False)
-        collinear = vectors[:, values <= d * np.finfo(float).eps * values[-1:]]
-        null = np.zeros((constant.sum() + collinear.shape[1], self.shape[1]))
-        null[np.arange(constant.sum()), np.flatnonzero(constant)] = 1.0
-        null[constant.sum() :, np.flatnonzero(live)] = (collinear / units[live, None]).T
+        small = vectors[:, values <= d * np.finfo(float).eps * values[-1:]]
+        collinear = np.zeros((small.shape[1], d))
+        collinear[:, live] = (small / units[live, None]).T
+        # The square root of an eigenvalue's rounding is 1e-8: whether a direction is null, the rows say.
+        reach = self._largest(collinear)
+        null = np.vstack([np.eye(d)[constant], collinear[reach[0] <= 64 * np.finfo(float).eps * reach[1]]])
+        null = np.column_stack([null, np.zeros((len(null), int(self.fit_intercept)))])
         return null / np.linalg.norm(null, axis=1, keepdims=True)
+
+    def _largest(self, directions: Float) -> Float:
+        """max_i |n·x̃_i| and max_i Σ_j |n_j x̃_ij| for each direction n, (2, m); one pass."""
+        self.n_passes += 1
+        largest = np.zeros((2, len(directions)))
+        for batch in self.batches:
+            for rows in linear.augmented_blocks(batch, self.centre, False):
+                pair = np.abs(rows @ directions.T), np.abs(rows) @ np.abs(directions.T)
+                largest = np.maximum(largest, [p.max(axis=0, initial=0.0) for p in pair])
+        return largest
 
     def feature_curvature_diagonal(self) -> Float:
         """Its diagonal, (d,)."""
@@ -187,10 +200,12 @@ class Objective:
         return self._add(linear.class_curvature, *self.coefficients(theta)) / self.weight
 
     def newton_step(self, at: Evaluation) -> NewtonStep:
-        """Solve H Δ = −∇F exactly, H the Hessian of F at `at`, a point without shift (`without_shift`).
+        """Solve H Δ = −∇F, H the Hessian of F at `at`, a point without shift (`without_shift`).
 
-        H is scaled to a unit diagonal first. Where it is singular to working precision (separable classes
-        without a penalty) Δ is taken on its range and ν is +inf, so that no certificate comes of it.
+        H is scaled to a unit diagonal and lowered by a bound on its own rounding, 4 K·D ulp, so that ν and c
+        come out too large if anything. If there is no Cholesky factor then (separable classes, or features
+        collinear to working precision, without a penalty to speak of), Δ is taken on the range of H and ν is
+        +inf: no certificate.
         """
         K, D = self.shape
         if np.abs(at.theta.mean(axis=0)).max() > 1e-8 * np.abs(at.theta).max():
@@ -201,6 +216,7 @@ class Objective:
         scale = 1 / np.sqrt(np.maximum(np.diag(H), float(float64.tiny)))
         H *= scale[:, None]
         H *= scale
+        H[np.diag_indices_from(H)] -= 4 * K * D * float64.eps
         solve, full_rank = _factor(H)
         g = scale * at.gradient.reshape(-1)
         step = -solve(g)
@@ -208,6 +224,7 @@ class Objective:
         if full_rank and not lost.any():
             residual = g + H @ step  # what rounding left unsolved counts in full
             decrement = math.sqrt(max(0.0, -float(g @ step))) + math.sqrt(abs(residual @ solve(residual)))
+            decrement = decrement if math.isfinite(decrement) else math.inf
         direction = (scale * step).reshape(K, D)
 
         def inverse() -> Float:

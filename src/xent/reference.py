@@ -12,12 +12,18 @@ Design
  d. A logit of -inf is a masked class: probability 0, gradient 0, and 0 log 0 = 0.
     A row with nothing but -inf has no distribution: NaN.
 
-Sources: J. S. Bridle, "Training stochastic model recognition algorithms as networks can lead to maximum
-mutual information estimation of parameters", NIPS 1989 (softmax, and p - y). P. Blanchard,
-D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax functions", IMA J. Numer.
-Anal. 41 (2021) (why the shift is safe). D. Böhning, "Multinomial logistic regression algorithm", Ann.
-Inst. Stat. Math. 44 (1992) (the Hessian). T. Hastie, R. Tibshirani, J. Friedman, "The Elements of
-Statistical Learning", section 4.4 (the linear model and its boundaries).
+Sources, as each function names them:
+ - Bridle (1989): J. S. Bridle, "Training stochastic model recognition algorithms as networks can lead to
+   maximum mutual information estimation of parameters", NIPS 2.
+ - Blanchard, Higham, Higham (2021): "Accurately computing the log-sum-exp and softmax functions", IMA J.
+   Numer. Anal. 41.
+ - Böhning (1992): "Multinomial logistic regression algorithm", Ann. Inst. Stat. Math. 44.
+ - Cover, Thomas (2006): "Elements of Information Theory", 2nd edition.
+ - Golik, Doetsch, Ney (2013): "Cross-entropy vs. squared error training: a theoretical and experimental
+   comparison", Interspeech.
+ - Goodfellow, Bengio, Courville (2016): "Deep Learning".
+ - Hastie, Tibshirani, Friedman (2009): "The Elements of Statistical Learning", 2nd edition.
+ - Nocedal, Wright (2006): "Numerical Optimization", 2nd edition.
 """
 
 from __future__ import annotations
@@ -68,24 +74,36 @@ __all__ = [
 
 
 def linear(x: Array, W: Array, b: Array | None = None) -> Array:
-    """Logits z = x Wᵀ + b. x (N, D), W (K, D), b (K,) → (N, K)."""
+    """Logits z = x Wᵀ + b. x (N, D), W (K, D), b (K,) → (N, K).
+
+    Source: Hastie, Tibshirani, Friedman (2009), section 4.4.
+    """
     z = x @ W.T
     return z if b is None else z + b
 
 
 def linear_gradients(G: Array, x: Array) -> tuple[Array, Array]:
-    """From G = ∂L/∂Z (N, K) and x (N, D): ∂L/∂W = Gᵀ x (K, D) and ∂L/∂b = Σ_i G_i (K,)."""
+    """From G = ∂L/∂Z (N, K) and x (N, D): ∂L/∂W = Gᵀ x (K, D) and ∂L/∂b = Σ_i G_i (K,).
+
+    Source: Hastie, Tibshirani, Friedman (2009), section 4.4.
+    """
     xp = array_namespace(G, x)
     return G.T @ x, xp.sum(G, axis=0)
 
 
 def predict(z: Array) -> Array:
-    """The decision argmax_k z_k, (..., K) → (...). Softmax and temperature leave it as it is."""
+    """The decision argmax_k z_k, (..., K) → (...). Softmax and temperature leave it as it is.
+
+    Source: Hastie, Tibshirani, Friedman (2009), section 4.4.
+    """
     return array_namespace(z).argmax(z, axis=-1)
 
 
 def decision_boundary(W: Array, b: Array, k: int, l: int) -> tuple[Array, Array]:  # noqa: E741
-    """Where classes k and l tie: the hyperplane {x : w·x + c = 0}, w = W_k − W_l (D,), c = b_k − b_l."""
+    """Where classes k and l tie: the hyperplane {x : w·x + c = 0}, w = W_k − W_l (D,), c = b_k − b_l.
+
+    Source: Hastie, Tibshirani, Friedman (2009), section 4.4.
+    """
     return W[k, :] - W[l, :], b[k] - b[l]
 
 
@@ -107,13 +125,18 @@ def logsumexp(z: Array) -> Array:
     """log Σ_k exp(z_k), computed as m + log1p(Σ_{k ≠ argmax} exp(z_k − m)). (..., K) → (...).
 
     −inf for a row of nothing but −inf, +inf if any logit is.
+
+    Source: Blanchard, Higham, Higham (2021).
     """
     xp, m, _, log1p_rest = _shifted(z)
     return xp.squeeze(m + log1p_rest, axis=-1)
 
 
 def log_softmax(z: Array) -> Array:
-    """log p_k = z_k − log Σ_j exp(z_j). (..., K) → (..., K), finite wherever the logits are."""
+    """log p_k = z_k − log Σ_j exp(z_j). (..., K) → (..., K), finite wherever the logits are.
+
+    Source: Blanchard, Higham, Higham (2021).
+    """
     _, m, _, log1p_rest = _shifted(z)
     return (z - m) - log1p_rest
 
@@ -123,6 +146,8 @@ def softmax(z: Array, temperature: float = 1.0) -> Array:
 
     Unchanged when a constant is added to every z. T → 0 tends to `hardmax`, T → ∞ to uniform.
     Raises ValueError unless T > 0.
+
+    Source: Bridle (1989).
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be > 0, got {temperature}; its limit 0 is hardmax")
@@ -134,6 +159,8 @@ def hardmax(z: Array) -> Array:
     """One at the largest score (the first of equals), else zero: the limit of softmax(z / T) as T → 0.
 
     Constant almost everywhere, so its gradient is 0 and teaches nothing. (..., K) → (..., K).
+
+    Source: Goodfellow, Bengio, Courville (2016), section 6.2.2.
     """
     return one_hot(predict(z), z.shape[-1], like=z)
 
@@ -145,6 +172,8 @@ def softmax_jacobian(p: Array) -> Array:
     """∂p_i/∂z_j = p_i (δ_ij − p_j), that is diag(p) − pᵀp. p (..., K) → (..., K, K).
 
     Symmetric, rows sum to 0, rank K − 1, null vector 1. The diagonal is p_i Σ_{j≠i} p_j.
+
+    Source: Bridle (1989).
     """
     xp = array_namespace(p)
     K = p.shape[-1]
@@ -158,6 +187,8 @@ def softmax_jacobian_quotient_rule(z: Array) -> Array:
 
     With e_i = exp(z_i) and S = Σ e, ∂(e_i/S)/∂z_j is (e_i S − e_i e_i)/S² where i = j and (0 − e_i e_j)/S²
     where i ≠ j.
+
+    Source: Bridle (1989).
     """
     xp = array_namespace(z)
     K = z.shape[0]
@@ -175,6 +206,8 @@ def softmax_jacobian_log_derivative(z: Array) -> Array:
     """The Jacobian of one row z (K,) by the logarithmic derivative: (K, K).
 
     ∂p_i/∂z_j = p_i ∂log p_i/∂z_j and ∂log p_i/∂z_j = δ_ij − p_j.
+
+    Source: Bridle (1989).
     """
     xp = array_namespace(z)
     p = softmax(z)
@@ -186,6 +219,8 @@ def softmax_jacobian_product(p: Array, v: Array) -> Array:
     """(diag(p) − pᵀp) v = p ∘ (v − ⟨p, v⟩), without forming the matrix; (..., K) each.
 
     The Jacobian is symmetric: this is both its product with a vector and a vector's product with it.
+
+    Source: Bridle (1989).
     """
     xp = array_namespace(p, v)
     return p * (v - xp.sum(p * v, axis=-1, keepdims=True))
@@ -195,7 +230,10 @@ def softmax_jacobian_product(p: Array, v: Array) -> Array:
 
 
 def one_hot(y: Array, K: int, *, like: Array) -> Array:
-    """Class indices y (...) → rows (..., K) with a single 1, in the dtype and on the device of `like`."""
+    """Class indices y (...) → rows (..., K) with a single 1, in the dtype and on the device of `like`.
+
+    Source: Hastie, Tibshirani, Friedman (2009), section 4.4.
+    """
     xp = array_namespace(y, like)
     hits = xp.asarray(y)[..., None] == xp.arange(K, dtype=y.dtype, device=device(like))
     return xp.astype(hits, like.dtype)
@@ -209,7 +247,10 @@ def _target_rows(z: Array, y: Array) -> tuple[Any, Array]:
 
 
 def sigmoid(z: Array) -> Array:
-    """σ(z) = 1 / (1 + exp(−z)), elementwise: several-of-K labels, each with its own. Never overflows."""
+    """σ(z) = 1 / (1 + exp(−z)), elementwise: several-of-K labels, each with its own. Never overflows.
+
+    Source: Goodfellow, Bengio, Courville (2016), section 6.2.2.
+    """
     xp = array_namespace(z)
     e = xp.exp(-xp.abs(z))
     return xp.where(z >= 0, 1 / (1 + e), e / (1 + e))
@@ -219,16 +260,21 @@ def binary_cross_entropy(z: Array, y: Array) -> Array:
     """−y log σ(z) − (1 − y) log(1 − σ(z)), elementwise, y in [0, 1]; any shape.
 
     Computed as (1 − y) s(z) + y s(−z), s(z) = log(1 + exp z) = max(z, 0) + log1p(exp(−|z|)).
+
+    Source: Goodfellow, Bengio, Courville (2016), section 6.2.2.
     """
     xp = array_namespace(z, y)
     tail = xp.log1p(xp.exp(-xp.abs(z)))
     zero = xp.zeros_like(z)
-    return (1 - y) * (xp.maximum(z, zero) + tail) + y * (xp.maximum(-z, zero) + tail)
+    return _zero_log(1 - y, xp.maximum(z, zero) + tail) + _zero_log(y, xp.maximum(-z, zero) + tail)
 
 
 def binary_cross_entropy_gradient(z: Array, y: Array) -> Array:
     """∂/∂z of `binary_cross_entropy`, elementwise: σ(z) − y, as (1 − y) σ(z) − y σ(−z) to keep relative
-    accuracy."""
+    accuracy.
+
+    Source: Goodfellow, Bengio, Courville (2016), section 6.2.2.
+    """
     return (1 - y) * sigmoid(z) - y * sigmoid(-z)
 
 
@@ -247,6 +293,8 @@ def cross_entropy(z: Array, y: Array) -> Array:
     y is class indices (...) or rows of probabilities (..., K). For a class index
     ℓ = log Σ_k exp(z_k − z_y): log1p(Σ_{k≠y} exp(z_k − z_y)) where the label is the largest logit, so a
     confident correct row keeps its relative accuracy. A masked label (−inf) costs +inf.
+
+    Source: Bridle (1989).
     """
     xp, Y = _target_rows(z, y)
     return xp.sum(_zero_log(Y, -log_softmax(z)), axis=-1)
@@ -257,6 +305,8 @@ def cross_entropy_gradient(z: Array, y: Array) -> Array:
 
     −1/p_label times the Jacobian collapses to this. Where y is largest the entry is
     Σ_{j≠k} (y_j − p_j), for one-hot y −Σ_{j≠y} p_j: the same number, without 1 − 1.
+
+    Source: Bridle (1989).
     """
     xp, Y = _target_rows(z, y)
     p = softmax(z)
@@ -266,7 +316,10 @@ def cross_entropy_gradient(z: Array, y: Array) -> Array:
 
 
 def cross_entropy_gradient_p(p: Array, y: Array) -> Array:
-    """∂ℓ/∂p = −y / p: −1/p_label at the label, else 0. p (..., K), y as in `cross_entropy`."""
+    """∂ℓ/∂p = −y / p: −1/p_label at the label, else 0. p (..., K), y as in `cross_entropy`.
+
+    Source: Bridle (1989).
+    """
     xp, Y = _target_rows(p, y)
     return xp.where(Y == 0, xp.zeros_like(p), -Y / xp.where(Y == 0, xp.ones_like(p), p))
 
@@ -275,6 +328,8 @@ def cross_entropy_between(y: Array, p: Array) -> Array:
     """H(y, p) = −Σ_k y_k log p_k of two distributions (..., K) → (...), with 0 log 0 = 0.
 
     H(y, p) = H(y) + KL(y‖p) ≥ H(y).
+
+    Source: Cover, Thomas (2006), chapter 2.
     """
     xp = array_namespace(y, p)
     safe = xp.where(y == 0, xp.ones_like(p), p)
@@ -282,12 +337,18 @@ def cross_entropy_between(y: Array, p: Array) -> Array:
 
 
 def entropy(p: Array) -> Array:
-    """H(p) = −Σ_k p_k log p_k, (..., K) → (...), between 0 and log K."""
+    """H(p) = −Σ_k p_k log p_k, (..., K) → (...), between 0 and log K.
+
+    Source: Cover, Thomas (2006), chapter 2.
+    """
     return cross_entropy_between(p, p)
 
 
 def kl_divergence(y: Array, p: Array) -> Array:
-    """KL(y‖p) = Σ_k y_k log(y_k / p_k) ≥ 0, (..., K) → (...); 0 log 0 = 0, +inf where p_k = 0 < y_k."""
+    """KL(y‖p) = Σ_k y_k log(y_k / p_k) ≥ 0, (..., K) → (...); 0 log 0 = 0, +inf where p_k = 0 < y_k.
+
+    Source: Cover, Thomas (2006), chapter 2.
+    """
     xp = array_namespace(y, p)
     none = y == 0
     ratio = xp.where(none, xp.ones_like(y), y) / xp.where(none, xp.ones_like(p), p)
@@ -298,13 +359,19 @@ def kl_divergence(y: Array, p: Array) -> Array:
 
 
 def squared_error(z: Array, y: Array) -> Array:
-    """½ Σ_k (p_k − y_k)² with p = softmax(z); z (..., K), y as in `cross_entropy`; (...)."""
+    """½ Σ_k (p_k − y_k)² with p = softmax(z); z (..., K), y as in `cross_entropy`; (...).
+
+    Source: Golik, Doetsch, Ney (2013).
+    """
     xp = array_namespace(z)
     return 0.5 * xp.sum(cross_entropy_gradient(z, y) ** 2, axis=-1)
 
 
 def squared_error_gradient(z: Array, y: Array) -> Array:
-    """∂/∂z of `squared_error`: (p − y)(diag(p) − pᵀp), (..., K). It vanishes when p is confidently wrong."""
+    """∂/∂z of `squared_error`: (p − y)(diag(p) − pᵀp), (..., K). It vanishes when p is confidently wrong.
+
+    Source: Golik, Doetsch, Ney (2013).
+    """
     return softmax_jacobian_product(softmax(z), cross_entropy_gradient(z, y))
 
 
@@ -324,6 +391,8 @@ def softmax_loss(
 
     W (K, D), X (N, D), y (N,) class indices or (N, K) rows, b (K,) (not penalised), sample_weight (N,),
     S = Σ s_i. Returns L, ∂L/∂W (K, D), ∂L/∂b (K,). A row of weight 0 adds exactly 0 even if it holds NaN.
+
+    Source: Stanford CS231n, notes on linear classification.
     """
     xp = array_namespace(W, X)
     if sample_weight is None:
@@ -351,6 +420,8 @@ def softmax_loss_loops(
     """`softmax_loss` by explicit loops over samples, classes and features, in Python floats.
 
     The same arguments and results: W (K, D), X (N, D), y (N,) or (N, K) → L, ∂L/∂W (K, D), ∂L/∂b (K,).
+
+    Source: Stanford CS231n, notes on linear classification.
     """
     xp = array_namespace(W, X)
     (K, D), N = W.shape, X.shape[0]
@@ -393,6 +464,8 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, step: float = 1e-5) 
     """Centred differences (f(x + h e) − f(x − h e)) / 2h for every entry of x, of any shape.
 
     The error is O(h²) from the formula and O(ulp / h) from rounding.
+
+    Source: Nocedal, Wright (2006), section 8.1.
     """
     xp = array_namespace(x)
     flat = xp.reshape(x, (-1,))
@@ -407,7 +480,10 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, step: float = 1e-5) 
 def gradient_errors(
     f: Callable[[Array], Any], gradient: Array, x: Array, steps: Sequence[float]
 ) -> list[float]:
-    """The V-curve: max |analytic − centred difference| / max |analytic| for each step."""
+    """The V-curve: max |analytic − centred difference| / max |analytic| for each step.
+
+    Source: Nocedal, Wright (2006), section 8.1.
+    """
     xp = array_namespace(x)
     scale = float(xp.max(xp.abs(gradient)))
     errors = (xp.max(xp.abs(gradient - numerical_gradient(f, x, h))) for h in steps)
@@ -421,6 +497,8 @@ def hessian(P: Array, X: Array, sample_weight: Array | None = None) -> Array:
     """H = Σ_i s_i (diag p_i − p_iᵀp_i) ⊗ x_iᵀx_i, (K·D, K·D), rows in the order of W.reshape(-1).
 
     Positive semi-definite, so the loss is convex in W. P (N, K), X (N, D); a sum, not a mean.
+
+    Source: Böhning (1992).
     """
     xp = array_namespace(P, X)
     J = softmax_jacobian(P)
@@ -433,7 +511,10 @@ def hessian(P: Array, X: Array, sample_weight: Array | None = None) -> Array:
 
 
 def hessian_vector_product(P: Array, X: Array, V: Array, sample_weight: Array | None = None) -> Array:
-    """H V for V (K, D) without forming H: Σ_i s_i [p_i ∘ (u_i − ⟨p_i, u_i⟩)]ᵀ x_i, u_i = V x_i. (K, D)."""
+    """H V for V (K, D) without forming H: Σ_i s_i [p_i ∘ (u_i − ⟨p_i, u_i⟩)]ᵀ x_i, u_i = V x_i. (K, D).
+
+    Source: Böhning (1992).
+    """
     U = softmax_jacobian_product(P, linear(X, V))
     if sample_weight is not None:
         U = U * sample_weight[:, None]
