@@ -15,6 +15,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from sklearn.datasets import load_digits, load_wine
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 
 import xent
 from xent import cli, model_file, tables
@@ -156,6 +159,19 @@ def test_the_same_seed_gives_the_same_bits(tmp_path, mixed):
         (["predict", "nowhere.xent", "iris"], "nowhere.xent: cannot be read: No such file or directory"),
         (["predict", "t.csv", "iris"], "t.csv: not a xent model, or cut short"),
         (["predict", "digits.xent", "iris"], "64 of the model's columns are missing: pixel_0_0"),
+        (["fit", "twice.csv", "--target", "y"], "columns y appear twice"),
+        (["fit", "ragged.csv", "--target", "y"], "cannot be read as .csv: Length of header"),
+        (["fit", "inf.csv", "--target", "y"], "column 'a' is infinite in row 1"),
+        (["fit", "holes.csv", "--target", "y"], "every feature is missing in every row"),
+        (["fit", "nested.parquet", "--target", "y"], "column 'a' holds a ndarray in each row"),
+        (
+            ["fit", "single.npz", "--target", "y"],
+            "an .npz archive with an array X, got a single array",
+        ),
+        (["fit", "iris", "--target", "sepal length (cm)"], "Unknown label type: continuous"),
+        (["fit", "one.csv", "--target", "a"], "class '1' has a single row, which cannot be both"),
+        (["fit", "iris", "--seed", "-1"], "--seed must be ≥ 0, got -1"),
+        (["predict", "digits.xent", "gaps.csv"], "column 'pixel_0_0' has no value in row 1; the model was"),
         (["predict", "digits.xent", "digits", "-o", "p.txt"], "expected a .csv or .parquet file"),
         (["inspect", "other.zip"], "not a xent model: a zip archive without a model's schema"),
     ],
@@ -167,6 +183,16 @@ def test_errors_are_one_clear_line_and_write_nothing(tmp_path, fitted, arguments
     for name in ("broken.parquet", "broken.npz"):
         (tmp_path / name).write_bytes(b"PK but not really")
     np.savez(tmp_path / "pickled.npz", X=np.eye(3), y=np.array([1, "a", None], dtype=object))
+    (tmp_path / "twice.csv").write_text("a,y,y\n1,u,u\n2,v,v\n")
+    (tmp_path / "ragged.csv").write_text("a,y\n" + "1,u,9\n2,v,9\n" * 10)
+    (tmp_path / "inf.csv").write_text("a,y\n1,u\ninf,v\n" + "1,u\n2,v\n" * 10)
+    (tmp_path / "holes.csv").write_text("a,y\n" + ",u\n,v\n" * 10)
+    pd.DataFrame({"a": [[1, 2]] * 20, "y": ["u", "v"] * 10}).to_parquet(tmp_path / "nested.parquet")
+    np.save(tmp_path / "single.npy", np.eye(3))
+    (tmp_path / "single.npy").rename(tmp_path / "single.npz")
+    gaps = load_digits(as_frame=True).data.head(3)
+    gaps.iloc[1, 0] = np.nan
+    gaps.to_csv(tmp_path / "gaps.csv", index=False)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("hello.txt", "hello")
     (tmp_path / "digits.xent").write_bytes((fitted[0] / "digits.xent").read_bytes())
@@ -205,11 +231,25 @@ def test_a_model_file_cannot_run_code(tmp_path):
 
     path = tmp_path / "evil.xent"
     path.write_bytes(skops.io.dumps({"format": model_file.FORMAT, "model": os.system, "figures": {}}))
-    with pytest.raises(model_file.ModelFileError, match=r"refused: it asks for types .*system"):
+    with pytest.raises(model_file.ModelFileError, match=r"refused: it asks for what no xent .*system"):
         model_file.load(path)
     path.write_bytes(skops.io.dumps({"format": "something else"}))
     with pytest.raises(model_file.ModelFileError, match="its format is 'something else'"):
         model_file.load(path)
+    # skops itself would open any of scikit-learn's estimators; some of those open files.
+    other = {"format": model_file.FORMAT, "model": KNeighborsClassifier(), "figures": {}}
+    path.write_bytes(skops.io.dumps(other))
+    with pytest.raises(model_file.ModelFileError, match="KNeighborsClassifier"):
+        model_file.load(path)
+    reader = make_pipeline(TfidfVectorizer(input="filename"), xent.SoftmaxRegression())
+    reader[-1].fit(*load_wine(return_X_y=True))
+    path.write_bytes(skops.io.dumps(other | {"model": reader}))
+    with pytest.raises(model_file.ModelFileError, match=r"would open files|no xent model has"):
+        model_file.load(path)
+    for damaged in ({"model": {}}, {"model": "text"}, {"model": xent.SoftmaxRegression()}):
+        path.write_bytes(skops.io.dumps(other | damaged))
+        with pytest.raises(model_file.ModelFileError, match="expected a fitted SoftmaxRegression"):
+            model_file.load(path)
     with pytest.raises(model_file.ModelFileError, match="could not be read back"):
         model_file.save(tmp_path / "no.xent", {"f": os.system}, {})
     assert not (tmp_path / "no.xent").exists()
@@ -319,8 +359,82 @@ def test_pipelines_only_where_needed(mixed):
     classifier = xent.SoftmaxRegression()
     X, _ = load_wine(return_X_y=True, as_frame=True)
     assert tables.pipeline(X, classifier, 0) is classifier
-    assert tables.pipeline(X.to_numpy(), classifier, 0) is classifier
     X.iloc[3, 2] = np.nan
     assert tables.pipeline(X, classifier, 0) is not classifier
-    assert tables.pipeline(X.to_numpy(), classifier, 0) is not classifier
     assert tables.pipeline(mixed, classifier, 0) is not classifier
+
+
+def test_columns_are_read_as_what_they_were(tmp_path):
+    """A blank cell must not turn the codes 1, 2 into the numbers 1.0, 2.0, which the model never saw."""
+    rng = np.random.default_rng(0)
+    code = rng.choice(["1", "2", "x"], 300)
+    pd.DataFrame({"code": code, "z": rng.normal(size=300), "k": code}).to_csv(tmp_path / "t.csv", index=False)
+    run("fit", "t.csv", "--target", "k", "-o", "m.xent", cwd=tmp_path)
+    (tmp_path / "new.csv").write_text("code,z\n1,0\n2,0\n,0\n")
+    out = run("predict", "m.xent", "new.csv", cwd=tmp_path).stdout
+    assert [line.split(",")[0] for line in out.splitlines()[1:3]] == ["1", "2"]
+    (tmp_path / "new.csv").write_text("code,z\n1,0\n2,abc\n")
+    out = run("predict", "m.xent", "new.csv", cwd=tmp_path, ok=False)
+    assert "column 'z' was a number when the model was fitted; now row 1 has 'abc'" in out.stderr
+
+
+def test_labels_stay_what_they_are(tmp_path):
+    """01 and 1 are two classes, NA is one, and 3 is a number."""
+    for labels, classes in ((["01", "1", "NA"], ["01", "1", "NA"]), (["3", "4"], [3, 4])):
+        rows = "".join(f"{i % 7},{labels[i % len(labels)]}\n" for i in range(60))
+        (tmp_path / "t.csv").write_text("a,y\n" + rows)
+        run("fit", "t.csv", "--target", "y", "-o", "m.xent", cwd=tmp_path)
+        assert model_file.load(tmp_path / "m.xent")[0].classes_.tolist() == classes
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "+02:00"])
+def test_dates_with_a_zone(tmp_path, zone):
+    dates = pd.date_range("2024-01-01", periods=120, freq="7h", tz=None if zone == "+02:00" else zone)
+    frame = pd.DataFrame({"when": dates, "y": np.where(dates.hour < 12, "am", "pm")})
+    if zone == "+02:00":
+        frame["when"] = frame["when"].astype(str) + zone
+    frame.to_parquet(tmp_path / "t.parquet")
+    run("fit", "t.parquet", "--target", "y", "-o", "m.xent", cwd=tmp_path)
+    run("predict", "m.xent", "t.parquet", "-o", "p.csv", cwd=tmp_path)
+    assert len(pd.read_csv(tmp_path / "p.csv")) == 120
+
+
+def test_markup_and_escapes_in_data_are_shown_not_obeyed(tmp_path):
+    (tmp_path / "t.csv").write_text("a,[/bad]\n" + "1,[red]\n2,\x1b[31mx\n" * 10)
+    out = run("fit", "t.csv", "--target", "[/bad]", "-o", "m.xent", cwd=tmp_path).stdout
+    assert "target '[/bad]'" in out
+    out = run("inspect", "m.xent", cwd=tmp_path).stdout
+    assert "[red]" in out
+    assert "\x1b" not in out
+    assert "\\x1b[31mx" in out
+
+
+def test_output_never_costs_an_input_a_device_or_a_link(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + "1,u\n2,v\n" * 10)
+    before = (tmp_path / "t.csv").read_text()
+    assert (
+        "is the input itself"
+        in run("fit", "t.csv", "--target", "y", "-o", "t.csv", cwd=tmp_path, ok=False).stderr
+    )
+    assert (tmp_path / "t.csv").read_text() == before
+    os.mkfifo(tmp_path / "pipe")
+    assert "not a regular file" in run("fit", "iris", "-o", "pipe", cwd=tmp_path, ok=False).stderr
+    assert (tmp_path / "pipe").is_fifo()
+    assert "cannot be written" in run("fit", "iris", "-o", "n" * 250, cwd=tmp_path, ok=False).stderr
+    (tmp_path / "link.xent").symlink_to("real.xent")
+    run("fit", "iris", "-o", "link.xent", cwd=tmp_path)
+    assert (tmp_path / "link.xent").is_symlink()
+    assert (tmp_path / "real.xent").is_file()
+    out = run("predict", "link.xent", "iris", "-o", "real.xent", cwd=tmp_path, ok=False)
+    assert "expected a .csv or .parquet file" in out.stderr
+
+
+def test_sigterm_leaves_nothing_behind(big):
+    command = [sys.executable, "-m", "xent", "predict", "m.xent", "big.npz", "-o", "term.csv"]
+    process = subprocess.Popen(command, cwd=big, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(big.glob(".term.csv.*.tmp")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.terminate()
+    assert process.wait() in (143, -signal.SIGTERM)
+    assert not list(big.glob("*term.csv*"))

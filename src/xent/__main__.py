@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -13,6 +14,8 @@ def main() -> None:
         if (error.name or "").partition(".")[0] == "xent":
             raise
         sys.exit(f"xent: the command needs {error.name}, which is not installed: pip install 'xent[cli]'")
+    # SIGTERM, like Ctrl-C, unwinds: a half-written temporary file goes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     app()
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; renamed to `path` once it is complete and on disk.
 
-    Killed at any moment, the file at `path` is the old one or the new one, never part of one.
+    Killed at any moment, the file at `path` is the old one or the new one, never part of one. A link is
+    followed: what it points to is replaced.
     """
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -22,3 +24,21 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, *inputs: Path) -> None:
+    """Raise ValueError, before any work, unless `replacing` can write `path` without harm to `inputs`."""
+    real = path.resolve()
+    if not real.parent.is_dir():
+        raise ValueError(f"--output {path}: no such directory: {path.parent}")
+    if real.exists() and not real.is_file():
+        raise ValueError(f"--output {path}: is not a regular file")
+    for source in inputs:
+        if real.exists() and source.exists() and real.samefile(source):
+            raise ValueError(f"--output {path}: is the input itself; give another name")
+    probe = real.with_name(f".{real.name}.{os.getpid()}.tmp")
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"--output {path}: cannot be written: {error.strerror}") from error

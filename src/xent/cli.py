@@ -21,9 +21,10 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
+from rich.text import Text
 
 from . import __version__
-from ._files import replacing
+from ._files import check_writable, replacing
 
 if TYPE_CHECKING:
     from .estimators import SoftmaxRegression
@@ -68,8 +69,22 @@ def _clear_errors() -> Iterator[None]:
     except BrokenPipeError:  # `xent predict … | head`: whoever read has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, MemoryError) as error:
-        _err.print(f"xent: {error or type(error).__name__}", style="red", markup=False, soft_wrap=True)
+        _err.print(
+            f"xent: {_plain(error) or type(error).__name__}", style="red", markup=False, soft_wrap=True
+        )
         sys.exit(1)
+
+
+def _say(caught: list[warnings.WarningMessage]) -> None:
+    """Each warning once, on a line of its own."""
+    for message in dict.fromkeys(_plain(warning.message) for warning in caught):
+        _err.print(f"xent: {message}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _plain(text: Any) -> str:
+    """Text from files and tables without what a terminal would obey, on one line."""
+    shown = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 @app.command
@@ -102,8 +117,10 @@ def fit(
     with _clear_errors(), _working() as stage:
         if not 0 <= holdout < 1:
             raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
+        if seed < 0:
+            raise ValueError(f"--seed must be ≥ 0, got {seed}")
         if output is not None:
-            _check_writable(output)
+            check_writable(output, Path(data))
         stage("loading the libraries")
         import xent
 
@@ -123,18 +140,19 @@ def fit(
             classifier._report = _towards(classifier.tol, stage)
             model.fit(X, y)
             classifier._report = None
-        for warning in caught:
-            _err.print(f"xent: {warning.message}", style="yellow", markup=False, soft_wrap=True)
+        _say(caught)
         seconds = time.perf_counter() - start
         figures = _figures(data, target, model, len(y), holdout, seed)
+        figures["columns"] = tables.kinds_of(X)
         if X_test is not None:
             figures |= _holdout_figures(model, X_test, y_test)
         if output is not None:
             stage("writing")
             model_file.save(output, model, figures)
-    _out.print(_grid(figures | {"seconds": seconds}))
-    if output is not None:
-        _out.print(f"model written to {output}", markup=False, soft_wrap=True)
+    with _clear_errors():
+        _out.print(_grid(figures | {"seconds": seconds}))
+        if output is not None:
+            _out.print(_plain(f"model written to {output}"), markup=False, soft_wrap=True)
 
 
 @app.command
@@ -156,20 +174,24 @@ def predict(
         if output is not None:
             if output.suffix.lower() not in (".csv", ".parquet"):
                 raise ValueError(f"--output {output}: expected a .csv or .parquet file")
-            _check_writable(output)
+            check_writable(output, model, Path(data))
         stage("loading the libraries")
         import pandas as pd
 
-        from . import model_file, tables
+        from . import tables
 
-        fitted, figures = model_file.load(model)
+        fitted, figures = _load(model)
         stage(f"reading {data}")
-        table = tables.read(data, figures["target"], need_target=False)
-        X = _columns_of(fitted, table.features, data)
+        X = tables.read(data, figures["target"], need_target=False, kinds=figures["columns"]).features
+        if not hasattr(fitted, "steps"):
+            tables.check_complete(X, data)
         stage("predicting")
-        frame = pd.DataFrame({"prediction": fitted.predict(X)})
-        for label, p in zip(fitted.classes_, fitted.predict_proba(X).T, strict=True):
-            frame[f"p_{label}"] = p
+        with warnings.catch_warnings(record=True) as caught:
+            columns = {"prediction": fitted.predict(X)}
+            for label, p in zip(fitted.classes_, fitted.predict_proba(X).T, strict=True):
+                columns[f"p_{label}"] = p
+        _say(caught)
+        frame = pd.DataFrame(columns)
         if output is not None:
             with replacing(output) as temporary:
                 stage("writing")
@@ -181,7 +203,7 @@ def predict(
         if output is None:
             frame.to_csv(sys.stdout, index=False)
         else:
-            _out.print(f"{len(frame)} predictions written to {output}", markup=False, soft_wrap=True)
+            _out.print(_plain(f"{len(frame)} predictions written to {output}"), markup=False, soft_wrap=True)
 
 
 @app.command
@@ -194,14 +216,13 @@ def inspect(model: Path) -> None:
         A file written by `xent fit -o`.
     """
     with _clear_errors():
-        from . import model_file
-
-        fitted, figures = model_file.load(model)
+        fitted, figures = _load(model)
         grid = _grid(figures)
         steps = [name for name, _ in getattr(fitted, "steps", [])[:-1]]
-        grid.add_row("preprocessing", " → ".join(steps) or "none: all features are numbers")
-        grid.add_row("class labels", _listed(fitted.classes_))
-        grid.add_row("feature names", _listed(getattr(fitted, "feature_names_in_", [])))
+        steps_shown = " → ".join(steps) or "none: all features are numbers"
+        grid.add_row("preprocessing", Text(_plain(steps_shown)))
+        grid.add_row("class labels", Text(_plain(_listed(fitted.classes_))))
+        grid.add_row("feature names", Text(_plain(_listed(list(figures["columns"])))))
         _out.print(grid)
 
 
@@ -219,30 +240,52 @@ def _towards(tol: float, stage: Any) -> Any:
     return report
 
 
-def _check_writable(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise ValueError(f"--output {path}: no such directory: {path.parent}")
-    if path.is_dir():
-        raise ValueError(f"--output {path}: is a directory")
-
-
 def _split(X: Any, y: Any, holdout: float, seed: int) -> tuple[Any, Any, Any, Any]:
+    """Rows to fit and rows to hold out, every class in both in its share."""
     from sklearn.model_selection import train_test_split
+    from sklearn.utils.multiclass import check_classification_targets
 
-    try:
-        return tuple(train_test_split(X, y, test_size=holdout, random_state=seed, stratify=y))
-    except ValueError as error:
-        raise ValueError(f"--holdout {holdout:g}: {error} (--holdout 0 fits on all rows)") from error
+    check_classification_targets(y)
+    classes, counts = np.unique(y, return_counts=True)
+    remedy = "--holdout 0 fits on all rows"
+    if counts.min() < 2:
+        raise ValueError(
+            f"--holdout {holdout:g}: class {str(classes[np.argmin(counts)])!r} has a single row, which "
+            f"cannot be both fitted and held out ({int((counts < 2).sum())} such classes); {remedy}"
+        )
+    held = math.ceil(holdout * len(y))
+    if not len(classes) <= held <= len(y) - len(classes):
+        raise ValueError(
+            f"--holdout {holdout:g}: {held} of {len(y)} rows held out; the {len(classes)} classes need as "
+            f"many rows on either side; {remedy}"
+        )
+    return tuple(train_test_split(X, y, test_size=holdout, random_state=seed, stratify=y))
 
 
-def _columns_of(fitted: Any, X: Any, data: str) -> Any:
-    """The model's own columns, in its own order; others are ignored."""
-    names = getattr(fitted, "feature_names_in_", None)
-    if names is None or not hasattr(X, "columns"):
-        return X.to_numpy() if hasattr(X, "to_numpy") else X
-    if missing := [name for name in names if name not in X.columns]:
-        raise ValueError(f"{data}: {len(missing)} of the model's columns are missing: {_listed(missing)}")
-    return X[list(names)]
+_FIGURES: dict[str, type | tuple[type, ...]] = {
+    "data": str,
+    "target": str,
+    "columns": dict,
+    "rows": int,
+    "features": int,
+    "classes": int,
+    "C": float,
+    "objective": float,
+    "suboptimality": float,
+    "passes": int,
+    "solver": str,
+}
+
+
+def _load(path: Path) -> tuple[Any, dict[str, Any]]:
+    """A model file of `xent fit`, its figures all there."""
+    from . import model_file
+
+    model, figures = model_file.load(path)
+    for name, kind in _FIGURES.items():
+        if not isinstance(figures.get(name), kind):
+            raise model_file.ModelFileError(f"{path}: damaged: its figures do not say {name!r}")
+    return model, figures
 
 
 def _classifier(model: Any) -> SoftmaxRegression:
@@ -285,16 +328,20 @@ def _grid(figures: dict[str, Any]) -> Grid:
     grid = Grid(show_header=False, box=None, pad_edge=False)
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row("data", f"{figures['data']}, target {figures['target']!r}")
+
+    def row(name: str, value: str) -> None:
+        grid.add_row(name, Text(_plain(value)))
+
+    row("data", f"{figures['data']}, target {figures['target']!r}")
     for name in ("rows", "features", "classes"):
-        grid.add_row(name, f"{figures[name]:,}")
-    grid.add_row("objective", f"{figures['objective']:.10g} nats at C = {figures['C']:g}")
-    grid.add_row("certificate", f"within {figures['suboptimality']:.1g} nats of the optimum")
-    grid.add_row("passes", f"{figures['passes']} ({figures['solver']})")
+        row(name, f"{figures[name]:,}")
+    row("objective", f"{figures['objective']:.10g} nats at C = {figures['C']:g}")
+    row("certificate", f"within {figures['suboptimality']:.1g} nats of the optimum")
+    row("passes", f"{figures['passes']} ({figures['solver']})")
     if "seconds" in figures:
-        grid.add_row("seconds", f"{figures['seconds']:.2f}")
+        row("seconds", f"{figures['seconds']:.2f}")
     if "holdout rows" in figures:
-        grid.add_row(
+        row(
             "holdout",
             f"accuracy {figures['holdout accuracy']:.4f}, log-loss {figures['holdout log-loss']:.4f} "
             f"on {figures['holdout rows']:,} rows",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,99 +24,188 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Table:
-    """features: a DataFrame, or an (n, d) array from .npz. target: labels (n,), or None if not there."""
+    """features: a DataFrame (n, d). target: labels (n,), or None if not there."""
 
-    features: Any
+    features: pd.DataFrame
     target: Any
 
-    @property
-    def n_rows(self) -> int:
-        return len(self.features)
 
-
-def read(data: str, target: str | None, *, need_target: bool) -> Table:
+def read(data: str, target: str | None, *, need_target: bool, kinds: dict[str, str] | None = None) -> Table:
     """Read `data`, a path to .csv, .parquet or .npz or the name of a built-in set, and split `target` off.
 
-    .npz holds an array X (n, d) and one called `target` (n,). Built-in sets call theirs "target".
-    Raises TableError.
+    .npz holds an array X (n, d), whose columns become x0, x1, …, and one called `target` (n,). Built-in sets
+    call theirs "target". `kinds` (see `kinds_of`) are the columns of the model that the table is for: they
+    are read as what they were then, and others are left out. Raises TableError.
     """
     if data in BUILT_IN:
         import sklearn.datasets
 
         frame = getattr(sklearn.datasets, f"load_{data}")(as_frame=True).frame
-        return _split(frame, data, target or "target", need_target)
-    path = Path(data)
-    if path.suffix.lower() not in FORMATS:
-        raise TableError(f"{data}: expected a {', '.join(FORMATS)} file or one of {', '.join(BUILT_IN)}")
-    if not path.is_file():
-        raise TableError(f"{data}: no such file")
-    if need_target and target is None:
-        raise TableError(f"{data}: say which column holds the classes, with --target COLUMN")
+        target = target or "target"
+    else:
+        path = Path(data)
+        if path.suffix.lower() not in FORMATS:
+            expected = f"a {', '.join(FORMATS)} file or one of {', '.join(BUILT_IN)}"
+            raise TableError(f"{data}: expected {expected}")
+        if not path.is_file():
+            raise TableError(f"{data}: no such file")
+        if need_target and target is None:
+            raise TableError(f"{data}: say which column holds the classes, with --target COLUMN")
+        frame = _read_file(path, target, kinds or {})
+    if target in frame.columns:
+        y = _labels(frame.pop(target), data)
+    elif need_target:
+        raise TableError(f"{data}: no column {target!r}; it has {_some(frame.columns)}")
+    else:
+        y = None
+    if kinds is not None:
+        frame = _as_fitted(frame, kinds, data)
+    _check_features(frame, data)
+    return Table(frame, y)
+
+
+def _read_file(path: Path, target: str | None, kinds: dict[str, str]) -> pd.DataFrame:
+    suffix = path.suffix.lower()
     try:
-        if path.suffix.lower() == ".npz":
-            return _read_npz(path, target, need_target)
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        if suffix == ".npz":
+            return _read_npz(path, target)
+        if suffix == ".csv":
+            return _read_csv(path, target, kinds)
+        frame = pd.read_parquet(path)
+        return frame if frame.index.names == [None] else frame.reset_index()
     except TableError:
         raise
-    except (ValueError, OSError, zipfile.BadZipFile) as error:  # pandas and pyarrow errors are ValueErrors
-        raise TableError(f"{data}: cannot be read as {path.suffix}: {error}") from error
-    return _split(frame, data, target, need_target)
+    except (ValueError, TypeError, OSError, zipfile.BadZipFile, pd.errors.ParserWarning) as error:
+        raise TableError(f"{path}: cannot be read as {suffix}: {error}") from error
 
 
-def _read_npz(path: Path, target: str | None, need_target: bool) -> Table:
-    with np.load(path, allow_pickle=False) as archive:
+def _read_csv(path: Path, target: str | None, kinds: dict[str, str]) -> pd.DataFrame:
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        header = next(csv.reader(lines), [])
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise TableError(f"{path}: columns {_some(twice)} appear twice; give each its own name")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+        text = {name: "str" for name, kind in kinds.items() if kind == "text" and name in header}
+        frame = pd.read_csv(path, index_col=False, low_memory=False, dtype=text)
+        if target in header:  # "01" and "NA" are labels as they stand
+            frame[target] = pd.read_csv(path, usecols=[target], dtype=str, keep_default_na=False)[target]
+    return frame
+
+
+def _read_npz(path: Path, target: str | None) -> pd.DataFrame:
+    archive = np.load(path, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise TableError(f"{path}: expected an .npz archive with an array X, got a single array")
+    with archive:
         names = list(archive.files)
         if "X" not in names:
-            raise TableError(f"{path}: expected an array called X, got {names}")
+            raise TableError(f"{path}: expected an array called X, got {_some(names)}")
         X = archive["X"]
         y = archive[target] if target in names else None
     if X.ndim != 2 or X.dtype.kind not in "fiub":
         raise TableError(f"{path}: X must be a (n, d) array of numbers, got {X.dtype} of shape {X.shape}")
-    if y is None and need_target:
-        raise TableError(f"{path}: no array called {target!r}; it has {names}")
-    if y is not None and y.shape != (len(X),):
-        raise TableError(f"{path}: {target} must have shape ({len(X)},), got {y.shape}")
-    _check_target(y, str(path), target)
-    return Table(X, y)
+    frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])], copy=False)
+    if y is not None and target is not None:
+        if y.shape != (len(X),):
+            raise TableError(f"{path}: {target} must have shape ({len(X)},), got {y.shape}")
+        frame[target] = y.astype(str) if y.dtype.kind == "S" else y
+    return frame
 
 
-def _split(frame: pd.DataFrame, data: str, target: str | None, need_target: bool) -> Table:
-    if target is None or target not in frame.columns:
-        if need_target:
-            shown = ", ".join(map(str, frame.columns[:20])) + (", …" if frame.shape[1] > 20 else "")
-            raise TableError(f"{data}: no column {target!r}; it has {shown}")
-        y = None
-    else:
-        y = frame.pop(target)
-        _check_target(y, data, target)
-        y = y.to_numpy(dtype=object) if y.dtype.kind not in "fiub" else y.to_numpy()
-        y = y.astype(str) if y.dtype == object else y
+def _labels(y: pd.Series, data: str) -> Any:
+    """The target as an array: numbers and truth values as they are, whole numbers in text as integers."""
+    missing = y.isna() | (y.astype(object) == "")
+    if missing.any():
+        raise TableError(
+            f"{data}: column {y.name!r} has no class in row {int(np.argmax(missing))} ({int(missing.sum())} "
+            "rows in all); fill them in or leave those rows out"
+        )
+    if y.dtype.kind in "fiub" and isinstance(y.dtype, np.dtype):
+        return y.to_numpy()
+    text = y.astype(str).to_numpy(dtype=str)
+    try:
+        numbers = text.astype(np.int64)
+    except (ValueError, OverflowError):
+        return text
+    return numbers if (numbers.astype(str) == text).all() else text
+
+
+def kinds_of(features: pd.DataFrame) -> dict[str, str]:
+    """What each column holds: "number", "date", "duration" or "text". What a model file remembers of them."""
+
+    def kind(dtype: Any) -> str:
+        if pd.api.types.is_numeric_dtype(dtype):  # truth values too
+            return "number"
+        if pd.api.types.is_datetime64_any_dtype(dtype):
+            return "date"
+        return "duration" if pd.api.types.is_timedelta64_dtype(dtype) else "text"
+
+    return {str(name): kind(dtype) for name, dtype in features.dtypes.items()}
+
+
+def _as_fitted(frame: pd.DataFrame, kinds: dict[str, str], data: str) -> pd.DataFrame:
+    """The model's own columns, in its own order and of its own kinds; others are left out."""
+    frame = frame.rename(columns=str)
+    if missing := [name for name in kinds if name not in frame.columns]:
+        raise TableError(f"{data}: {len(missing)} of the model's columns are missing: {_some(missing)}")
+    frame = frame[list(kinds)]
+    found = kinds_of(frame)
+    for name, kind in kinds.items():
+        if found[name] == kind or frame[name].isna().all():
+            continue
+        problem = f"it holds a {found[name]} in each row"
+        if found[name] == "text":
+            values = _PARSERS[kind](frame[name], errors="coerce")
+            wrong = (values.isna() & frame[name].notna()).to_numpy()
+            if not wrong.any():
+                frame = frame.assign(**{name: values})
+                continue
+            row = int(np.argmax(wrong))
+            problem = f"row {row} has {frame[name].iloc[row]!r}"
+        raise TableError(f"{data}: column {name!r} was a {kind} when the model was fitted; now {problem}")
+    return frame
+
+
+_PARSERS: dict[str, Any] = {"number": pd.to_numeric, "date": pd.to_datetime, "duration": pd.to_timedelta}
+
+
+def _check_features(frame: pd.DataFrame, data: str) -> None:
     if frame.shape[1] == 0 or len(frame) == 0:
         raise TableError(
             f"{data}: {len(frame)} rows and {frame.shape[1]} feature columns; needs some of each"
         )
-    return Table(frame, y)
+    if frame.isna().all(axis=None):
+        raise TableError(f"{data}: every feature is missing in every row")
+    for name, column in frame.items():
+        where = f"{data}: column {name!r}"
+        if column.dtype.kind == "f" and np.isinf(column).any():
+            row = int(np.argmax(np.isinf(column)))
+            raise TableError(f"{where} is infinite in row {row}; leave it empty if it is unknown")
+        first = next(iter(column.dropna()), None) if column.dtype == object else None
+        if isinstance(first, list | dict | tuple | np.ndarray):
+            raise TableError(
+                f"{where} holds a {type(first).__name__} in each row; split it into columns of one value each"
+            )
 
 
-def _check_target(y: Any, data: str, target: str | None) -> None:
-    missing = np.asarray(pd.isna(y)) if y is not None else np.zeros(1, bool)
+def check_complete(features: pd.DataFrame, data: str) -> None:
+    """Raise TableError at the first missing value, for a model that was fitted on complete numbers."""
+    missing = features.isna().to_numpy()
     if missing.any():
-        row = int(np.argmax(missing))
+        row, column = np.argwhere(missing)[0]
         raise TableError(
-            f"{data}: column {target!r} has no class in row {row} ({int(missing.sum())} rows in all); "
-            "fill them in or leave those rows out"
+            f"{data}: column {features.columns[column]!r} has no value in row {row}; the model was fitted "
+            "on complete numbers and does not know what to put there"
         )
 
 
-def pipeline(features: Any, classifier: SoftmaxRegression, seed: int) -> Any:
+def pipeline(features: pd.DataFrame, classifier: SoftmaxRegression, seed: int) -> Any:
     """`classifier` alone where every feature is a number and none is missing; else behind skrub's
     tabular pipeline (categories, text and dates to numbers, missing values filled and marked, scaled)."""
-    if not isinstance(features, pd.DataFrame):
-        if np.isfinite(features).all():
-            return classifier
-        features = pd.DataFrame(features)
-    numeric = all(dtype.kind in "fiub" for dtype in features.dtypes)
-    if numeric and np.isfinite(features.to_numpy(dtype=np.float64)).all():
+    numeric = all(kind == "number" for kind in kinds_of(features).values())
+    if numeric and not features.isna().any(axis=None):
         return classifier
     import skrub  # seconds: only tables that need it wait for it
 
@@ -125,3 +216,8 @@ def pipeline(features: Any, classifier: SoftmaxRegression, seed: int) -> Any:
         # in a model file.
         tablevectorizer__datetime__periodic_encoding="circular",
     )
+
+
+def _some(names: Any, most: int = 12) -> str:
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
