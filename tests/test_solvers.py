@@ -90,7 +90,7 @@ def test_sparse_and_wide_take_the_diagonal_metric(rng, monkeypatch):
     dense = Objective((linear.Batch(X.toarray(), y),), 3, 1e-3)
     best = LBFGS(Settings(tol=1e-11)).solve(dense, dense.start())
     for limit in (2048, 10):
-        monkeypatch.setattr(metric, "_MAX_FEATURES", limit)
+        monkeypatch.setattr(metric, "_MAX_SIZE", limit)
         objective = Objective((linear.Batch(X, y),), 3, 1e-3)
         solution = LBFGS(Settings(tol=1e-9)).solve(objective, objective.start())
         assert solution.result is Result.CERTIFIED
@@ -101,8 +101,9 @@ def test_metric_is_the_inverse_it_says(rng):
     X, y = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4)), rng.integers(0, 3, 200)
     objective = Objective((linear.Batch(X, y),), 3, 0.1)
     metric = KroneckerMetric(objective)
-    sigma = objective.class_curvature(rng.normal(size=objective.shape))
-    metric.refresh(sigma)
+    theta = rng.normal(size=objective.shape)
+    metric.refresh(objective, theta)
+    sigma = objective.class_curvature(theta)
     A = np.zeros((5, 5))
     A[:4, :4], A[4, 4] = objective.feature_curvature, 1.0
     M = np.kron(sigma, A) + np.kron(np.eye(3), np.diag(objective.penalties))
@@ -110,6 +111,43 @@ def test_metric_is_the_inverse_it_says(rng):
     G -= G.mean(axis=0)
     assert_allclose(metric.solve(G), (np.linalg.pinv(M) @ G.reshape(-1)).reshape(3, 5), atol=1e-9)
     assert_allclose(metric.solve_intercept(G[:, -1]), np.linalg.pinv(sigma) @ G[:, -1], atol=1e-12)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_metric_of_fewer_rows_than_features(rng, intercept):
+    X, y = rng.normal(size=(12, 30)), np.arange(12) % 3
+    objective = Objective((linear.Batch(X, y),), 3, 0.1, fit_intercept=intercept)
+    metric = KroneckerMetric(objective)
+    theta = rng.normal(size=objective.shape)
+    metric.refresh(objective, theta)
+    sigma = objective.class_curvature(theta)
+    A = np.eye(objective.shape[1])
+    A[:30, :30] = objective.feature_curvature
+    M = np.kron(sigma, A) + np.kron(np.eye(3), np.diag(objective.penalties))
+    G = rng.normal(size=objective.shape)
+    G -= G.mean(axis=0)
+    want = (np.linalg.pinv(M) @ G.reshape(-1)).reshape(G.shape)
+    assert_allclose(metric.solve(G), want, atol=1e-9)
+
+
+def test_many_classes_take_the_diagonal_of_their_curvature(rng, monkeypatch):
+    monkeypatch.setattr("xent.solvers.metric._MAX_CLASSES", 10)
+    X, y = rng.normal(size=(400, 5)), np.arange(400) % 12
+    objective = Objective((linear.Batch(X, y),), 12, 1 / 400)
+    theta = objective.without_shift(rng.normal(size=objective.shape))
+    assert_allclose(objective.class_variance(theta), np.diag(objective.class_curvature(theta)), rtol=1e-12)
+    fast, exact = (s(Settings(tol=1e-9)).solve(objective, objective.start()) for s in (LBFGS, Newton))
+    assert fast.result is exact.result is Result.CERTIFIED
+    assert fast.value == pytest.approx(exact.value, abs=2e-9)
+
+
+def test_wide_tables_agree_with_newton(rng):
+    X, y = rng.normal(size=(80, 200)) + 1, np.arange(80) % 3
+    for C in (0.01, 1.0, 100.0):
+        objective = Objective((linear.Batch(X, y),), 3, 1 / (C * 80))
+        fast, exact = (s(Settings(tol=1e-10)).solve(objective, objective.start()) for s in (LBFGS, Newton))
+        assert fast.result is exact.result is Result.CERTIFIED
+        assert fast.value == pytest.approx(exact.value, abs=2e-10)
 
 
 def test_newton_step_solves_the_system(rng):

@@ -146,6 +146,15 @@ def gram(batch: Batch, centre: Float) -> Float:
     return total - weight_sum * np.outer(centre, centre)
 
 
+def weighted_rows(batch: Batch, centre: Float) -> Float:
+    """√s_i (x_i − c) for the rows that count, dense, (n, d): for fewer rows than features."""
+    blocks = [
+        augmented(X, centre, False) * np.sqrt(weight)[:, None]
+        for X, _, weight in _blocks(batch, batch.shape[1])
+    ]
+    return np.concatenate(blocks) if blocks else np.zeros((0, batch.shape[1]))
+
+
 def second_moment_diagonal(batch: Batch, centre: Float) -> Float:
     """The diagonal of `gram`, (d,), for a d at which the matrix would not fit."""
     total = np.zeros(batch.shape[1])
@@ -169,6 +178,15 @@ def class_curvature(batch: Batch, W: Float, b: Float) -> Float:
         P = _probabilities(X, W, b)
         sP = P * weight[:, None]
         total += np.diag(sP.sum(axis=0)) - P.T @ sP
+    return total
+
+
+def class_variance(batch: Batch, W: Float, b: Float) -> Float:
+    """The diagonal of `class_curvature`, Σ s_i p_ik (1 − p_ik), (K,), for a K at which n·K² is too much."""
+    total = np.zeros(len(W))
+    for X, _, weight in _blocks(batch, 3 * len(W)):
+        P = _probabilities(X, W, b)
+        total += weight @ (P * (1 - P))
     return total
 
 

@@ -147,6 +147,12 @@ class Objective:
         with blas_for(self.n_rows * self.n_features**2):
             return self._second_order(linear.gram, self.centre)
 
+    def feature_rows(self) -> Float:
+        """R (n, d) with RᵀR = `feature_curvature`: the centred rows times √(s_i/S); one pass."""
+        self.n_passes += 1
+        rows = [linear.weighted_rows(batch, self.centre) for batch in self.batches]
+        return np.concatenate(rows) / math.sqrt(self.weight)
+
     @functools.cached_property
     def null_features(self) -> Float:
         """Directions n of the features with n·x̃_i = 0 for all i, as unit rows (m, D): collinear columns,
@@ -198,6 +204,10 @@ class Objective:
     def class_curvature(self, theta: Float) -> Float:
         """(1/S) Σ s_i (diag p_i − p_i p_iᵀ) at θ, (K, K)."""
         return self._add(linear.class_curvature, *self.coefficients(theta)) / self.weight
+
+    def class_variance(self, theta: Float) -> Float:
+        """Its diagonal, (K,)."""
+        return self._add(linear.class_variance, *self.coefficients(theta)) / self.weight
 
     def newton_step(self, at: Evaluation) -> NewtonStep:
         """Solve H Δ = −∇F, H the Hessian of F at `at`, a point without shift (`without_shift`).

@@ -47,7 +47,7 @@ class LBFGS:
             quadratic = _dual_quadratic(objective, gradient)
             balance = objective.fit_intercept and quadratic <= 0.7 * certify_below
             if balance or iteration == refresh_at:
-                metric.refresh(objective.class_curvature(run.at.theta))
+                metric.refresh(objective, run.at.theta)
                 refresh_at *= 2 if iteration == refresh_at else 1
             if balance:
                 certify_below = quadratic / 4
