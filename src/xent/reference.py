@@ -11,6 +11,7 @@ Design
  c. The gradient at the label is minus the sum of the other entries, never p_y - 1, for the same reason.
  d. A logit of -inf is a masked class: probability 0, gradient 0, and 0 log 0 = 0.
     A row with nothing but -inf has no distribution: NaN.
+ e. Nothing is checked: a label outside [0, K) is the caller's. `xent.cross_entropy` looks.
 
 Sources, as each function names them:
  - Bridle (1989): J. S. Bridle, "Training stochastic model recognition algorithms as networks can lead to
