@@ -1,5 +1,6 @@
 """Every solver finds the same certified optimum, and one that cannot says so."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.datasets import load_digits, load_iris, load_wine
 from xent import linear
 from xent.objective import Objective
 from xent.solvers import LBFGS, Newton, Result, Settings, choose
+from xent.solvers._base import Run
 from xent.solvers.metric import KroneckerMetric
 
 DIGITS_OPTIMUM = 17.0323521816  # n·F*, agreed by several solvers; scikit-learn newton-cholesky among them
@@ -234,6 +236,15 @@ def test_a_tol_below_rounding_ends_and_says_why(rng):
     solution = LBFGS(Settings(tol=1e-18)).solve(objective, objective.start())
     assert solution.result in (Result.STALLED, Result.CERTIFIED, Result.MAX_ITER)
     assert solution.value - solution.lower_bound < 1e-9
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_no_number_is_never_certified(rng, value):
+    objective = Objective((linear.Batch(rng.normal(size=(9, 2)), np.arange(9) % 3),), 3, 1.0)
+    at = dataclasses.replace(objective.evaluate(objective.start()), value=value)
+    run = Run(objective, Settings(), at, 0.0)
+    assert run.gap == np.inf
+    assert not run.certified
 
 
 def test_newton_refuses_what_it_could_not_factor(rng):
