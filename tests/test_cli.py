@@ -378,6 +378,18 @@ def test_columns_are_read_as_what_they_were(tmp_path):
     assert "column 'z' was a number when the model was fitted; now row 1 has 'abc'" in out.stderr
 
 
+def test_parquet_names_and_index(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(np.column_stack([rng.normal(size=(60, 3)), np.arange(60) % 2]))
+    frame.to_parquet(tmp_path / "numbers.parquet")  # columns 0, 1, 2, 3
+    run("fit", "numbers.parquet", "--target", "3", cwd=tmp_path)
+    frame = frame.rename(columns=lambda c: f"c{c}").rename_axis(index="id")
+    frame.to_parquet(tmp_path / "index.parquet")
+    assert "features     4" in run("fit", "index.parquet", "--target", "c3", cwd=tmp_path).stdout
+    frame.rename_axis(index="c0").to_parquet(tmp_path / "twice.parquet")
+    assert "features     3" in run("fit", "twice.parquet", "--target", "c3", cwd=tmp_path).stdout
+
+
 def test_labels_stay_what_they_are(tmp_path):
     """01 and 1 are two classes, NA is one, and 3 is a number."""
     for labels, classes in ((["01", "1", "NA"], ["01", "1", "NA"]), (["3", "4"], [3, 4])):

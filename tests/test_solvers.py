@@ -193,6 +193,32 @@ def test_any_scale_of_the_features(rng, solver, scale):
 
 
 @pytest.mark.parametrize("solver", [LBFGS, Newton])
+def test_a_column_is_not_zero_because_its_squares_are(rng, solver):
+    """Its entries cancel within each class too, so that every sum of it is 0; it still separates a little."""
+    signs, y = np.tile([1.0, -1.0], 100), np.repeat([0, 1], 100)
+    other = signs + rng.normal(size=200) + 0.7 * y
+    whole = Objective((linear.Batch(np.column_stack([signs, other]), y),), 2, 0.0)
+    best = Newton(Settings(tol=1e-12)).solve(whole, whole.start()).value
+    lost = Objective((linear.Batch(np.column_stack([1e-170 * signs, other]), y),), 2, 0.0)
+    solution = solver(Settings(max_iter=100)).solve(lost, lost.start())
+    assert solution.value > best + 1e-3
+    assert solution.lower_bound <= best
+
+
+def test_repeated_rows_of_a_wide_table_without_a_penalty(rng):
+    """Large coefficients pick up a shift by rounding; 50 iterations at a standstill are enough."""
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        X = 10 * draw.normal(size=(6, 40))[draw.integers(0, 6, 10)]
+        X[:, :5] = 3.0
+        y = np.append(np.arange(5), draw.integers(0, 5, 5))
+        objective = Objective((linear.Batch(X, y),), 5, 0.0)
+        solution = LBFGS(Settings()).solve(objective, objective.start())
+        assert np.isfinite(solution.value)
+        assert solution.n_iter < 500
+
+
+@pytest.mark.parametrize("solver", [LBFGS, Newton])
 def test_features_whose_squares_are_lost_are_never_certified(rng, solver):
     X, y = rng.normal(size=(100, 3)), rng.integers(0, 3, 100)
     small = Objective((linear.Batch(X * 1e-300, y),), 3, 0.0)

@@ -261,8 +261,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         if not totals.all():
             empty = classes[int(np.argmin(totals != 0))]
             raise ValueError(
-                f"class {empty!r} has zero total weight (sample_weight × class_weight), which leaves its "
-                "intercept without an optimum; give it weight or drop its rows"
+                f"class {empty!r} has zero total weight (sample_weight × class_weight), which leaves nothing "
+                "to fit it on; give it weight or drop its rows"
             )
         return weight
 

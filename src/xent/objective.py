@@ -160,7 +160,8 @@ class Objective:
         A, d = self.feature_curvature, self.n_features
         rounding = (4 * np.finfo(float).eps * self.centre) ** 2
         known = rounding > np.finfo(float).tiny / np.finfo(float).eps  # not itself an underflow
-        zero = (self.centre == 0) & (self._class_x == 0).all(axis=0) & (np.diag(A) == 0)
+        zero = np.diag(A) == 0
+        zero[zero] = self._largest(np.eye(d)[zero])[1] == 0  # and not for underflow
         constant = (known & (np.diag(A) <= rounding)) | zero
         live = ~constant & (np.diag(A) > 0)
         units = np.sqrt(np.where(live, np.diag(A), 1.0))

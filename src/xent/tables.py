@@ -72,7 +72,9 @@ def _read_file(path: Path, target: str | None, kinds: dict[str, str]) -> pd.Data
         if suffix == ".csv":
             return _read_csv(path, target, kinds)
         frame = pd.read_parquet(path)
-        return frame if frame.index.names == [None] else frame.reset_index()
+        kept = frame.index.names != [None] and not set(frame.index.names) & set(frame.columns)
+        frame = frame.reset_index(drop=not kept)  # a named index is columns like others
+        return frame.rename(columns=str)
     except TableError:
         raise
     except (ValueError, TypeError, OSError, zipfile.BadZipFile, pd.errors.ParserWarning) as error:

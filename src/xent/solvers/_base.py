@@ -100,8 +100,8 @@ class Run:
         return self.gap <= self.settings.tol
 
     def evaluate(self, theta: Float) -> Evaluation:
-        """A pass at θ; its lower bound counts even if the point is refused."""
-        new = self.objective.evaluate(theta)
+        """A pass at θ, its shift by rounding taken out; its lower bound counts even if it is refused."""
+        new = self.objective.evaluate(self.objective.without_shift(theta))
         self.raise_bound(new.lower_bound)
         return new
 
@@ -114,6 +114,14 @@ class Run:
         if 0.5 * step.decrement**2 <= self.settings.tol:
             self.raise_bound(self.at.value - self.objective.self_concordant_gap(step))
         return step
+
+    @property
+    def flat(self) -> bool:
+        """Whether F has stood still for 50 iterations while the certificate would not come."""
+        if len(self.history) <= 50:
+            return False
+        then = self.history[-51].objective
+        return then - self.at.value <= 1e-14 * abs(then)
 
     def record(self, iteration: int) -> None:
         entry = Progress(iteration, self.objective.n_passes, self.at.value, self.gap)

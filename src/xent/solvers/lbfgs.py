@@ -74,6 +74,8 @@ class LBFGS:
             run.record(iteration)
             if run.certified:
                 return run.finish(Result.CERTIFIED)
+            if run.flat:
+                return run.stalled()
         return run.finish(Result.MAX_ITER)
 
 

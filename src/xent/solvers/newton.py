@@ -39,6 +39,6 @@ class Newton:
             run.record(iteration)
             if run.certified:
                 return run.finish(Result.CERTIFIED)
-            if new is None:
+            if new is None or run.flat:
                 return run.stalled()
         return run.finish(Result.MAX_ITER)
