@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench clean lock
+.PHONY: setup demo test check bench fuzz sanitize clean lock
 
 setup: $(VENV)/.dev
 
@@ -29,6 +29,15 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/optimum.py
+
+# A million random calls into the kernels; FUZZ="--calls 20000 --seed 7" for others.
+fuzz: $(VENV)/.dev
+	$(BIN)/python tests/fuzz_kernels.py $(FUZZ)
+
+# The kernels' tests and 50000 such calls under ASan and UBSan, then under TSan: see CONTRIBUTING.md.
+sanitize: $(VENV)/.dev
+	tests/sanitize.sh address
+	tests/sanitize.sh thread
 
 clean:
 	rm -rf $(VENV) build

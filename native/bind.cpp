@@ -1,4 +1,4 @@
-// Typed arrays in, the GIL released, no logic.
+// Typed arrays in, shapes checked, the GIL released, no logic.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <type_traits>
 
 #include "dispatch.hpp"
 
@@ -17,15 +18,15 @@ using namespace nb::literals;
 
 namespace {
 
-using xent::Totals;
+using namespace xent;
 template <class T> using Matrix = nb::ndarray<T, nb::ndim<2>, nb::device::cpu>;
 template <class T> using DenseMatrix = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 template <class T> using DenseVector = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Weights = std::optional<DenseVector<const double>>;
+template <class T> using Maybe = std::optional<T>;
 using Result = std::tuple<double, double, double>;  // loss, weight, hits
 
-const xent::Kernels& kernels(const std::string& isa) {
-  const xent::Kernels* set = xent::find_kernels(isa.c_str());
+const Kernels& kernels(const std::string& isa) {
+  const Kernels* set = find_kernels(isa.c_str());
   if (!set) throw std::invalid_argument("this processor cannot run the kernels for '" + isa + "'");
   return *set;
 }
@@ -34,74 +35,249 @@ void require(bool ok, const char* what) {
   if (!ok) throw std::invalid_argument(what);
 }
 
-template <class Labels>
-Result finish(const Totals& t, const Labels& y, int64_t k) {
-  if (t.bad_row >= 0)
-    throw std::invalid_argument("y[" + std::to_string(t.bad_row) + "] = " + std::to_string(y.data()[t.bad_row]) +
-                                " is outside [0, " + std::to_string(k) + ")");
-  return {t.tally.loss, t.tally.weight, t.tally.hits};
+template <class Array> void require_shape(const Array& a, int64_t rows, int64_t columns, const char* what) {
+  require(static_cast<int64_t>(a.shape(0)) == rows && static_cast<int64_t>(a.shape(1)) == columns, what);
+}
+template <class Array> void require_length(const Array& a, int64_t length, const char* what) {
+  require(static_cast<int64_t>(a.shape(0)) == length, what);
+}
+template <class Array> auto* data_or_null(const Maybe<Array>& a) { return a ? a->data() : nullptr; }
+
+// The targets of a pass; holds on to its arrays.
+struct TargetArrays {
+  Maybe<DenseVector<const int64_t>> label;
+  Maybe<DenseMatrix<const float>> soft_f;
+  Maybe<DenseMatrix<const double>> soft_d;
+  Maybe<DenseMatrix<const int64_t>> top_class;
+  Maybe<DenseMatrix<const double>> top_value;
+  double smoothing = 0;
+  Maybe<int64_t> ignored;
+  Maybe<DenseVector<const double>> weight;
+
+  Targets over(int64_t n, int64_t k) const {
+    Targets t;
+    t.smoothing = smoothing;
+    t.ignores = ignored.has_value();
+    t.ignored = ignored.value_or(0);
+    if (weight) require_length(*weight, n, "weight and x must have the same number of rows");
+    t.weight = data_or_null(weight);
+    if (label) {
+      require_length(*label, n, "y and x must have the same number of rows");
+      t.kind = Target::label;
+      t.label = label->data();
+    } else if (soft_f || soft_d) {
+      if (soft_f) require_shape(*soft_f, n, k, "soft labels must be (n, k)");
+      if (soft_d) require_shape(*soft_d, n, k, "soft labels must be (n, k)");
+      t.kind = Target::soft;
+      t.soft_f = data_or_null(soft_f);
+      t.soft_d = data_or_null(soft_d);
+    } else if (top_class && top_value) {
+      t.top = static_cast<int64_t>(top_class->shape(1));
+      require_shape(*top_class, n, t.top, "top classes must be (n, t)");
+      require_shape(*top_value, n, t.top, "top values must be (n, t) as their classes are");
+      t.kind = Target::soft;
+      t.top_class = top_class->data();
+      t.top_value = top_value->data();
+    }
+    return t;
+  }
+};
+
+Result finish(const Totals& totals, const Targets& t, int64_t k) {
+  const int64_t i = totals.bad_row;
+  if (i >= 0) {
+    int64_t column = 0, bad = 0;
+    if (t.label) bad = t.label[i];
+    for (; !t.label && column < t.top; ++column)
+      if ((bad = t.top_class[i * t.top + column]) < 0 || bad >= k) break;
+    const std::string where = t.label ? "" : ", " + std::to_string(column);
+    throw std::invalid_argument("y[" + std::to_string(i) + where + "] = " + std::to_string(bad) + " is outside [0, " +
+                                std::to_string(k) + ")");
+  }
+  return {totals.tally.loss, totals.tally.weight, totals.tally.hits};
 }
 
-template <class XT, class CT>
-Result fused_sums(Matrix<const XT> x, DenseVector<const int64_t> y, Weights weight, DenseMatrix<const CT> w,
-                  DenseVector<const CT> b, DenseMatrix<double> grad_w, DenseVector<double> grad_b, bool gradient,
-                  int threads, const std::string& isa) {
-  const auto n = static_cast<int64_t>(x.shape(0)), d = static_cast<int64_t>(x.shape(1));
-  const auto k = static_cast<int64_t>(w.shape(0));
+// X as it is stored: float16 and bfloat16 come as uint16.
+template <class XT> using Stored = std::conditional_t<sizeof(XT) == 2, uint16_t, XT>;
+
+template <class CT> struct Parameters {
+  DenseMatrix<const CT> w;
+  DenseVector<const CT> b;
+  Weights<CT> over(int64_t k, int64_t d) const {
+    require_shape(w, k, d, "w must be (k, d) as x has d columns");
+    require_length(b, k, "b must be (k,)");
+    return {w.data(), b.data()};
+  }
+};
+
+// The arguments that every pass takes after its rows.
+template <class CT> struct PassArrays {
+  DenseMatrix<const CT> w;
+  DenseVector<const CT> b;
+  Maybe<DenseMatrix<const CT>> v;
+  Maybe<DenseVector<const CT>> c;
+  Maybe<DenseMatrix<double>> grad_w;
+  Maybe<DenseVector<double>> grad_b;
+  Maybe<DenseMatrix<CT>> out;
+  Maybe<DenseVector<int64_t>> out_class;
+};
+
+template <class Rows, class CT>
+Result run(Task task, const Rows& rows, const TargetArrays& arrays, const PassArrays<CT>& a, int threads, const std::string& isa) {
+  const auto k = static_cast<int64_t>(a.w.shape(0));
   require(k >= 1 && k <= 1 << 20, "w must have between 1 and 2^20 rows");
-  require(static_cast<int64_t>(w.shape(1)) == d, "w and x must have the same number of columns");
-  require(static_cast<int64_t>(y.shape(0)) == n, "y and x must have the same number of rows");
-  require(!weight || static_cast<int64_t>(weight->shape(0)) == n, "weight and x must have the same number of rows");
-  require(static_cast<int64_t>(b.shape(0)) == k && static_cast<int64_t>(grad_b.shape(0)) == k, "b and grad_b must be (k,)");
-  require(static_cast<int64_t>(grad_w.shape(0)) == k && static_cast<int64_t>(grad_w.shape(1)) == d, "grad_w must be (k, d)");
-  const xent::Rows<XT> rows{x.data(), n, d, x.stride(0), x.stride(1), y.data(), weight ? weight->data() : nullptr};
-  const auto& set = kernels(isa);
+  const Targets targets = arrays.over(rows.n, k);
+  const Weights<CT> at = Parameters<CT>{a.w, a.b}.over(k, rows.d);
+  Weights<CT> direction;
+  require((task == Task::curvature) == (a.v && a.c), "a curvature pass, and no other, takes a direction");
+  if (a.v && a.c) direction = Parameters<CT>{*a.v, *a.c}.over(k, rows.d);
+  require(task != Task::sums || targets.kind != Target::none, "sums need targets");
+  if (a.grad_w) require_shape(*a.grad_w, k, rows.d, "grad_w must be (k, d)");
+  if (a.grad_b) require_length(*a.grad_b, k, "grad_b must be (k,)");
+  require(!a.grad_w || a.grad_b, "grad_w comes with grad_b");
+  if (a.out) require_shape(*a.out, rows.n, k, "out must be (n, k)");
+  if (a.out_class) require_length(*a.out_class, rows.n, "out_class must be (n,)");
+  const Kernels& set = kernels(isa);
   Totals totals;
   {
     nb::gil_scoped_release release;
-    totals = xent::fused_sums<XT, CT>(set, rows, w.data(), b.data(), static_cast<int>(k),
-                                      gradient ? grad_w.data() : nullptr, grad_b.data(), threads);
+    totals = run_pass(set, task, rows, targets, at, direction, static_cast<int>(k),
+                      Outputs<CT>{data_or_null(a.grad_w), data_or_null(a.grad_b), data_or_null(a.out), data_or_null(a.out_class)},
+                      threads);
   }
-  return finish(totals, y, k);
-}
-
-template <class CT>
-Result softmax_residual(DenseMatrix<CT> z, DenseVector<const int64_t> y, Weights weight, int threads,
-                        const std::string& isa) {
-  const auto n = static_cast<int64_t>(z.shape(0)), k = static_cast<int64_t>(z.shape(1));
-  require(k >= 1 && k <= INT32_MAX, "z must have at least one column");
-  require(static_cast<int64_t>(y.shape(0)) == n, "y and z must have the same number of rows");
-  require(!weight || static_cast<int64_t>(weight->shape(0)) == n, "weight and z must have the same number of rows");
-  const auto& set = kernels(isa);
-  Totals totals;
-  {
-    nb::gil_scoped_release release;
-    totals = xent::softmax_residual<CT>(set, z.data(), n, k, static_cast<int>(k), y.data(),
-                                        weight ? weight->data() : nullptr, threads);
-  }
-  return finish(totals, y, k);
+  if (totals.bad_sparse >= 0)
+    throw std::invalid_argument("row " + std::to_string(totals.bad_sparse) + " of X points outside of its " +
+                                std::to_string(rows.d) + " columns or of its stored numbers");
+  return finish(totals, targets, k);
 }
 
 template <class XT, class CT>
-void define_fused(nb::module_& m, const char* name) {
-  m.def(name, &fused_sums<XT, CT>, "x"_a.noconvert(), "y"_a.noconvert(), "weight"_a.none(), "w"_a.noconvert(),
-        "b"_a.noconvert(), "grad_w"_a.noconvert(), "grad_b"_a.noconvert(), "gradient"_a, "threads"_a, "isa"_a);
+Result dense_pass(Task task, Matrix<const Stored<XT>> x, const TargetArrays& targets, const PassArrays<CT>& arrays,
+                  int threads, const std::string& isa) {
+  const Dense<XT> rows{reinterpret_cast<const XT*>(x.data()), static_cast<int64_t>(x.shape(0)),
+                       static_cast<int64_t>(x.shape(1)), x.stride(0), x.stride(1)};
+  return run(task, rows, targets, arrays, threads, isa);
 }
 
-template <class CT>
-void define_softmax(nb::module_& m, const char* name) {
-  m.def(name, &softmax_residual<CT>, "z"_a.noconvert(), "y"_a.noconvert(), "weight"_a.none(), "threads"_a, "isa"_a);
+template <class XT, class CT, class Index>
+Result sparse_pass(Task task, DenseVector<const XT> value, DenseVector<const Index> column, DenseVector<const Index> start,
+                   int64_t d, const TargetArrays& targets, const PassArrays<CT>& arrays, int threads, const std::string& isa) {
+  require(start.shape(0) >= 1, "start must hold one number more than there are rows");
+  require(value.shape(0) == column.shape(0), "a column to every value");
+  const Sparse<XT, Index> rows{value.data(), column.data(), start.data(), static_cast<int64_t>(start.shape(0)) - 1, d,
+                               static_cast<int64_t>(value.shape(0))};
+  require(rows.start[0] == 0, "start must begin with 0");
+  return run(task, rows, targets, arrays, threads, isa);
+}
+
+template <class XT, class CT> void define_dense(nb::module_& m, const char* name) {
+  m.def(name, &dense_pass<XT, CT>, "task"_a, "x"_a.noconvert(), "targets"_a, "arrays"_a, "threads"_a, "isa"_a);
+}
+template <class XT, class CT, class Index> void define_sparse(nb::module_& m, const char* name) {
+  m.def(name, &sparse_pass<XT, CT, Index>, "task"_a, "value"_a.noconvert(), "column"_a.noconvert(), "start"_a.noconvert(),
+        "d"_a, "targets"_a, "arrays"_a, "threads"_a, "isa"_a);
+}
+template <class CT> void define_arrays(nb::module_& m, const char* name) {
+  using A = PassArrays<CT>;
+  nb::class_<A>(m, name)
+      .def("__init__", [](A* self, DenseMatrix<const CT> w, DenseVector<const CT> b) { new (self) A{w, b, {}, {}, {}, {}, {}, {}}; },
+           "w"_a.noconvert(), "b"_a.noconvert())
+      .def_rw("v", &A::v, nb::arg().noconvert().none())
+      .def_rw("c", &A::c, nb::arg().noconvert().none())
+      .def_rw("grad_w", &A::grad_w, nb::arg().noconvert().none())
+      .def_rw("grad_b", &A::grad_b, nb::arg().noconvert().none())
+      .def_rw("out", &A::out, nb::arg().noconvert().none())
+      .def_rw("out_class", &A::out_class, nb::arg().noconvert().none());
+}
+
+// Columns with the arrays that its targets point into.
+template <class CT> struct ColumnArrays {
+  TargetArrays arrays;
+  int64_t n, k;
+  Columns<CT> columns;
+  ColumnArrays(const TargetArrays& a, DenseVector<const int64_t> rows, int64_t n, int64_t k, const std::string& isa)
+      : arrays(a), n(n), k(k), columns(kernels(isa), checked(arrays, rows, n, k), {rows.data(), rows.data() + rows.shape(0)}, k) {}
+
+  static Targets checked(const TargetArrays& arrays, const DenseVector<const int64_t>& rows, int64_t n, int64_t k) {
+    const Targets t = arrays.over(n, k);
+    for (size_t r = 0; r < rows.shape(0); ++r) {
+      const int64_t i = rows.data()[r];
+      require(i >= 0 && i < n, "a row to work on is none of x");
+      if (t.label && (t.label[i] < 0 || t.label[i] >= k)) finish(Totals{{}, i, -1}, t, k);
+    }
+    return t;
+  }
+  void check(const Matrix<CT>& z, int64_t first, const Maybe<DenseVector<CT>>& peak) const {
+    const auto classes = static_cast<int64_t>(z.shape(0));
+    require(first >= 0 && first + classes <= k, "no such classes");
+    require(static_cast<int64_t>(z.shape(1)) == columns.filled() && z.stride(1) == 1, "z must be (classes, filled)");
+    if (peak) require_length(*peak, columns.filled(), "peak must be (filled,)");
+  }
+  void scan(Matrix<CT> z, int64_t first, Maybe<DenseVector<CT>> peak) {
+    check(z, first, peak);
+    Totals totals;
+    {
+      nb::gil_scoped_release release;
+      totals = columns.scan(z.data(), z.stride(0), first, z.shape(0), data_or_null(peak));
+    }
+    finish(totals, arrays.over(n, k), k);
+  }
+  Result totals() { return finish(columns.finish(), arrays.over(n, k), k); }
+  void residual(Matrix<CT> z, int64_t first, Maybe<DenseVector<CT>> peak) const {
+    check(z, first, peak);
+    nb::gil_scoped_release release;
+    columns.residual(z.data(), z.stride(0), first, z.shape(0), data_or_null(peak));
+  }
+};
+
+template <class CT> void define_columns(nb::module_& m, const char* name) {
+  using C = ColumnArrays<CT>;
+  nb::class_<C>(m, name)
+      .def(nb::init<const TargetArrays&, DenseVector<const int64_t>, int64_t, int64_t, const std::string&>(), "targets"_a,
+           "rows"_a.noconvert(), "n"_a, "k"_a, "isa"_a)
+      .def_prop_ro("filled", [](const C& c) { return c.columns.filled(); })
+      .def("scan", &C::scan, "z"_a.noconvert(), "first"_a, "peak"_a.noconvert().none())
+      .def("finish", &C::totals)
+      .def("residual", &C::residual, "z"_a.noconvert(), "first"_a, "peak"_a.noconvert().none());
 }
 
 }  // namespace
 
 NB_MODULE(_native, m) {
   m.doc() = "xent's kernels; use them through xent._kernels, which states the contracts.";
-  define_fused<float, float>(m, "fused_ff");
-  define_fused<float, double>(m, "fused_fd");
-  define_fused<double, double>(m, "fused_dd");
-  define_softmax<float>(m, "softmax_f");
-  define_softmax<double>(m, "softmax_d");
+  nb::enum_<Task>(m, "Task")
+      .value("sums", Task::sums)
+      .value("curvature", Task::curvature)
+      .value("probabilities", Task::probabilities)
+      .value("log_probabilities", Task::log_probabilities)
+      .value("classes", Task::classes);
+  nb::class_<TargetArrays>(m, "Targets")
+      .def(nb::init<>())
+      .def_rw("label", &TargetArrays::label, nb::arg().noconvert().none())
+      .def_rw("soft_f", &TargetArrays::soft_f, nb::arg().noconvert().none())
+      .def_rw("soft_d", &TargetArrays::soft_d, nb::arg().noconvert().none())
+      .def_rw("top_class", &TargetArrays::top_class, nb::arg().noconvert().none())
+      .def_rw("top_value", &TargetArrays::top_value, nb::arg().noconvert().none())
+      .def_rw("smoothing", &TargetArrays::smoothing)
+      .def_rw("ignored", &TargetArrays::ignored, nb::arg().none())
+      .def_rw("weight", &TargetArrays::weight, nb::arg().noconvert().none());
+  define_dense<double, double>(m, "dense_dd");
+  define_dense<float, double>(m, "dense_fd");
+  define_dense<Half, double>(m, "dense_hd");
+  define_dense<BFloat16, double>(m, "dense_bd");
+  define_dense<float, float>(m, "dense_ff");
+  define_dense<Half, float>(m, "dense_hf");
+  define_dense<BFloat16, float>(m, "dense_bf");
+  define_sparse<double, double, int32_t>(m, "sparse_ddi");
+  define_sparse<double, double, int64_t>(m, "sparse_ddl");
+  define_sparse<float, double, int32_t>(m, "sparse_fdi");
+  define_sparse<float, double, int64_t>(m, "sparse_fdl");
+  define_sparse<float, float, int32_t>(m, "sparse_ffi");
+  define_sparse<float, float, int64_t>(m, "sparse_ffl");
+  define_arrays<float>(m, "Arrays_f");
+  define_arrays<double>(m, "Arrays_d");
+  define_columns<float>(m, "Columns_f");
+  define_columns<double>(m, "Columns_d");
   m.def("isa", [](const std::string& wanted) { return std::string(kernels(wanted).name); }, "wanted"_a);
-  m.def("max_threads", &xent::max_threads);
+  m.def("max_threads", &max_threads);
 }

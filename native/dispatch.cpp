@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <type_traits>
 #include <vector>
 
@@ -45,18 +47,24 @@ Buffer<T> zeros(size_t count) {
   return p;
 }
 
-// Runs work(thread, lo, hi) over [0, n) cut at multiples of kBlock, the same cut for the same
-// thread count, and returns the number of ranges. Too little work is not worth waking a thread.
+// Runs work(t) for t in [0, threads), each on its own thread.
 template <class Work>
-void over_rows(int64_t n, int threads, Work&& work) {
-  const int64_t blocks = (n + kBlock - 1) / kBlock;
-  auto edge = [&](int t) { return std::min(n, blocks * t / threads * kBlock); };
+void over_threads(int threads, Work&& work) {
 #if defined(_OPENMP)
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
 #endif
-  for (int t = 0; t < threads; ++t) work(t, edge(t), edge(t + 1));
+  for (int t = 0; t < threads; ++t) work(t);
 }
 
+// Runs work(thread, lo, hi) over [0, n) cut at multiples of kMaxRows, the same cut for the same thread count.
+template <class Work>
+void over_rows(int64_t n, int threads, Work&& work) {
+  const int64_t blocks = (n + kMaxRows - 1) / kMaxRows;
+  auto edge = [&](int t) { return std::min(n, blocks * t / threads * kMaxRows); };
+  over_threads(threads, [&](int t) { work(t, edge(t), edge(t + 1)); });
+}
+
+// Too little work is not worth waking a thread.
 int plan_threads(int requested, int64_t n, double flops) {
 #if defined(_OPENMP)
   int threads = requested > 0 ? requested : omp_get_max_threads();
@@ -64,25 +72,120 @@ int plan_threads(int requested, int64_t n, double flops) {
 #else
   int threads = 1;
 #endif
-  const int64_t blocks = (n + kBlock - 1) / kBlock;
+  const int64_t blocks = (n + kMaxRows - 1) / kMaxRows;
   if (requested <= 0 && flops < 2e5) threads = 1;  // a parallel region costs about 5 us
   return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, blocks)));
 }
 
-int round_up(int k, int lanes) { return (k + lanes - 1) / lanes * lanes; }
-
-template <class XT, class CT>
-FusedFn<XT, CT> fused_of(const Kernels& s) {
-  if constexpr (std::is_same_v<XT, double>) return s.fused_dd;
-  else if constexpr (std::is_same_v<CT, double>) return s.fused_fd;
-  else return s.fused_ff;
-}
-
 void merge(Totals& totals, const std::vector<Accumulator>& parts) {
+  auto first = [](int64_t& at, int64_t row) {
+    if (row >= 0 && (at < 0 || row < at)) at = row;
+  };
   for (const auto& p : parts) {
-    if (p.bad_row >= 0 && (totals.bad_row < 0 || p.bad_row < totals.bad_row)) totals.bad_row = p.bad_row;
+    first(totals.bad_row, p.bad_row);
+    first(totals.bad_sparse, p.bad_sparse);
     totals.tally.add(p.tally);
   }
+}
+
+// Two classes are one: logits 0 and (w_1 - w_0) x + b_1 - b_0, gradients -g and g. Not where a class is masked.
+template <class CT> int pinned_classes(const Weights<CT>& at, int classes) {
+  return classes == 2 && std::isfinite(at.b[0]) && std::isfinite(at.b[1]);
+}
+
+// The weights as the kernels read them: rows aligned and filled up with zeros, or transposed, ld numbers a row.
+template <class CT>
+class Packed {
+ public:
+  Packed(const Weights<CT>& from, int k, int pinned, int64_t d, int64_t width, bool transposed, int64_t ld, int threads)
+      : w_(allocate<CT>(std::max<int64_t>(1, (transposed ? width : k) * ld))), b_(allocate<CT>(k)) {
+    model = {transposed ? nullptr : w_.get(), transposed ? w_.get() : nullptr, b_.get(), ld, k, pinned};
+    for (int c = 0; c < k; ++c) b_[c] = pinned ? from.b[1] - from.b[0] : from.b[c];
+    auto weight = [&](int64_t c, int64_t j) {
+      if (c >= k || j >= d) return CT(0);
+      return pinned ? from.w[d + j] - from.w[j] : from.w[c * d + j];
+    };
+    if (!transposed) {
+      for (int64_t c = 0; c < k; ++c)
+        for (int64_t j = 0; j < ld; ++j) w_[c * ld + j] = weight(c, j);
+      return;
+    }
+    over_rows(width, threads, [&](int, int64_t lo, int64_t hi) {
+      for (int64_t j0 = lo; j0 < hi; j0 += kTile)
+        for (int64_t c = 0; c < ld; ++c)
+          for (int64_t j = j0; j < std::min(hi, j0 + kTile); ++j) w_[j * ld + c] = weight(c, j);
+    });
+  }
+  Model<CT> model;
+
+ private:
+  static constexpr int64_t kTile = 16;
+  Buffer<CT> w_, b_;
+};
+
+// Memory of a pass's threads, allocated by the caller's: an exception must not leave a parallel region.
+struct Team {
+  std::vector<Accumulator> parts;
+  std::vector<Buffer<double>> sums;
+  std::vector<Buffer<char>> scratch;
+  Team(int threads, int64_t scratch_bytes, bool gradient, int64_t grad_w, int k) : parts(threads) {
+    for (auto& part : parts) {
+      scratch.push_back(allocate<char>(scratch_bytes));
+      if (!gradient) continue;
+      sums.push_back(zeros<double>(grad_w + k));
+      part.grad_w = grad_w ? sums.back().get() : nullptr;
+      part.grad_b = sums.back().get() + grad_w;
+    }
+  }
+};
+
+template <class CT>
+void write_bias_gradient(const std::vector<Accumulator>& parts, int k, int pinned, double* grad_b) {
+  for (int c = 0; c < k; ++c) {
+    double sum = 0;
+    for (const auto& p : parts) sum += p.grad_b[c];
+    grad_b[c + pinned] = sum;
+    if (pinned) grad_b[0] = -sum;
+  }
+}
+
+template <class XT, class CT>
+const DenseKernels<XT, CT>& kernels_of(const Kernels& s, const Dense<XT>&) {
+  if constexpr (std::is_same_v<XT, double>) return s.dd;
+  else if constexpr (std::is_same_v<CT, double>) {
+    if constexpr (std::is_same_v<XT, float>) return s.fd;
+    else if constexpr (std::is_same_v<XT, Half>) return s.hd;
+    else return s.bd;
+  } else if constexpr (std::is_same_v<XT, float>) return s.ff;
+  else if constexpr (std::is_same_v<XT, Half>) return s.hf;
+  else return s.bf;
+}
+
+template <class XT, class CT, class Index>
+const SparseKernels<XT, CT, Index>& kernels_of(const Kernels& s, const Sparse<XT, Index>&) {
+  constexpr bool narrow = std::is_same_v<Index, int32_t>;
+  if constexpr (std::is_same_v<XT, double>) {
+    if constexpr (narrow) return s.ddi;
+    else return s.ddl;
+  } else if constexpr (std::is_same_v<CT, double>) {
+    if constexpr (narrow) return s.fdi;
+    else return s.fdl;
+  } else if constexpr (narrow) return s.ffi;
+  else return s.ffl;
+}
+
+// Where to cut the columns so that each thread gets about as many of the stored numbers [from, to): quantiles of a
+// sample of evenly spaced ones, the same every run.
+template <class Index>
+std::vector<int64_t> cut_columns(const Index* column, int64_t from, int64_t to, int64_t d, int threads) {
+  constexpr int64_t most = 4096;
+  const int64_t count = std::min(most, to - from);
+  std::vector<int64_t> sample(count), edges(threads + 1, d);
+  for (int64_t i = 0; i < count; ++i) sample[i] = column[from + (to - from) / count * i];
+  std::sort(sample.begin(), sample.end());
+  edges[0] = 0;
+  for (int t = 1; t < threads; ++t) edges[t] = count ? sample[count * t / threads] : d;
+  return edges;
 }
 
 }  // namespace
@@ -101,61 +204,142 @@ const Kernels* find_kernels(const char* wanted) {
 }
 
 template <class XT, class CT>
-Totals fused_sums(const Kernels& set, const Rows<XT>& rows, const CT* w, const CT* b, int k, double* grad_w,
-                  double* grad_b, int requested) {
-  const int lanes = std::is_same_v<CT, float> ? set.lanes_f32 : set.lanes_f64;
-  const int kp = round_up(k, lanes);
-  const int64_t d = rows.d;
-  auto wt = zeros<CT>(std::max<int64_t>(d, 1) * kp);
-  auto bias = allocate<CT>(kp);
-  for (int c = 0; c < kp; ++c) bias[c] = c < k ? b[c] : -__builtin_inff();
-  for (int c = 0; c < k; ++c)
-    for (int64_t j = 0; j < d; ++j) wt[j * kp + c] = w[c * d + j];
+Totals run_pass(const Kernels& set, Task task, const Dense<XT>& rows, const Targets& targets, const Weights<CT>& at,
+                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int requested) {
+  const auto& kernels = kernels_of<XT, CT>(set, rows);
+  const int64_t n = rows.n, d = rows.d, width = std::max<int64_t>(d, kernels.lanes);
+  const int pinned = pinned_classes(at, classes), k = classes - pinned;
+  const int threads = plan_threads(requested, n, 4.0 * n * d * k + 20.0 * n * classes);
+  const bool transposed = kernels.along_rows(width, k);
+  const int64_t line = kAlign / sizeof(CT), ld = transposed ? k : (width + line - 1) / line * line;
+  const Packed<CT> model(at, k, pinned, d, width, transposed, ld, threads);
+  std::optional<Packed<CT>> towards;
+  if (task == Task::curvature) towards.emplace(direction, k, pinned, d, width, transposed, ld, threads);
 
-  const int threads = plan_threads(requested, rows.n, 4.0 * rows.n * d * k + 20.0 * rows.n * k);
-  std::vector<Accumulator> parts(threads);
-  std::vector<Buffer<double>> grads(threads);
-  std::vector<Buffer<CT>> logits(threads);
-  std::vector<Buffer<XT>> packed(threads);
-  for (int t = 0; t < threads; ++t) {  // allocated here: an exception must not leave a parallel region
-    grads[t] = zeros<double>((d + 1) * kp);
-    logits[t] = allocate<CT>(kBlock * kp);
-    packed[t] = allocate<XT>(rows.col_stride == 1 ? 1 : kBlock * d);
-    parts[t].grad_wt = grad_w ? grads[t].get() : nullptr;
-    parts[t].grad_b = grads[t].get() + d * kp;
-  }
-  over_rows(rows.n, threads, [&](int t, int64_t lo, int64_t hi) {
-    fused_of<XT, CT>(set)(rows, {wt.get(), bias.get(), k, kp}, lo, hi, {logits[t].get(), packed[t].get()}, parts[t]);
+  Team team(threads, kernels.scratch(task, targets.kind, rows, classes), outputs.grad_b, outputs.grad_w ? k * width : 0, k);
+  over_rows(n, threads, [&](int t, int64_t lo, int64_t hi) {
+    const Job<CT> job{task, model.model, towards ? towards->model : Model<CT>{}, targets, outputs.out, outputs.out_class,
+                      team.scratch[t].get()};
+    kernels.rows(job, rows, lo, hi, team.parts[t]);
   });
 
   Totals totals;
-  merge(totals, parts);
-  for (int c = 0; c < k; ++c) {
-    grad_b[c] = 0;
-    for (int t = 0; t < threads; ++t) grad_b[c] += parts[t].grad_b[c];
-    if (!grad_w) continue;
+  merge(totals, team.parts);
+  if (outputs.grad_b) write_bias_gradient<CT>(team.parts, k, pinned, outputs.grad_b);
+  if (!outputs.grad_w) return totals;
+  for (int c = 0; c < k; ++c)
     for (int64_t j = 0; j < d; ++j) {
       double sum = 0;
-      for (int t = 0; t < threads; ++t) sum += grads[t][j * kp + c];
-      grad_w[c * d + j] = sum;
+      for (const auto& p : team.parts) sum += p.grad_w[c * width + j];
+      outputs.grad_w[(c + pinned) * d + j] = sum;
+      if (pinned) outputs.grad_w[j] = -sum;
     }
+  return totals;
+}
+
+template <class XT, class CT, class Index>
+Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, const Targets& targets, const Weights<CT>& at,
+                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int requested) {
+  const auto& kernels = kernels_of<XT, CT, Index>(set, rows);
+  const int64_t n = rows.n, d = rows.d;
+  const int pinned = pinned_classes(at, classes), k = classes - pinned;
+  const int64_t ld = k == 1 ? 1 : k <= 4 ? 4 : (k + 7) / 8 * 8;
+  const int threads = plan_threads(requested, n, 4.0 * rows.stored * k + 20.0 * n * classes + 2.0 * d * k);
+  const Packed<CT> model(at, k, pinned, d, d, true, ld, threads);
+  std::optional<Packed<CT>> towards;
+  if (task == Task::curvature) towards.emplace(direction, k, pinned, d, d, true, ld, threads);
+
+  Team team(threads, kernels.scratch(task, targets.kind, classes, ld), outputs.grad_b, 0, k);
+  const int64_t fit = threads * (int64_t(32) << 20) / (ld * (int64_t)sizeof(CT)) / kMaxRows * kMaxRows;
+  const int64_t chunk = std::min(std::max<int64_t>(fit, kMaxRows), n);
+  const auto g = allocate<CT>(std::max<int64_t>(1, outputs.grad_w ? chunk * ld : 0));
+  const auto grad = allocate<double>(std::max<int64_t>(1, outputs.grad_w ? d * ld : 0));
+  if (outputs.grad_w)
+    over_rows(d, threads, [&](int, int64_t lo, int64_t hi) { std::fill(grad.get() + lo * ld, grad.get() + hi * ld, 0.0); });
+  Totals totals;
+  for (int64_t from = 0, to; from < n; from = to) {
+    to = std::min(n, from + chunk);
+    const Residuals<CT> residuals{outputs.grad_w ? g.get() : nullptr, from, ld};
+    over_rows(to - from, threads, [&](int t, int64_t lo, int64_t hi) {
+      const Job<CT> job{task, model.model, towards ? towards->model : Model<CT>{}, targets, outputs.out, outputs.out_class,
+                        team.scratch[t].get()};
+      kernels.rows(job, rows, residuals, from + lo, from + hi, team.parts[t]);
+    });
+    totals = Totals{};
+    merge(totals, team.parts);
+    if (totals.bad_row >= 0 || totals.bad_sparse >= 0) return totals;
+    if (!outputs.grad_w) continue;
+    const auto edges = cut_columns(rows.column, rows.start[from], rows.start[to], d, threads);
+    over_threads(threads, [&](int t) {
+      kernels.scatter(rows, targets, residuals, k, from, to, edges[t], edges[t + 1], grad.get());
+    });
   }
+  if (outputs.grad_b) write_bias_gradient<CT>(team.parts, k, pinned, outputs.grad_b);
+  if (!outputs.grad_w) return totals;
+  over_rows(d, threads, [&](int, int64_t lo, int64_t hi) {
+    constexpr int64_t tile = 16;
+    for (int64_t j0 = lo; j0 < hi; j0 += tile)
+      for (int c = 0; c < k; ++c)
+        for (int64_t j = j0; j < std::min(hi, j0 + tile); ++j) {
+          outputs.grad_w[(c + pinned) * d + j] = grad[j * ld + c];
+          if (pinned) outputs.grad_w[j] = -grad[j * ld + c];
+        }
+  });
   return totals;
 }
 
 template <class CT>
-Totals softmax_residual(const Kernels& set, CT* z, int64_t n, int64_t stride, int k, const int64_t* y,
-                        const double* weight, int requested) {
-  const int threads = plan_threads(requested, n, 20.0 * n * k);
-  std::vector<Accumulator> parts(threads);
-  SoftmaxFn<CT> fn;
-  if constexpr (std::is_same_v<CT, float>) fn = set.softmax_f;
-  else fn = set.softmax_d;
-  over_rows(n, threads, [&](int t, int64_t lo, int64_t hi) { fn(z, stride, k, y, weight, lo, hi, parts[t]); });
+const TileKernels<CT>& tiles_of(const Kernels& set) {
+  if constexpr (std::is_same_v<CT, float>) return set.f;
+  else return set.d;
+}
+
+template <class CT>
+Columns<CT>::Columns(const Kernels& set, const Targets& targets, std::vector<int64_t> rows, int64_t classes)
+    : kernels_(tiles_of<CT>(set)),
+      targets_(targets),
+      index_(std::move(rows)),
+      classes_(classes),
+      live_(static_cast<int64_t>(index_.size())),
+      filled_((live_ + kernels_.lanes - 1) / kernels_.lanes * kernels_.lanes),
+      state_(kernels_.state_bytes(filled_) / sizeof(double) + 1) {
+  kernels_.begin(state_.data(), filled_, targets_, index_.data(), live_, filled_);
+}
+
+template <class CT>
+const CT* Columns<CT>::soft(int64_t first, int64_t classes, std::vector<CT>& q, int64_t* bad_row) const {
+  if (targets_.kind != Target::soft) return nullptr;
+  q.resize(classes * filled_);
+  kernels_.soft(targets_, index_.data(), live_, first, classes, q.data(), filled_, classes_, filled_, bad_row);
+  return q.data();
+}
+
+template <class CT>
+Totals Columns<CT>::scan(CT* z, int64_t ldz, int64_t first, int64_t classes, CT* peak) {
+  std::vector<CT> q;
   Totals totals;
-  merge(totals, parts);
+  const CT* soft_targets = soft(first, classes, q, &totals.bad_row);
+  kernels_.scan(state_.data(), filled_, targets_, z, ldz, first, classes, filled_, soft_targets, peak);
   return totals;
 }
+
+template <class CT>
+Totals Columns<CT>::finish() {
+  Totals totals;
+  kernels_.finish(state_.data(), filled_, targets_, filled_, totals.tally);
+  return totals;
+}
+
+template <class CT>
+void Columns<CT>::residual(CT* z, int64_t ldz, int64_t first, int64_t classes, const CT* peak) const {
+  std::vector<CT> q;
+  int64_t bad_row = -1;  // scan has said so
+  const CT* soft_targets = soft(first, classes, q, &bad_row);
+  kernels_.residual(state_.data(), filled_, targets_, z, ldz, first, classes, filled_, soft_targets, peak);
+}
+
+template class Columns<float>;
+template class Columns<double>;
 
 int max_threads() {
 #if defined(_OPENMP)
@@ -165,10 +349,24 @@ int max_threads() {
 #endif
 }
 
-template Totals fused_sums(const Kernels&, const Rows<float>&, const float*, const float*, int, double*, double*, int);
-template Totals fused_sums(const Kernels&, const Rows<float>&, const double*, const double*, int, double*, double*, int);
-template Totals fused_sums(const Kernels&, const Rows<double>&, const double*, const double*, int, double*, double*, int);
-template Totals softmax_residual(const Kernels&, float*, int64_t, int64_t, int, const int64_t*, const double*, int);
-template Totals softmax_residual(const Kernels&, double*, int64_t, int64_t, int, const int64_t*, const double*, int);
+#define XENT_DENSE(XT, CT)                                                                                        \
+  template Totals run_pass(const Kernels&, Task, const Dense<XT>&, const Targets&, const Weights<CT>&,           \
+                           const Weights<CT>&, int, const Outputs<CT>&, int);
+#define XENT_SPARSE(XT, CT, Index)                                                                                \
+  template Totals run_pass(const Kernels&, Task, const Sparse<XT, Index>&, const Targets&, const Weights<CT>&,   \
+                           const Weights<CT>&, int, const Outputs<CT>&, int);
+XENT_DENSE(double, double)
+XENT_DENSE(float, double)
+XENT_DENSE(Half, double)
+XENT_DENSE(BFloat16, double)
+XENT_DENSE(float, float)
+XENT_DENSE(Half, float)
+XENT_DENSE(BFloat16, float)
+XENT_SPARSE(double, double, int32_t)
+XENT_SPARSE(double, double, int64_t)
+XENT_SPARSE(float, double, int32_t)
+XENT_SPARSE(float, double, int64_t)
+XENT_SPARSE(float, float, int32_t)
+XENT_SPARSE(float, float, int64_t)
 
 }  // namespace xent

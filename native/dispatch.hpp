@@ -1,24 +1,59 @@
 // The whole passes: what bind.cpp offers to Python.
 #pragma once
-#include "kernels.hpp"
+#include <vector>
+
+#include "table.hpp"
 
 namespace xent {
 
 struct Totals {
   Tally tally;
-  int64_t bad_row = -1;  // the first row whose label is outside [0, k)
+  int64_t bad_row = -1;     // the first row whose label is no class
+  int64_t bad_sparse = -1;  // the first row of CSR that points outside of X
 };
 
-// grad_w (k, d) and grad_b (k) are written, not added to; grad_w may be null (loss only).
+// W (k, d) and b (k) as the caller has them, C-ordered.
+template <class CT>
+struct Weights {
+  const CT *w = nullptr, *b = nullptr;
+};
+
+// What a pass writes; what is null is not computed. Gradients (k, d) and (k) are written, not added to.
+template <class CT>
+struct Outputs {
+  double *grad_w = nullptr, *grad_b = nullptr;
+  CT* out = nullptr;             // (n, k)
+  int64_t* out_class = nullptr;  // (n)
+};
+
 // threads <= 0 means what OpenMP would use. The same bits for the same thread count.
 template <class XT, class CT>
-Totals fused_sums(const Kernels& set, const Rows<XT>& rows, const CT* w, const CT* b, int k, double* grad_w,
-                  double* grad_b, int threads);
+Totals run_pass(const Kernels& set, Task task, const Dense<XT>& rows, const Targets& targets, const Weights<CT>& at,
+                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int threads);
+template <class XT, class CT, class Index>
+Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, const Targets& targets, const Weights<CT>& at,
+                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int threads);
 
-// In place: logits z (n, k) become s_i (p_i - e_{y_i}).
+// The softmax of one thread's rows whose logits come in tiles of classes (tiles.hpp). Targets' arrays must outlive it.
 template <class CT>
-Totals softmax_residual(const Kernels& set, CT* z, int64_t n, int64_t stride, int k, const int64_t* y,
-                        const double* weight, int threads);
+class Columns {
+ public:
+  Columns(const Kernels& set, const Targets& targets, std::vector<int64_t> rows, int64_t classes);
+  int64_t rows() const { return live_; }
+  // z (classes, rows) at `first`, rows ldz apart, with room for whole vectors; peak: room for as many numbers.
+  int64_t filled() const { return filled_; }
+  Totals scan(CT* z, int64_t ldz, int64_t first, int64_t classes, CT* peak);
+  Totals finish();
+  void residual(CT* z, int64_t ldz, int64_t first, int64_t classes, const CT* peak) const;
+
+ private:
+  const CT* soft(int64_t first, int64_t classes, std::vector<CT>& q, int64_t* bad_row) const;
+  const TileKernels<CT>& kernels_;
+  Targets targets_;
+  std::vector<int64_t> index_;
+  int64_t classes_, live_, filled_;
+  std::vector<double> state_;
+};
 
 int max_threads();
 

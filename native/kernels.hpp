@@ -1,92 +1,107 @@
 // The kernels' interface. Nothing in native/ but bind.cpp knows of Python.
 //
-// One pass over rows x_i with labels y_i and weights s_i gives, for logits z_i = W x_i + b,
-//     loss = sum s_i l_i,   grad_W = sum s_i (p_i - e_{y_i}) x_i^T,   grad_b = sum s_i (p_i - e_{y_i}),
+// One pass over rows x_i with targets q_i and weights s_i gives, for logits z_i = W x_i + b,
+//     loss = sum s_i l_i,   grad_W = sum s_i (p_i - q_i) x_i^T,   grad_b = sum s_i (p_i - q_i),
 // all plain sums, so threads and batches add. Design:
-//  a. 64 rows at a time stay in cache for both products; n x K is never held.
-//  b. W is packed feature by feature with its K classes padded to whole vectors, so that padding
-//     lanes (bias -inf) drop out of the softmax by themselves.
-//  c. A row is computed in the compute type CT; sums across blocks are double.
-//  d. The files in rows.cpp are compiled once per instruction set and chosen at run time.
+//  a. A block of rows stays in cache for both products; n x K is never held.
+//  b. Logits lie class by class (K, rows), so that the softmax works across rows (softmax.hpp).
+//  c. Products take their vectors along the features or, for short rows and many classes, along the rows
+//     (products.hpp): neither pads the classes.
+//  d. A row is computed in the compute type CT, X widened in registers; sums across blocks are double.
+//  e. rows.cpp is compiled once per instruction set and chosen at run time.
 #pragma once
 #include <cstdint>
 
 namespace xent {
 
-constexpr int kBlock = 64;     // rows in cache at once
+constexpr int kMaxRows = 128;  // rows in cache at once
 constexpr int kAlign = 64;     // bytes; the widest vector
 
-// Rows of X with any strides (in elements). weight may be null: all ones.
-template <class XT>
-struct Rows {
-  const XT* x;
-  int64_t n, d, row_stride, col_stride;
-  const int64_t* y;
-  const double* weight;
+struct Half {  // IEEE binary16
+  uint16_t bits;
+};
+struct BFloat16 {
+  uint16_t bits;
 };
 
-// W^T as (d, kp) with classes padded from k to kp lanes; bias padded with -inf.
+// What a row should be: nothing (prediction), a class, or a row of probabilities.
+enum class Target { none, label, soft };
+
+// Targets of n rows. Soft ones are dense, (n, k) float or double, or the `top` largest as (class, value) pairs.
+struct Targets {
+  Target kind = Target::none;
+  const int64_t* label = nullptr;
+  const float* soft_f = nullptr;
+  const double* soft_d = nullptr;
+  const int64_t* top_class = nullptr;
+  const double* top_value = nullptr;
+  int64_t top = 0;
+  double smoothing = 0;           // the share of every target that is spread over all classes not masked
+  bool ignores = false;           // rows labelled `ignored` count for nothing
+  int64_t ignored = 0;
+  const double* weight = nullptr;  // null: all ones; rows of weight 0 are never read
+};
+
+// Rows of X: dense with any strides (in elements), or compressed (CSR).
+template <class XT>
+struct Dense {
+  const XT* x;
+  int64_t n, d, row_stride, col_stride;
+};
+template <class XT, class Index>
+struct Sparse {
+  const XT* value;
+  const Index *column, *start;  // start: n + 1 offsets into value and column
+  int64_t n, d, stored;
+};
+
+// W (k, d), its rows ldw apart, or its transpose (d, k), whichever the kernel asks for, and b (k). Where `pinned` is 1 the rows have k + 1 classes, the first of
+// which has logit 0 and no parameters: two classes are one row of weights.
 template <class CT>
 struct Model {
-  const CT* wt;
-  const CT* bias;
-  int k, kp;
+  const CT *w, *wt, *b;
+  int64_t ldw;
+  int k, pinned;
 };
 
 // The scalars of some rows. Added block by block: a running sum over a million rows would lose the last
 // two digits, which a line search close to the optimum needs.
 struct Tally {
   double loss = 0, weight = 0, hits = 0;
-  void add(const Tally& other) {
+  __attribute__((always_inline)) void add(const Tally& other) {
     loss += other.loss;
     weight += other.weight;
     hits += other.hits;
   }
 };
 
-// What one thread adds up. grad_wt is (d, kp), grad_b is (kp); both double, owned by the caller.
+// What one thread adds up; double, (k, d) and (k), owned by the caller. Null: not asked for.
 struct Accumulator {
-  double* grad_wt = nullptr;
+  double* grad_w = nullptr;
   double* grad_b = nullptr;
   Tally tally;
-  int64_t bad_row = -1;  // first row whose label is outside [0, k)
+  int64_t bad_row = -1;     // first row whose label is no class
+  int64_t bad_sparse = -1;  // first row of CSR that points outside of X
 };
 
-// Scratch of one thread, sized by the caller: logits kBlock*kp, packed kBlock*d.
-template <class XT, class CT>
-struct Scratch {
-  CT* logits;
-  XT* packed;
-};
+enum class Task { sums, curvature, probabilities, log_probabilities, classes };
 
-template <class XT, class CT>
-using FusedFn = void (*)(const Rows<XT>&, const Model<CT>&, int64_t lo, int64_t hi,
-                         const Scratch<XT, CT>&, Accumulator&);
-
-// In place: logits (n, k), rows `stride` apart, become s_i (p_i - e_{y_i}); rows of weight 0 become 0.
+// A pass, as one thread sees it.
 template <class CT>
-using SoftmaxFn = void (*)(CT* z, int64_t stride, int k, const int64_t* y, const double* weight,
-                           int64_t lo, int64_t hi, Accumulator&);
-
-// One instruction set's kernels.
-struct Kernels {
-  const char* name;
-  int lanes_f32, lanes_f64;
-  FusedFn<float, float> fused_ff;
-  FusedFn<float, double> fused_fd;  // float32 rows, double arithmetic: X is widened in registers
-  FusedFn<double, double> fused_dd;
-  SoftmaxFn<float> softmax_f;
-  SoftmaxFn<double> softmax_d;
+struct Job {
+  Task task;
+  Model<CT> model, direction;  // direction: of a curvature pass
+  Targets targets;
+  CT* out = nullptr;             // probabilities, log-probabilities: (n, classes)
+  int64_t* out_class = nullptr;  // (n)
+  void* scratch = nullptr;
 };
 
-const Kernels& kernels_baseline();
-#if defined(XENT_X86)
-const Kernels& kernels_avx2();
-const Kernels& kernels_avx512();
-#endif
-
-// The best set this processor can run, or the one named by `wanted` ("baseline", "avx2", "avx512")
-// if the processor can run it; null otherwise.
-const Kernels* find_kernels(const char* wanted);
+// The gradient of sparse rows is added up later, column by column (csr.hpp): their g stay here, row `first` on.
+template <class CT>
+struct Residuals {
+  CT* g = nullptr;  // (rows, ld)
+  int64_t first = 0, ld = 0;
+};
 
 }  // namespace xent

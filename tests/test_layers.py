@@ -13,9 +13,11 @@ SOURCE = Path(xent.__file__).parent
 
 # Each module may import those on lower levels only; modules of one level do not know each other.
 LEVELS = [
-    {"reference", "_files"},
-    {"_kernels", "_checks", "_threads", "certificate"},
-    {"losses", "linear", "_config"},
+    {"reference", "_files", "_batch", "_threads"},
+    {"_plain", "_checks", "certificate"},
+    {"_kernels"},
+    {"_tiled", "losses", "_config"},
+    {"linear"},
     {"objective"},
     {"solvers"},
     {"estimators"},

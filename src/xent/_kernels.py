@@ -1,22 +1,21 @@
 """The one place that knows whether the native extension is there.
 
-Both functions have a native and a reference body with the same contract, so that xent works, slower,
-where no compiler was found. `XENT_NATIVE=0` switches the extension off; `XENT_ISA=baseline|avx2|avx512`
-picks an instruction set below the processor's best. Both are read at import.
+Every function has a native body and one in plain array code (`_plain`) with the same contract, so that xent
+works, slower, where no compiler was found. `XENT_NATIVE=0` switches the extension off;
+`XENT_ISA=baseline|avx2|avx512` picks an instruction set below the processor's best. Both are read at import.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from . import reference
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from . import _plain
+from ._batch import Batch, Float, TopK
 
 _native: Any = None
 _isa = os.environ.get("XENT_ISA", "")
@@ -35,9 +34,18 @@ else:
 
 HAS_NATIVE = _native is not None
 
+# X's dtype → how the kernels name it and what they read it as.
+_STORED = {
+    "float64": ("d", np.float64),
+    "float32": ("f", np.float32),
+    "float16": ("h", np.uint16),
+    "bfloat16": ("b", np.uint16),
+}
+
 
 class Totals(NamedTuple):
-    """Plain sums over rows: Σ s ℓ in nats, Σ s, and Σ s over the rows whose argmax is the label."""
+    """Plain sums over rows: Σ s ℓ in nats, Σ s, and Σ s q_w, w the row's largest logit: for class indices
+    the weight of the rows whose argmax is the label."""
 
     loss: float
     weight: float
@@ -54,66 +62,109 @@ def max_threads() -> int:
     return int(_native.max_threads()) if HAS_NATIVE else 1
 
 
-def fused_sums(
-    X: NDArray[Any],
-    y: NDArray[np.int64],
-    weight: NDArray[np.float64] | None,
-    W: NDArray[Any],
-    b: NDArray[Any],
-    *,
-    gradient: bool = True,
-    n_threads: int = 0,
-) -> tuple[Totals, NDArray[np.float64], NDArray[np.float64]]:
-    """One pass over dense rows: Σ s ℓ, grad_W (K, d) and grad_b (K,), never holding n×K. Native only.
+def compute_dtype(X: Any, W: NDArray[Any]) -> type[np.floating[Any]]:
+    """What a row is computed in: float64 if X or W is, else float32."""
+    return np.float64 if "float64" in (X.dtype.name, W.dtype.name) else np.float32
 
-    X (n, d) float32 or float64 with any strides; W (K, d), b (K,) float32 or float64. A row is computed
-    in the wider of the two dtypes, float32 rows being widened in registers; sums are float64. Raises
-    ValueError with the first row whose label is outside [0, K). grad_W is undefined without `gradient`.
+
+def sums(
+    batch: Batch, W: NDArray[Any], b: NDArray[Any], *, gradient: bool = True, n_threads: int = 0
+) -> tuple[Totals, Float, Float]:
+    """One pass: Σ s ℓ, grad_W (K, d) and grad_b (K,), never holding n×K; W (K, d), b (K,) in `compute_dtype`.
+
+    A row is computed in that dtype, X being widened in registers; sums over rows are float64. Raises
+    ValueError with the first row whose class is outside [0, K). Without `gradient` those are undefined.
     """
-    if any(stride % X.itemsize for stride in X.strides):  # a field of a structured array
-        X = np.ascontiguousarray(X)
-    compute = np.result_type(X.dtype, W.dtype)
-    kernel = {
-        ("f", "f"): "fused_ff",
-        ("f", "d"): "fused_fd",
-        ("d", "d"): "fused_dd",
-    }[X.dtype.char, compute.char]
+    if not HAS_NATIVE:
+        totals, grad_W, grad_b = _plain.sums(batch, W, b, gradient)
+        return Totals(*totals), grad_W, grad_b
+    arrays = _arrays(W, b)
     grad_W, grad_b = np.empty(W.shape), np.empty(len(W))
-    totals = getattr(_native, kernel)(
-        X,
-        y,
-        weight,
-        np.ascontiguousarray(W, compute),
-        np.ascontiguousarray(b, compute),
-        grad_W,
-        grad_b,
-        gradient,
-        n_threads,
-        _isa,
-    )
+    if gradient:
+        arrays.grad_w, arrays.grad_b = grad_W, grad_b
+    totals = _run(_native.Task.sums, batch.X, _targets(batch), arrays, W.dtype, n_threads)
     return Totals(*totals), grad_W, grad_b
 
 
-def softmax_residual(
-    Z: NDArray[Any],
-    y: NDArray[np.int64],
-    weight: NDArray[np.float64] | None,
-    *,
-    n_threads: int = 0,
-) -> Totals:
-    """In place: logits Z (n, K), C-ordered, become s_i (p_i − e_{y_i}); rows of weight 0 become 0."""
-    if HAS_NATIVE:
-        kernel = _native.softmax_f if Z.dtype.char == "f" else _native.softmax_d
-        return Totals(*kernel(Z, y, weight, n_threads, _isa))
-    outside = (y < 0) | (y >= Z.shape[1])
-    if weight is not None:
-        Z[weight == 0] = 0
-        outside &= weight != 0
-    if outside.any():
-        row = int(np.argmax(outside))
-        raise ValueError(f"y[{row}] = {y[row]} is outside [0, {Z.shape[1]})")
-    s = np.ones(len(Z)) if weight is None else weight
-    loss = float(s @ reference.cross_entropy(Z, y).astype(np.float64))
-    hits = float(s @ (reference.predict(Z) == y))
-    Z[:] = reference.cross_entropy_gradient(Z, y) * s[:, None].astype(Z.dtype)
-    return Totals(loss, float(s.sum()), hits)
+def hessian_vector(
+    batch: Batch, W: NDArray[Any], b: NDArray[Any], V: NDArray[Any], c: NDArray[Any], *, n_threads: int = 0
+) -> tuple[Float, Float]:
+    """The product with (V, c) of the Hessian of Σ s ℓ at (W, b), in one pass: (K, d) and (K,), float64."""
+    if not HAS_NATIVE:
+        return _plain.hessian_vector(batch, W, b, V, c)
+    arrays = _arrays(W, b)
+    arrays.v, arrays.c = (_plain_array(a, W.dtype) for a in (V, c))
+    arrays.grad_w, arrays.grad_b = out_W, out_b = np.empty(W.shape), np.empty(len(W))
+    _run(_native.Task.curvature, batch.X, _targets(batch), arrays, W.dtype, n_threads)
+    return out_W, out_b
+
+
+def predict(task: str, X: Any, W: NDArray[Any], b: NDArray[Any], *, n_threads: int = 0) -> NDArray[Any]:
+    """Of each row of X its 'probabilities' or 'log_probabilities' (n, K) in W's dtype, or its 'classes'
+    (n,) int64: the first of the largest logits."""
+    n, K = X.shape[0], len(W)
+    out = np.empty(n, np.int64) if task == "classes" else np.empty((n, K), W.dtype)
+    if not HAS_NATIVE:
+        _plain.predict(task, X, W, b, out)
+        return out
+    arrays = _arrays(W, b)
+    if task == "classes":
+        arrays.out_class = out
+    else:
+        arrays.out = out
+    _run(getattr(_native.Task, task), X, _native.Targets(), arrays, W.dtype, n_threads)
+    return out
+
+
+def columns(batch: Batch, rows: NDArray[np.int64], K: int, dtype: Any) -> Any:
+    """The softmax of these rows for logits that come in tiles of classes (K', rows): `scan` each tile in
+    order, `finish`, then `residual` each. Native only; `filled`: how many rows a tile must have room for."""
+    kind = _native.Columns_f if np.dtype(dtype).char == "f" else _native.Columns_d
+    return kind(_targets(batch), _plain_array(rows, np.int64), batch.shape[0], K, _isa)
+
+
+def _arrays(W: NDArray[Any], b: NDArray[Any]) -> Any:
+    kind = _native.Arrays_f if W.dtype.char == "f" else _native.Arrays_d
+    return kind(_plain_array(W), _plain_array(b, W.dtype))
+
+
+def _plain_array(a: Any, dtype: Any = None) -> NDArray[Any]:
+    """C-ordered and aligned, copied only if it is not."""
+    return np.require(a, dtype, ["C", "A"])
+
+
+def _targets(batch: Batch) -> Any:
+    targets = _native.Targets()
+    y = batch.y
+    if isinstance(y, TopK):
+        targets.top_class = _plain_array(y.classes, np.int64)
+        targets.top_value = _plain_array(y.values, np.float64)
+    elif y.ndim == 1:
+        targets.label = _plain_array(y, np.int64)
+    elif y.dtype == np.float32:
+        targets.soft_f = _plain_array(y)
+    else:
+        targets.soft_d = _plain_array(y, np.float64)
+    targets.smoothing = batch.label_smoothing
+    targets.ignored = batch.ignore_index
+    if batch.weight is not None:
+        targets.weight = _plain_array(batch.weight, np.float64)
+    return targets
+
+
+def _run(
+    task: Any, X: Any, targets: Any, arrays: Any, compute: Any, n_threads: int
+) -> tuple[float, float, float]:
+    if not isinstance(X, np.ndarray):
+        kind = _STORED[X.data.dtype.name][0] + compute.char
+        index = np.result_type(X.indices.dtype, X.indptr.dtype)
+        column, start = (_plain_array(a, index) for a in (X.indices, X.indptr))
+        run = getattr(_native, f"sparse_{kind}{'i' if index.itemsize == 4 else 'l'}")
+        return run(task, _plain_array(X.data), column, start, X.shape[1], targets, arrays, n_threads, _isa)
+    kind, stored = _STORED[X.dtype.name]
+    # A field of a structured array, or a view into bytes. X need be neither C-ordered nor contiguous.
+    if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
+        X = X.copy()
+    return getattr(_native, f"dense_{kind}{compute.char}")(
+        task, X.view(stored), targets, arrays, n_threads, _isa
+    )

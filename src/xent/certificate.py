@@ -48,7 +48,8 @@ def dual_lower_bound(
     residual, bound = grad_W, mean_entropy
     if epsilon > 0 and probability is not None:
         r = np.maximum((share - (1 - epsilon) * probability) / epsilon, 0.0)
-        r /= r.sum()
+        # An ε of rounding alone can leave nothing of r; shares are then what p̄ is, to rounding.
+        r = r / r.sum() if r.any() else share
         entropy_r = -float(np.sum(r * np.log(np.where(r > 0, r, 1.0))))
         # p' = (1 − ε) p + ε r: entropy is concave, and r meets the centred features' mean, 0, in G'.
         bound = (1 - epsilon) * mean_entropy + epsilon * entropy_r

@@ -18,7 +18,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import linear, reference, solvers
+from . import linear, solvers
 from ._checks import check_non_negative
 from ._threads import blas
 from .objective import Objective
@@ -140,7 +140,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         # With two classes the penalty is on w = W_1 − W_0 (coef_ is (1, d)), and ‖W‖² = ‖w‖²/2.
         penalty = (2 if K == 2 else 1) / (self.C * total)
         batch = linear.Batch(X, codes.astype(np.int64), weight)
-        with blas("one") if linear.runs_fused(batch, K) else nullcontext():
+        with nullcontext() if linear.runs_tiled(batch, K) else blas("one"):
             objective = Objective((batch,), K, penalty, fit_intercept=self.fit_intercept)
             settings = solvers.Settings(self.tol, self.max_iter, self._on_iteration)
             solver = solvers.choose(self.solver, objective, settings)
@@ -161,16 +161,16 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The class of the largest logit, (n,)."""
-        chosen = reference.predict(self._logits(X))
+        chosen = self._score(linear.predict, X)
         return self.classes_[chosen]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """softmax(z), (n, K), columns in the order of `classes_`."""
-        return reference.softmax(self._logits(X))
+        """softmax(z), (n, K), columns in the order of `classes_`; computed in float64 if X or `coef_` is."""
+        return self._score(linear.predict_proba, X)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """log softmax(z) computed from the logits, (n, K): finite where log(predict_proba) is −inf."""
-        return reference.log_softmax(self._logits(X))
+        return self._score(linear.predict_log_proba, X)
 
     def densify(self) -> SoftmaxRegression:
         """Turn `coef_` back into a dense array; returns self."""
@@ -185,9 +185,14 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self.coef_ = sparse.csr_matrix(self.coef_)
         return self
 
-    def _logits(self, X: Any) -> NDArray[Any]:
-        z = self.decision_function(X)
-        return np.column_stack([np.zeros_like(z), z]) if z.ndim == 1 else z
+    def _score(self, of_rows: Callable[..., NDArray[Any]], X: Any) -> NDArray[Any]:
+        check_is_fitted(self)
+        X = self._locate(X, lambda: validate_data(self, X, reset=False, **_TAKES))
+        W = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
+        b = self.intercept_
+        if len(W) == 1:  # of two classes the first has logit 0
+            W, b = np.vstack([np.zeros_like(W), W]), np.append(np.zeros_like(b), b)
+        return of_rows(X, W, b)
 
     def _check_params(self) -> None:
         def fail(name: str, expected: str) -> None:

@@ -2,8 +2,8 @@
 batches of a file and workers of a cluster are the same thing: map over batches, add.
 
 Design
- a. `sums` runs the fused kernel where X is dense and a gradient a thread is affordable; elsewhere
-    (more coefficients, CSR, no extension) it goes block by block: product, softmax in place, product.
+ a. `sums` runs one fused kernel, dense or CSR; with so many coefficients that a gradient a thread would
+    cost more than it saves, tiles whose products are BLAS's (`_tiled`).
  b. Second-order sums are rare (a handful a fit), so they go block by block through BLAS.
  c. Blocks hold about 32 MiB; nothing here is n×K or a copy of X.
 """
@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _kernels, reference
-
-Float = NDArray[np.float64]
+from . import _kernels, _tiled, reference
+from ._batch import Batch as Batch
+from ._batch import Float
+from ._batch import TopK as TopK
 
 _BLOCK_BYTES = 32 << 20
 # The fused kernel keeps a float64 gradient a thread: 16 MiB at most. Below that it beat the blocks in
@@ -28,26 +28,9 @@ _BLOCK_BYTES = 32 << 20
 _FUSED_MAX_COEFFICIENTS = 1 << 21
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Rows to sum over: X (n, d) dense float32/float64 of any strides or CSR, y (n,) int64 in [0, K),
-    weight (n,) float64 ≥ 0 or None for all ones. Rows of weight 0 are never read."""
-
-    X: Any
-    y: NDArray[np.int64]
-    weight: Float | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.X.shape
-
-    @property
-    def is_sparse(self) -> bool:
-        return not isinstance(self.X, np.ndarray)
-
-
 class Sums(NamedTuple):
-    """Σ s_i ℓ_i (nats), Σ s_i (p_i − e_y) x_iᵀ (K, d), Σ s_i (p_i − e_y) (K,), Σ s_i, Σ s_i [argmax = y]."""
+    """Σ s_i ℓ_i (nats), Σ s_i (p_i − q_i) x_iᵀ (K, d), Σ s_i (p_i − q_i) (K,), Σ s_i, and hits: Σ s_i q_iw, w
+    the largest logit's class (for class indices the weight of the rows whose argmax is the label)."""
 
     loss: float
     grad_W: Float
@@ -71,61 +54,80 @@ class Moments(NamedTuple):
         return Moments(*map(operator.add, self, other))
 
 
-def _blocks(
-    batch: Batch, width: int, dtype: Any = np.float64
-) -> Iterator[tuple[Any, NDArray[np.int64], Float]]:
-    """Row blocks (X in `dtype`, y, weight) without rows of weight 0, `width` numbers a row beside X's."""
-    n, d = batch.shape
-    row_bytes = 8 * (width + (0 if batch.is_sparse else d))
-    step = int(min(max(_BLOCK_BYTES // max(row_bytes, 1), 64), 8192))
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
-        X, y = batch.X[rows], batch.y[rows]
-        weight = np.ones(len(y)) if batch.weight is None else batch.weight[rows]
-        live = weight != 0
-        if not live.all():
-            X, y, weight = X[live], y[live], weight[live]
-        yield X.astype(dtype, copy=False), y, weight
+def _blocks(batch: Batch, width: int) -> Iterator[tuple[Any, Batch, Float]]:
+    """Row blocks in float64 without rows that do not count, `width` numbers a row beside X's."""
+    row_bytes = 8 * (width + (0 if batch.is_sparse else batch.shape[1]))
+    return batch.blocks(int(min(max(_BLOCK_BYTES // max(row_bytes, 1), 64), 8192)))
 
 
-def runs_fused(batch: Batch, K: int) -> bool:
-    """Whether `sums` takes the fused kernel for this batch and K classes."""
-    fits = K * batch.shape[1] <= _FUSED_MAX_COEFFICIENTS
-    return _kernels.HAS_NATIVE and fits and not batch.is_sparse
+def _parameters(X: Any, *arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """W, b … in the dtype that rows of X are computed in."""
+    dtype = _kernels.compute_dtype(X, arrays[0])
+    return [np.ascontiguousarray(a, dtype) for a in arrays]
+
+
+def runs_tiled(batch: Batch, K: int) -> bool:
+    """Whether `sums` leaves the products to BLAS for this batch and K classes."""
+    return _kernels.HAS_NATIVE and not batch.is_sparse and K * batch.shape[1] > _FUSED_MAX_COEFFICIENTS
 
 
 def sums(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], *, gradient: bool = True, n_threads: int = 0
+    batch: Batch,
+    W: NDArray[Any],
+    b: NDArray[Any],
+    *,
+    gradient: bool = True,
+    n_threads: int = 0,
+    max_bytes: int = _tiled.MAX_BYTES,
 ) -> Sums:
     """Loss and gradient of z_i = W x_i + b over the rows of `batch`, as `Sums`. W (K, d), b (K,).
 
-    A row is computed in W's dtype, or in X's if that is wider; sums over rows are float64. A b_k of
-    −inf masks class k. Raises ValueError naming the first row whose label is outside [0, K).
+    A row is computed in float64 if W or X is, else in float32 (float16 and bfloat16 X are widened in
+    registers); sums over rows are float64. A b_k of −inf masks class k. Working memory beside the gradient
+    stays under about `max_bytes` a thread, whatever n and K. Raises ValueError naming the first row whose
+    class is outside [0, K).
     """
-    K = len(W)
-    if runs_fused(batch, K):
-        totals, grad_W, grad_b = _kernels.fused_sums(
-            batch.X, batch.y, batch.weight, W, b, gradient=gradient, n_threads=n_threads
-        )
-        return Sums(totals.loss, grad_W, grad_b, totals.weight, totals.hits)
+    W, b = _parameters(batch.X, W, b)
+    if runs_tiled(batch, len(W)):
+        parts = _tiled.sums(batch, W, b, gradient=gradient, n_threads=n_threads, max_bytes=max_bytes)
+    else:
+        parts = _kernels.sums(batch, W, b, gradient=gradient, n_threads=n_threads)
+    totals, grad_W, grad_b = parts
+    return Sums(totals.loss, grad_W, grad_b, totals.weight, totals.hits)
 
-    compute = np.result_type(batch.X.dtype, W.dtype)
-    W, b = np.asarray(W, compute), np.asarray(b, compute)
-    total = Sums(0.0, np.zeros(W.shape), np.zeros(K), 0.0, 0.0)
-    for X, y, weight in _blocks(batch, 2 * K, compute):
-        Z = np.ascontiguousarray(X @ W.T)
-        Z += b
-        totals = _kernels.softmax_residual(Z, y, weight, n_threads=n_threads)
-        product = (X.T @ Z).T if gradient else np.zeros(W.shape)
-        total += Sums(totals.loss, product, Z.sum(axis=0, dtype=np.float64), totals.weight, totals.hits)
-    return total
+
+def hessian_vector(
+    batch: Batch, W: NDArray[Any], b: NDArray[Any], V: NDArray[Any], c: NDArray[Any], *, n_threads: int = 0
+) -> tuple[Float, Float]:
+    """The product with (V, c) of the Hessian of Σ s_i ℓ_i at (W, b), in one pass: (K, d) and (K,), float64.
+
+    Σ s_i (diag p_i − p_i p_iᵀ)(V x_i + c) [x_iᵀ, 1], without forming anything larger than a block of rows.
+    Source: Pearlmutter (1994), Fast exact multiplication by the Hessian.
+    """
+    W, b, V, c = _parameters(batch.X, W, b, V, c)
+    return _kernels.hessian_vector(batch, W, b, V, c, n_threads=n_threads)
+
+
+def predict(X: Any, W: NDArray[Any], b: NDArray[Any], *, n_threads: int = 0) -> NDArray[np.int64]:
+    """The class of each row, argmax_k (W x_i + b)_k, the first of equals: (n,) int64."""
+    return _kernels.predict("classes", X, *_parameters(X, W, b), n_threads=n_threads)
+
+
+def predict_proba(X: Any, W: NDArray[Any], b: NDArray[Any], *, n_threads: int = 0) -> NDArray[Any]:
+    """softmax(W x_i + b), (n, K), in the dtype that rows are computed in."""
+    return _kernels.predict("probabilities", X, *_parameters(X, W, b), n_threads=n_threads)
+
+
+def predict_log_proba(X: Any, W: NDArray[Any], b: NDArray[Any], *, n_threads: int = 0) -> NDArray[Any]:
+    """log softmax(W x_i + b), (n, K), finite for finite logits; −inf for a masked class."""
+    return _kernels.predict("log_probabilities", X, *_parameters(X, W, b), n_threads=n_threads)
 
 
 def moments(batch: Batch, K: int) -> Moments:
     """What of the data enters the certificate and the centring: see `Moments`."""
     total = Moments(0.0, np.zeros(batch.shape[1]), np.zeros(K), np.zeros((K, batch.shape[1])))
-    for X, y, weight in _blocks(batch, K):
-        Y = reference.one_hot(y, K, like=weight) * weight[:, None]
+    for X, part, weight in _blocks(batch, K):
+        Y = part.target_rows(K) * weight[:, None]
         class_x = np.asarray((X.T @ Y).T)
         total += Moments(float(weight.sum()), class_x.sum(axis=0), Y.sum(axis=0), class_x)
     return total

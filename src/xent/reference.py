@@ -302,7 +302,8 @@ def cross_entropy(z: Array, y: Array) -> Array:
 
 
 def cross_entropy_gradient(z: Array, y: Array) -> Array:
-    """∂ℓ/∂z = p − y, (..., K) for logits (..., K); y as in `cross_entropy`.
+    """∂ℓ/∂z = p − y, (..., K) for logits (..., K); y as in `cross_entropy`. Rows y that do not sum to 1
+    give (Σ_k y_k) p − y.
 
     −1/p_label times the Jacobian collapses to this. Where y is largest the entry is
     Σ_{j≠k} (y_j − p_j), for one-hot y −Σ_{j≠y} p_j: the same number, without 1 − 1.
@@ -310,7 +311,7 @@ def cross_entropy_gradient(z: Array, y: Array) -> Array:
     Source: Bridle (1989).
     """
     xp, Y = _target_rows(z, y)
-    p = softmax(z)
+    p = softmax(z) * xp.sum(Y, axis=-1, keepdims=True)
     top = one_hot(xp.argmax(Y, axis=-1), z.shape[-1], like=z) > 0
     others = xp.where(top, xp.zeros_like(p), p - Y)
     return xp.where(top, -xp.sum(others, axis=-1, keepdims=True), others)

@@ -1,0 +1,106 @@
+"""What a pass reads: rows, targets, weights. No arithmetic but the choice of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+
+class TopK(NamedTuple):
+    """Soft labels that are zero but for t classes a row: classes (n, t) int64 in [0, K), values (n, t).
+
+    A class named twice in a row counts twice.
+    """
+
+    classes: NDArray[np.int64]
+    values: Float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows to sum over.
+
+    X (n, d): dense float64, float32, float16 or bfloat16 (`ml_dtypes`) of any strides, or CSR.
+    y: class indices (n,) int64 in [0, K); or rows q_i ≥ 0 (n, K), float; or `TopK`.
+    weight (n,) float64 ≥ 0, or None for all ones. Rows of weight 0 are never read.
+    label_smoothing α: the target becomes (1 − α) q + α/K', K' the number of classes that are not masked;
+    a masked class (b_k = −inf) gets no share.
+    ignore_index: rows with this class index count for nothing and are not read.
+    """
+
+    X: Any
+    y: NDArray[Any] | TopK
+    weight: Float | None = None
+    label_smoothing: float = 0.0
+    ignore_index: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.X.shape
+
+    @property
+    def is_sparse(self) -> bool:
+        return not isinstance(self.X, np.ndarray)
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """y where it is class indices."""
+        if isinstance(self.y, TopK) or self.y.ndim != 1:
+            return None
+        return np.ascontiguousarray(self.y, np.int64)
+
+    def live(self, rows: slice) -> NDArray[np.bool_] | None:
+        """Which of these rows count, or None for all."""
+        live = None if self.weight is None else self.weight[rows] != 0
+        labels = self.labels
+        if self.ignore_index is not None and labels is not None:
+            kept = labels[rows] != self.ignore_index
+            live = kept if live is None else live & kept
+        return None if live is None or live.all() else live
+
+    def blocks(self, rows: int, dtype: Any = np.float64) -> Iterator[tuple[Any, Batch, Float]]:
+        """Blocks of at most `rows` rows without those that do not count: X in `dtype`, the batch of
+        them, and their weights."""
+        for start in range(0, self.shape[0], rows):
+            part = slice(start, min(start + rows, self.shape[0]))
+            live = self.live(part)
+            pick: Any = part if live is None else start + np.flatnonzero(live)
+            y = TopK(self.y.classes[pick], self.y.values[pick]) if isinstance(self.y, TopK) else self.y[pick]
+            X = self.X[pick].astype(dtype, copy=False)
+            weight = np.ones(X.shape[0]) if self.weight is None else self.weight[pick]
+            yield X, Batch(X, y, weight, self.label_smoothing), weight
+
+    def check_classes(self, K: int) -> None:
+        """Raises ValueError naming the first class index outside [0, K), rows that do not count left out."""
+        classes = self.y.classes if isinstance(self.y, TopK) else self.labels
+        if classes is None:
+            return
+        outside = (classes < 0) | (classes >= K)
+        live = self.live(slice(0, self.shape[0]))
+        if live is not None:
+            outside[~live] = False
+        if outside.any():
+            at = tuple(int(i) for i in np.argwhere(outside)[0])
+            raise ValueError(f"y[{', '.join(map(str, at))}] = {classes[at]} is outside [0, {K})")
+
+    def target_rows(self, K: int, masked: NDArray[np.bool_] | None = None) -> Float:
+        """The targets q as dense rows (n, K), smoothed; `masked` (n, K) or (K,) says which get no share."""
+        n = self.shape[0]
+        Q = np.zeros((n, K))
+        if isinstance(self.y, TopK):
+            np.add.at(Q, (np.arange(n)[:, None], self.y.classes), self.y.values)
+        elif self.y.ndim == 2:
+            Q[:] = self.y
+        else:
+            Q[np.arange(n), self.y] = 1
+        if self.label_smoothing:
+            live = np.ones((n, K)) if masked is None else np.broadcast_to(~masked, (n, K))
+            share = self.label_smoothing / live.sum(axis=1, keepdims=True)
+            Q = (1 - self.label_smoothing) * Q + share * live
+        return Q

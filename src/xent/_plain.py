@@ -1,0 +1,74 @@
+"""The kernels' contracts in plain array code, block by block: xent without its extension.
+
+Slower, and less accurate by half an ulp of the largest gap between logits (`reference` subtracts plainly).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import reference
+from ._batch import Batch, Float
+
+_BLOCK_BYTES = 32 << 20
+
+
+def _blocks(
+    batch: Batch, W: NDArray[Any], b: NDArray[Any]
+) -> Iterator[tuple[Any, NDArray[Any], Batch, Float]]:
+    """X, logits, batch and weights of the rows that count, a block at a time."""
+    batch.check_classes(len(W))
+    width = 3 * len(W) + (0 if batch.is_sparse else batch.shape[1])
+    step = int(min(max(_BLOCK_BYTES // (8 * (width + 1)), 64), 8192))
+    for X, part, weight in batch.blocks(step, W.dtype):
+        yield X, np.asarray(X @ W.T) + b, part, weight
+
+
+def sums(
+    batch: Batch, W: NDArray[Any], b: NDArray[Any], gradient: bool
+) -> tuple[tuple[float, float, float], Float, Float]:
+    """(Σ s ℓ, Σ s, hits), grad_W (K, d), grad_b (K,)."""
+    totals, grad_W, grad_b = np.zeros(3), np.zeros(W.shape), np.zeros(len(W))
+    for X, Z, part, s in _blocks(batch, W, b):
+        raw = Batch(part.X, part.y).target_rows(len(W))
+        # A class index goes as it is: rows of one-hot floats would cost the same and say less.
+        labels = part.labels if not part.label_smoothing else None
+        Q = part.target_rows(len(W), np.isneginf(Z)).astype(Z.dtype) if labels is None else labels
+        winner = reference.predict(Z)
+        losses = reference.cross_entropy(Z, Q).astype(np.float64)
+        totals += s @ losses, s.sum(), s @ raw[np.arange(len(s)), winner]
+        if gradient:
+            G = reference.cross_entropy_gradient(Z, Q) * s[:, None].astype(Z.dtype)
+            grad_W += (X.T @ G).T
+            grad_b += G.sum(axis=0, dtype=np.float64)
+    return (float(totals[0]), float(totals[1]), float(totals[2])), grad_W, grad_b
+
+
+def hessian_vector(
+    batch: Batch, W: NDArray[Any], b: NDArray[Any], V: NDArray[Any], c: NDArray[Any]
+) -> tuple[Float, Float]:
+    """The product with (V, c) of the Hessian of Σ s ℓ at (W, b): (K, d) and (K,)."""
+    out_W, out_b = np.zeros(W.shape), np.zeros(len(W))
+    for X, Z, _, s in _blocks(batch, W, b):
+        A = np.asarray(X @ V.T) + c
+        G = reference.softmax_jacobian_product(reference.softmax(Z), A) * s[:, None].astype(Z.dtype)
+        out_W += (X.T @ G).T
+        out_b += G.sum(axis=0, dtype=np.float64)
+    return out_W, out_b
+
+
+def predict(task: str, X: Any, W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
+    """Fills `out` with what `task` names of the rows of X: see `_kernels.predict`."""
+    value = {
+        "probabilities": reference.softmax,
+        "log_probabilities": reference.log_softmax,
+        "classes": reference.predict,
+    }[task]
+    start = 0
+    for _, Z, _, _ in _blocks(Batch(X, np.zeros(X.shape[0], np.int64)), W, b):
+        out[start : start + len(Z)] = value(Z)
+        start += len(Z)
