@@ -122,8 +122,9 @@ template <class CT> struct PassArrays {
   Maybe<DenseVector<int64_t>> out_class;
 };
 
-template <class Rows, class CT>
-Result run(Task task, const Rows& rows, const TargetArrays& arrays, const PassArrays<CT>& a, int threads, const std::string& isa) {
+template <class CT, class Rows, class... Extra>
+Result run(Task task, const Rows& rows, const TargetArrays& arrays, const PassArrays<CT>& a, int threads,
+           const std::string& isa, Extra... extra) {
   const auto k = static_cast<int64_t>(a.w.shape(0));
   require(k >= 1 && k <= 1 << 20, "w must have between 1 and 2^20 rows");
   const Targets targets = arrays.over(rows.n, k);
@@ -143,7 +144,7 @@ Result run(Task task, const Rows& rows, const TargetArrays& arrays, const PassAr
     nb::gil_scoped_release release;
     totals = run_pass(set, task, rows, targets, at, direction, static_cast<int>(k),
                       Outputs<CT>{data_or_null(a.grad_w), data_or_null(a.grad_b), data_or_null(a.out), data_or_null(a.out_class)},
-                      threads);
+                      threads, extra...);
   }
   if (totals.bad_sparse >= 0)
     throw std::invalid_argument("row " + std::to_string(totals.bad_sparse) + " of X points outside of its " +
@@ -156,18 +157,28 @@ Result dense_pass(Task task, Matrix<const Stored<XT>> x, const TargetArrays& tar
                   int threads, const std::string& isa) {
   const Dense<XT> rows{reinterpret_cast<const XT*>(x.data()), static_cast<int64_t>(x.shape(0)),
                        static_cast<int64_t>(x.shape(1)), x.stride(0), x.stride(1)};
-  return run(task, rows, targets, arrays, threads, isa);
+  return run<CT>(task, rows, targets, arrays, threads, isa);
 }
 
+// With `gradient` returns the gradient by W too: (k, d), one row for two classes (that of the second).
 template <class XT, class CT, class Index>
-Result sparse_pass(Task task, DenseVector<const XT> value, DenseVector<const Index> column, DenseVector<const Index> start,
-                   int64_t d, const TargetArrays& targets, const PassArrays<CT>& arrays, int threads, const std::string& isa) {
+std::tuple<Result, nb::object> sparse_pass(Task task, DenseVector<const XT> value, DenseVector<const Index> column,
+                                           DenseVector<const Index> start, int64_t d, const TargetArrays& targets,
+                                           const PassArrays<CT>& arrays, bool gradient, int threads, const std::string& isa) {
   require(start.shape(0) >= 1, "start must hold one number more than there are rows");
   require(value.shape(0) == column.shape(0), "a column to every value");
+  require(!arrays.grad_w, "sparse rows return the gradient by w");
   const Sparse<XT, Index> rows{value.data(), column.data(), start.data(), static_cast<int64_t>(start.shape(0)) - 1, d,
                                static_cast<int64_t>(value.shape(0))};
   require(rows.start[0] == 0, "start must begin with 0");
-  return run(task, rows, targets, arrays, threads, isa);
+  SparseGradient sums;
+  const Result result = run<CT>(task, rows, targets, arrays, threads, isa, gradient ? &sums : nullptr);
+  if (!gradient) return {result, nb::none()};
+  double* data = sums.sums.release();
+  nb::capsule owner(data, [](void* p) noexcept { std::free(p); });
+  const size_t shape[] = {static_cast<size_t>(sums.k), static_cast<size_t>(d)};
+  const int64_t strides[] = {1, sums.ld};
+  return {result, nb::cast(nb::ndarray<nb::numpy, double>(data, 2, shape, owner, strides))};
 }
 
 template <class XT, class CT> void define_dense(nb::module_& m, const char* name) {
@@ -175,13 +186,14 @@ template <class XT, class CT> void define_dense(nb::module_& m, const char* name
 }
 template <class XT, class CT, class Index> void define_sparse(nb::module_& m, const char* name) {
   m.def(name, &sparse_pass<XT, CT, Index>, "task"_a, "value"_a.noconvert(), "column"_a.noconvert(), "start"_a.noconvert(),
-        "d"_a, "targets"_a, "arrays"_a, "threads"_a, "isa"_a);
+        "d"_a, "targets"_a, "arrays"_a, "gradient"_a, "threads"_a, "isa"_a);
 }
 template <class CT> void define_arrays(nb::module_& m, const char* name) {
   using A = PassArrays<CT>;
   nb::class_<A>(m, name)
       .def("__init__", [](A* self, DenseMatrix<const CT> w, DenseVector<const CT> b) { new (self) A{w, b, {}, {}, {}, {}, {}, {}}; },
            "w"_a.noconvert(), "b"_a.noconvert())
+      .def_prop_ro("shape", [](const A& a) { return std::tuple(a.w.shape(0), a.w.shape(1)); })
       .def_rw("v", &A::v, nb::arg().noconvert().none())
       .def_rw("c", &A::c, nb::arg().noconvert().none())
       .def_rw("grad_w", &A::grad_w, nb::arg().noconvert().none())

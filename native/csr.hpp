@@ -25,12 +25,19 @@ template <class F> XENT_INLINE void with_group(int k, F&& f) {
 
 constexpr int kGroups = kRegisters == 32 ? 12 : 6;
 
+// The rows of W reached by the numbers stored a little later are asked for now: they lie all over.
+constexpr int kSoon = 12;
+template <int Count, class T> XENT_INLINE void ask_for(const T* p) {
+  for (int64_t at = 0; at < Count * (int64_t)sizeof(T); at += 64) __builtin_prefetch(reinterpret_cast<const char*>(p) + at, 0, 3);
+}
+
 // z[c] = b[c] + sum_j x_j wt[j][c] for NG groups of classes of one row.
 template <class XT, class CT, class Index, int W, int NG>
 XENT_INLINE void gather_row(const XT* value, const Index* column, int64_t stored, const CT* wt, int64_t ld, CT* z) {
   typename Group<CT, W>::type acc[NG] = {};
   for (int64_t i = 0; i < stored; ++i) {
     const CT x = (CT)value[i];
+    if (i + kSoon < stored) ask_for<NG * W>(wt + (int64_t)column[i + kSoon] * ld);
     const CT* w = wt + (int64_t)column[i] * ld;
     XENT_UNROLL for (int v = 0; v < NG; ++v) acc[v] += x * load_group<CT, W>(w + v * W);
   }
@@ -49,7 +56,7 @@ struct SparseWork {
 // Logits of the chosen rows, class by class; false where a row points outside of X.
 template <class XT, class CT, class Index>
 bool gather_rows(const Sparse<XT, Index>& rows, const int64_t* index, int live, int filled, const Model<CT>& model, CT* row,
-                 CT* z, int64_t ldz, int64_t* bad_sparse) {
+                 CT* z, int64_t ldz, Accumulator& acc) {
   for (int r = 0; r < filled; ++r)
     for (int c = 0; c < model.pinned; ++c) z[c * ldz + r] = 0;
   z += model.pinned * ldz;
@@ -58,7 +65,7 @@ bool gather_rows(const Sparse<XT, Index>& rows, const int64_t* index, int live, 
     bool good = start >= 0 && start <= stop && stop <= rows.stored;
     for (int64_t i = start; good && i < stop; ++i) good = rows.column[i] >= 0 && rows.column[i] < rows.d;
     if (!good) {
-      *bad_sparse = index[r];
+      acc.bad_sparse = index[r];
       return false;
     }
     const Index* column = rows.column + start;
@@ -90,10 +97,10 @@ void sparse_rows(const Job<CT>& job, const Sparse<XT, Index>& rows, const Residu
     if (residuals.g) __builtin_memset((void*)(residuals.g + (start - residuals.first) * residuals.ld), 0, (stop - start) * residuals.ld * sizeof(CT));
     if (live == 0) continue;
     const int filled = round_up<CT>(live);
-    if (!gather_rows(rows, index, live, filled, model, work.row, block.z, block.ld, &acc.bad_sparse)) return;
+    if (!gather_rows(rows, index, live, filled, model, work.row, block.z, block.ld, acc)) return;
     const CT* g = evaluate<CT>(
         job, block, index, live, filled,
-        [&] { gather_rows(rows, index, live, filled, job.direction, work.row, block.a, block.ld, &acc.bad_sparse); }, acc);
+        [&] { gather_rows(rows, index, live, filled, job.direction, work.row, block.a, block.ld, acc); }, acc);
     if (acc.bad_row >= 0) return;
     if (!residuals.g) continue;
     for (int r = 0; r < live; ++r) {
@@ -108,7 +115,8 @@ template <class CT> int64_t sparse_scratch(Task task, Target kind, int64_t class
 }
 
 // grad[j][c] += sum_i x_ij g[i][c] over rows [lo, hi) and columns [from, to); grad is (d, ld), double. Rows of weight
-// 0 have g = 0 and are not read: they may hold NaN.
+// 0 have g = 0 and are not read: they may hold NaN. Taking sorted columns in bands that stay in cache was slower: rows
+// of 100 numbers leave too few in a band to pay for finding them.
 template <class XT, class CT, class Index>
 void scatter(const Sparse<XT, Index>& rows, const Targets& targets, const Residuals<CT>& residuals, int k, int64_t lo,
              int64_t hi, int64_t from, int64_t to, double* grad) {
@@ -128,6 +136,7 @@ void scatter(const Sparse<XT, Index>& rows, const Targets& targets, const Residu
         for (int64_t e = start; e < stop; ++e) {
           const int64_t j = rows.column[e];
           if (j < from || j >= to) continue;
+          if (e + kSoon < stop) ask_for<NG * W>(grad + rows.column[e + kSoon] * ld + piece * W);
           double* out = grad + j * ld + piece * W;
           const double x = rows.value[e];
           XENT_UNROLL for (int v = 0; v < NG; ++v)

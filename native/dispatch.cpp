@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <new>
 #include <optional>
 #include <type_traits>
@@ -16,6 +16,9 @@
 #endif
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+#endif
+#if defined(__linux__)
+#include <sys/mman.h>
 #endif
 
 namespace xent {
@@ -31,14 +34,16 @@ std::atomic<bool> forked{false};
   return true;
 }();
 
-struct AlignedDelete {
-  void operator()(void* p) const { ::operator delete[](p, std::align_val_t{kAlign}); }
-};
-template <class T>
-using Buffer = std::unique_ptr<T[], AlignedDelete>;
 template <class T>
 Buffer<T> allocate(size_t count) {
-  return Buffer<T>(static_cast<T*>(::operator new[](count * sizeof(T), std::align_val_t{kAlign})));
+  constexpr size_t huge = size_t(2) << 20;
+  const size_t bytes = count * sizeof(T), align = bytes >= 2 * huge ? huge : kAlign;
+  void* p = std::aligned_alloc(align, std::max(align, (bytes + align - 1) / align * align));
+  if (!p) throw std::bad_alloc();
+#if defined(__linux__)
+  if (align == huge) madvise(p, bytes, MADV_HUGEPAGE);  // sparse rows reach all over: a page fault and a TLB miss each
+#endif
+  return Buffer<T>(static_cast<T*>(p));
 }
 template <class T>
 Buffer<T> zeros(size_t count) {
@@ -239,7 +244,8 @@ Totals run_pass(const Kernels& set, Task task, const Dense<XT>& rows, const Targ
 
 template <class XT, class CT, class Index>
 Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, const Targets& targets, const Weights<CT>& at,
-                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int requested) {
+                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int requested,
+                SparseGradient* gradient) {
   const auto& kernels = kernels_of<XT, CT, Index>(set, rows);
   const int64_t n = rows.n, d = rows.d;
   const int pinned = pinned_classes(at, classes), k = classes - pinned;
@@ -252,14 +258,15 @@ Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, co
   Team team(threads, kernels.scratch(task, targets.kind, classes, ld), outputs.grad_b, 0, k);
   const int64_t fit = threads * (int64_t(32) << 20) / (ld * (int64_t)sizeof(CT)) / kMaxRows * kMaxRows;
   const int64_t chunk = std::min(std::max<int64_t>(fit, kMaxRows), n);
-  const auto g = allocate<CT>(std::max<int64_t>(1, outputs.grad_w ? chunk * ld : 0));
-  const auto grad = allocate<double>(std::max<int64_t>(1, outputs.grad_w ? d * ld : 0));
-  if (outputs.grad_w)
-    over_rows(d, threads, [&](int, int64_t lo, int64_t hi) { std::fill(grad.get() + lo * ld, grad.get() + hi * ld, 0.0); });
+  const auto g = allocate<CT>(std::max<int64_t>(1, gradient ? chunk * ld : 0));
+  if (gradient) {
+    *gradient = {allocate<double>(std::max<int64_t>(1, d * ld)), ld, k, pinned};
+    over_rows(d, threads, [&](int, int64_t lo, int64_t hi) { std::fill_n(gradient->sums.get() + lo * ld, (hi - lo) * ld, 0.0); });
+  }
   Totals totals;
   for (int64_t from = 0, to; from < n; from = to) {
     to = std::min(n, from + chunk);
-    const Residuals<CT> residuals{outputs.grad_w ? g.get() : nullptr, from, ld};
+    const Residuals<CT> residuals{gradient ? g.get() : nullptr, from, ld};
     over_rows(to - from, threads, [&](int t, int64_t lo, int64_t hi) {
       const Job<CT> job{task, model.model, towards ? towards->model : Model<CT>{}, targets, outputs.out, outputs.out_class,
                         team.scratch[t].get()};
@@ -268,23 +275,13 @@ Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, co
     totals = Totals{};
     merge(totals, team.parts);
     if (totals.bad_row >= 0 || totals.bad_sparse >= 0) return totals;
-    if (!outputs.grad_w) continue;
+    if (!gradient) continue;
     const auto edges = cut_columns(rows.column, rows.start[from], rows.start[to], d, threads);
     over_threads(threads, [&](int t) {
-      kernels.scatter(rows, targets, residuals, k, from, to, edges[t], edges[t + 1], grad.get());
+      kernels.scatter(rows, targets, residuals, k, from, to, edges[t], edges[t + 1], gradient->sums.get());
     });
   }
   if (outputs.grad_b) write_bias_gradient<CT>(team.parts, k, pinned, outputs.grad_b);
-  if (!outputs.grad_w) return totals;
-  over_rows(d, threads, [&](int, int64_t lo, int64_t hi) {
-    constexpr int64_t tile = 16;
-    for (int64_t j0 = lo; j0 < hi; j0 += tile)
-      for (int c = 0; c < k; ++c)
-        for (int64_t j = j0; j < std::min(hi, j0 + tile); ++j) {
-          outputs.grad_w[(c + pinned) * d + j] = grad[j * ld + c];
-          if (pinned) outputs.grad_w[j] = -grad[j * ld + c];
-        }
-  });
   return totals;
 }
 
@@ -354,7 +351,7 @@ int max_threads() {
                            const Weights<CT>&, int, const Outputs<CT>&, int);
 #define XENT_SPARSE(XT, CT, Index)                                                                                \
   template Totals run_pass(const Kernels&, Task, const Sparse<XT, Index>&, const Targets&, const Weights<CT>&,   \
-                           const Weights<CT>&, int, const Outputs<CT>&, int);
+                           const Weights<CT>&, int, const Outputs<CT>&, int, SparseGradient*);
 XENT_DENSE(double, double)
 XENT_DENSE(float, double)
 XENT_DENSE(Half, double)

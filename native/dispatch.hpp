@@ -1,5 +1,7 @@
 // The whole passes: what bind.cpp offers to Python.
 #pragma once
+#include <cstdlib>
+#include <memory>
 #include <vector>
 
 #include "table.hpp"
@@ -26,13 +28,26 @@ struct Outputs {
   int64_t* out_class = nullptr;  // (n)
 };
 
+struct Free {
+  void operator()(void* p) const { std::free(p); }
+};
+template <class T>
+using Buffer = std::unique_ptr<T[], Free>;
+
+// The gradient by W of a pass over sparse rows, as it is added up: (d, ld), the first k of ld in use.
+struct SparseGradient {
+  Buffer<double> sums;
+  int64_t ld = 0;
+  int k = 0, pinned = 0;  // pinned: k is 1 and the gradients of the two classes are -sums and sums
+};
+
 // threads <= 0 means what OpenMP would use. The same bits for the same thread count.
 template <class XT, class CT>
 Totals run_pass(const Kernels& set, Task task, const Dense<XT>& rows, const Targets& targets, const Weights<CT>& at,
                 const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int threads);
 template <class XT, class CT, class Index>
 Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, const Targets& targets, const Weights<CT>& at,
-                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int threads);
+                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int threads, SparseGradient* gradient);
 
 // The softmax of one thread's rows whose logits come in tiles of classes (tiles.hpp). Targets' arrays must outlive it.
 template <class CT>

@@ -76,7 +76,7 @@ struct Tally {
 };
 
 // What one thread adds up; double, (k, d) and (k), owned by the caller. Null: not asked for.
-struct Accumulator {
+struct alignas(kAlign) Accumulator {
   double* grad_w = nullptr;
   double* grad_b = nullptr;
   Tally tally;

@@ -6,10 +6,17 @@
 namespace xent {
 namespace {
 
+// Asks for the same features of the same row in the next block, `bytes` further on, while this one is worked on: the
+// forward product for every other row, the backward one for the rest. 60000 x 784 in float32, 10 classes, took 709 ns
+// a row without.
+XENT_INLINE void prefetch(const void* p, int64_t bytes) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) + bytes), 0, 2);
+}
+
 // Logits of kLanes rows and NK classes with vectors along the features: no lane is padding, and X is read as it lies.
 // The lanes are summed at the end, all rows of a class at once.
 template <class XT, class CT, int NK>
-void dots(const XT* const* x, int64_t d, const CT* w, int64_t ldw, const CT* b, CT* z, int64_t ldz) {
+void dots(const XT* const* x, int64_t d, const CT* w, int64_t ldw, const CT* b, CT* z, int64_t ldz, int64_t ahead) {
   constexpr int L = kLanes<CT>;
   const int tail = (int)(d % L);
   constexpr int spare = kRegisters - 4, MR = NK * 8 <= spare && L >= 8 ? 8 : NK * 4 <= spare && L >= 4 ? 4 : 2;
@@ -19,6 +26,7 @@ void dots(const XT* const* x, int64_t d, const CT* w, int64_t ldw, const CT* b, 
     auto step = [&](int64_t j, auto&& vector_of) __attribute__((always_inline)) {
       Vec<CT> xv[MR];
       XENT_UNROLL for (int i = 0; i < MR; ++i) xv[i] = vector_of(x[r + i] + j);
+      if (ahead) XENT_UNROLL for (int i = 0; i < MR; i += 2) prefetch(x[r + i] + j, ahead);
       XENT_UNROLL for (int k = 0; k < NK; ++k) {
         const Vec<CT> wk = load(w + k * ldw + j);
         XENT_UNROLL for (int i = 0; i < MR; ++i) acc[k][i] += xv[i] * wk;
@@ -35,23 +43,25 @@ void dots(const XT* const* x, int64_t d, const CT* w, int64_t ldw, const CT* b, 
 }
 
 template <class XT, class CT>
-void logits_along_features(const XT* const* x, int rows, int64_t d, const Model<CT>& model, CT* z, int64_t ldz) {
+void logits_along_features(const XT* const* x, int rows, int64_t d, const Model<CT>& model, CT* z, int64_t ldz,
+                           int64_t ahead) {
   constexpr int L = kLanes<CT>, most = kRegisters == 32 ? 13 : 5;
   for (int r = 0; r < rows; r += L)
     in_pieces<most>(model.k, [&]<int NK>(int k) {
-      dots<XT, CT, NK>(x + r, d, model.w + k * model.ldw, model.ldw, model.b + k, z + k * ldz + r, ldz);
+      dots<XT, CT, NK>(x + r, d, model.w + k * model.ldw, model.ldw, model.b + k, z + k * ldz + r, ldz, k ? 0 : ahead);
     });
 }
 
 // xt[j - from][r] = x[r][j] for j in [from, to), at least kLanes of them.
 template <class XT, class CT>
-void transpose_rows(const XT* const* x, int rows, int64_t from, int64_t to, CT* xt, int64_t ldxt) {
+void transpose_rows(const XT* const* x, int rows, int64_t from, int64_t to, CT* xt, int64_t ldxt, int64_t ahead) {
   constexpr int L = kLanes<CT>;
   for (int r = 0; r < rows; r += L)
     for (int64_t j = from; j < to; j += L) {
       const int64_t at = j + L <= to ? j : to - L;
       Vec<CT> v[L];
       XENT_UNROLL for (int i = 0; i < L; ++i) v[i] = lanes<CT>(x[r + i] + at);
+      if (ahead) XENT_UNROLL for (int i = 0; i < L; i += 2) prefetch(x[r + i] + at, ahead);
       Transpose<CT, L>::eval(v);
       XENT_UNROLL for (int i = 0; i < L; ++i) store(xt + (at - from + i) * ldxt + r, v[i]);
     }
@@ -79,13 +89,14 @@ XENT_INLINE void outer_tile(const CT* xt, int64_t ldxt, int64_t features, const 
 constexpr int kFeatures = 256;  // transposed at once: 128 rows of them are 128 KiB
 
 template <class XT, class CT>
-void logits_along_rows(const XT* const* x, int rows, int64_t d, const Model<CT>& model, CT* xt, CT* z, int64_t ldz) {
+void logits_along_rows(const XT* const* x, int rows, int64_t d, const Model<CT>& model, CT* xt, CT* z, int64_t ldz,
+                       int64_t ahead) {
   constexpr int L = kLanes<CT>, NV = kRegisters == 32 ? 4 : 2;
   for (int k = 0; k < model.k; ++k)
     for (int r = 0; r < rows; r += L) store(z + k * ldz + r, model.b[k] + Vec<CT>{});
   for (int64_t from = 0, to; from < d; from = to) {
     to = d - from < 2 * kFeatures ? d : from + kFeatures;
-    transpose_rows<XT, CT>(x, rows, from, to, xt, ldz);
+    transpose_rows<XT, CT>(x, rows, from, to, xt, ldz, ahead);
     in_pieces<6>(model.k, [&]<int NK>(int k) {
       const CT* wt = model.wt + from * model.k + k;
       int r = 0;
@@ -110,21 +121,22 @@ XENT_INLINE void add_wide(double* out, Vec<float> v) {
   store(out + kLanes<double>, load(out + kLanes<double>) + wide<1>(v));
 }
 
-// Asks for what lies `bytes` further on: the same features in the next block, while this one is worked on.
-XENT_INLINE void prefetch(const void* p, int64_t bytes) {
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) + bytes), 0, 2);
-}
+// The rows of a block that a tile of the backward product asks for.
+struct Ahead {
+  int64_t bytes = 0;
+  int from = 0, to = 0;
+};
 
 // grad[k][j] += sum_r g[k][r] x[r][j] for NK classes and NV vectors of features, the last of them cut at `skip`.
 template <class XT, class CT, int NK, int NV>
 XENT_INLINE void gradient_tile(const XT* const* x, int64_t j, int skip, int rows, const CT* g, int64_t ldg, double* grad,
-                               int64_t d, int64_t ahead) {
+                               int64_t d, const Ahead& ahead) {
   constexpr int L = kLanes<CT>;
   Vec<CT> acc[NK][NV] = {};
   for (int r = 0; r < rows; ++r) {
     Vec<CT> xv[NV];
     XENT_UNROLL for (int v = 0; v < NV; ++v) xv[v] = lanes<CT>(x[r] + j + v * L);
-    if (ahead) XENT_UNROLL for (int v = 0; v < NV; ++v) prefetch(x[r] + j + v * L, ahead);
+    if (r & 1 && r >= ahead.from && r < ahead.to) XENT_UNROLL for (int v = 0; v < NV; ++v) prefetch(x[r] + j + v * L, ahead.bytes);
     if (NV == 1 && skip) xv[0] = lanes_from<CT>(xv[0], skip);
     XENT_UNROLL for (int k = 0; k < NK; ++k) {
       const CT gk = g[k * ldg + r];
@@ -136,20 +148,22 @@ XENT_INLINE void gradient_tile(const XT* const* x, int64_t j, int skip, int rows
 }
 
 template <class XT, class CT, int NK, int NV>
-void gradient_strip(const XT* const* x, int64_t& j, int rows, const CT* g, int64_t ldg, double* grad, int64_t d, int64_t ahead) {
+void gradient_strip(const XT* const* x, int64_t& j, int rows, const CT* g, int64_t ldg, double* grad, int64_t d, const Ahead& ahead) {
   constexpr int L = kLanes<CT>;
   for (; j + NV * L <= d; j += NV * L) gradient_tile<XT, CT, NK, NV>(x, j, 0, rows, g, ldg, grad, d, ahead);
   if constexpr (NV > 1) gradient_strip<XT, CT, NK, NV / 2>(x, j, rows, g, ldg, grad, d, ahead);
 }
 
 template <class XT, class CT>
-void gradient_block(const XT* const* x, int rows, int64_t d, const CT* g, int64_t ldg, int classes, double* grad, int64_t ahead) {
+void gradient_block(const XT* const* x, int rows, int64_t d, const CT* g, int64_t ldg, int classes, double* grad,
+                    int64_t ahead) {
   constexpr int L = kLanes<CT>, most = kRegisters == 32 ? 13 : 6, budget = kRegisters == 32 ? 28 : 12;
   in_pieces<most>(classes, [&]<int NK>(int k) {
     constexpr int NV = NK * 8 <= budget ? 8 : NK * 4 <= budget ? 4 : NK * 2 <= budget ? 2 : 1;
     int64_t j = 0;
-    gradient_strip<XT, CT, NK, NV>(x, j, rows, g + k * ldg, ldg, grad + k * d, d, k ? 0 : ahead);
-    if (j < d) gradient_tile<XT, CT, NK, 1>(x, d - L, (int)(L - (d - j)), rows, g + k * ldg, ldg, grad + k * d, d, 0);
+    gradient_strip<XT, CT, NK, NV>(x, j, rows, g + k * ldg, ldg, grad + k * d, d,
+                                   ahead ? Ahead{ahead, rows * k / classes, rows * (k + NK) / classes} : Ahead{});
+    if (j < d) gradient_tile<XT, CT, NK, 1>(x, d - L, (int)(L - (d - j)), rows, g + k * ldg, ldg, grad + k * d, d, {});
   });
 }
 

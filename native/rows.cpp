@@ -51,12 +51,13 @@ void find_rows(const Dense<XT>& rows, const int64_t* index, int live, int filled
 }
 
 template <class XT, class CT>
-void logits_of(const XT* const* x, int rows, int64_t width, const Model<CT>& model, CT* xt, CT* z, int64_t ld) {
+void logits_of(const XT* const* x, int rows, int64_t width, const Model<CT>& model, CT* xt, CT* z, int64_t ld,
+               int64_t ahead) {
   if (model.pinned)
     for (int r = 0; r < rows; ++r) z[r] = 0;
   z += model.pinned * ld;
-  if (along_rows<CT>(width, model.k)) logits_along_rows<XT, CT>(x, rows, width, model, xt, z, ld);
-  else logits_along_features<XT, CT>(x, rows, width, model, z, ld);
+  if (along_rows<CT>(width, model.k)) logits_along_rows<XT, CT>(x, rows, width, model, xt, z, ld, ahead);
+  else logits_along_features<XT, CT>(x, rows, width, model, z, ld, ahead);
 }
 
 template <class XT, class CT>
@@ -75,10 +76,10 @@ void dense_rows(const Job<CT>& job, const Dense<XT>& rows, int64_t lo, int64_t h
     if (live == 0) continue;
     const int filled = round_up<CT>(live);
     find_rows<XT, L>(rows, index, live, filled, work.packed, x);
-    logits_of<XT, CT>(x, filled, width, job.model, work.xt, block.z, block.ld);
+    logits_of<XT, CT>(x, filled, width, job.model, work.xt, block.z, block.ld, ahead);
     const CT* g = evaluate<CT>(
         job, block, index, live, filled,
-        [&] { logits_of<XT, CT>(x, filled, width, job.direction, work.xt, block.a, block.ld); }, acc);
+        [&] { logits_of<XT, CT>(x, filled, width, job.direction, work.xt, block.a, block.ld, 0); }, acc);
     if (acc.bad_row >= 0) return;
     if (acc.grad_w) gradient_block<XT, CT>(x, filled, width, g, block.ld, job.model.k, acc.grad_w, ahead);
   }

@@ -73,16 +73,15 @@ def sums(
     """One pass: Σ s ℓ, grad_W (K, d) and grad_b (K,), never holding n×K; W (K, d), b (K,) in `compute_dtype`.
 
     A row is computed in that dtype, X being widened in registers; sums over rows are float64. Raises
-    ValueError with the first row whose class is outside [0, K). Without `gradient` those are undefined.
+    ValueError with the first row whose class is outside [0, K). Without `gradient` grad_W has no rows and
+    grad_b is undefined.
     """
     if not HAS_NATIVE:
         totals, grad_W, grad_b = _plain.sums(batch, W, b, gradient)
         return Totals(*totals), grad_W, grad_b
-    arrays = _arrays(W, b)
-    grad_W, grad_b = np.empty(W.shape), np.empty(len(W))
-    if gradient:
-        arrays.grad_w, arrays.grad_b = grad_W, grad_b
-    totals = _run(_native.Task.sums, batch.X, _targets(batch), arrays, W.dtype, n_threads)
+    grad_b = np.empty(len(W))
+    arrays = _arrays(W, b, grad_b if gradient else None)
+    totals, grad_W = _run(_native.Task.sums, batch.X, _targets(batch), arrays, gradient, n_threads)
     return Totals(*totals), grad_W, grad_b
 
 
@@ -92,10 +91,10 @@ def hessian_vector(
     """The product with (V, c) of the Hessian of Σ s ℓ at (W, b), in one pass: (K, d) and (K,), float64."""
     if not HAS_NATIVE:
         return _plain.hessian_vector(batch, W, b, V, c)
-    arrays = _arrays(W, b)
+    out_b = np.empty(len(W))
+    arrays = _arrays(W, b, out_b)
     arrays.v, arrays.c = (_plain_array(a, W.dtype) for a in (V, c))
-    arrays.grad_w, arrays.grad_b = out_W, out_b = np.empty(W.shape), np.empty(len(W))
-    _run(_native.Task.curvature, batch.X, _targets(batch), arrays, W.dtype, n_threads)
+    _, out_W = _run(_native.Task.curvature, batch.X, _targets(batch), arrays, True, n_threads)
     return out_W, out_b
 
 
@@ -107,12 +106,12 @@ def predict(task: str, X: Any, W: NDArray[Any], b: NDArray[Any], *, n_threads: i
     if not HAS_NATIVE:
         _plain.predict(task, X, W, b, out)
         return out
-    arrays = _arrays(W, b)
+    arrays = _arrays(W, b, None)
     if task == "classes":
         arrays.out_class = out
     else:
         arrays.out = out
-    _run(getattr(_native.Task, task), X, _native.Targets(), arrays, W.dtype, n_threads)
+    _run(getattr(_native.Task, task), X, _native.Targets(), arrays, False, n_threads)
     return out
 
 
@@ -123,9 +122,11 @@ def columns(batch: Batch, rows: NDArray[np.int64], K: int, dtype: Any) -> Any:
     return kind(_targets(batch), _plain_array(rows, np.int64), batch.shape[0], K, _isa)
 
 
-def _arrays(W: NDArray[Any], b: NDArray[Any]) -> Any:
+def _arrays(W: NDArray[Any], b: NDArray[Any], grad_b: Float | None) -> Any:
     kind = _native.Arrays_f if W.dtype.char == "f" else _native.Arrays_d
-    return kind(_plain_array(W), _plain_array(b, W.dtype))
+    arrays = kind(_plain_array(W), _plain_array(b, W.dtype))
+    arrays.grad_b = grad_b
+    return arrays
 
 
 def _plain_array(a: Any, dtype: Any = None) -> NDArray[Any]:
@@ -153,18 +154,26 @@ def _targets(batch: Batch) -> Any:
 
 
 def _run(
-    task: Any, X: Any, targets: Any, arrays: Any, compute: Any, n_threads: int
-) -> tuple[float, float, float]:
+    task: Any, X: Any, targets: Any, arrays: Any, gradient: bool, n_threads: int
+) -> tuple[tuple[float, float, float], Float]:
+    """The totals and the gradient by W (K, d), of no rows without `gradient`."""
+    (K, d), compute = arrays.shape, "f" if isinstance(arrays, _native.Arrays_f) else "d"
     if not isinstance(X, np.ndarray):
-        kind = _STORED[X.data.dtype.name][0] + compute.char
+        kind = _STORED[X.data.dtype.name][0] + compute
         index = np.result_type(X.indices.dtype, X.indptr.dtype)
         column, start = (_plain_array(a, index) for a in (X.indices, X.indptr))
         run = getattr(_native, f"sparse_{kind}{'i' if index.itemsize == 4 else 'l'}")
-        return run(task, _plain_array(X.data), column, start, X.shape[1], targets, arrays, n_threads, _isa)
+        rows = (_plain_array(X.data), column, start, X.shape[1])
+        totals, out = run(task, *rows, targets, arrays, gradient, n_threads, _isa)
+        if gradient and len(out) < K:
+            out = np.concatenate([-out, out])
+        return totals, out if gradient else np.empty((0, d))
     kind, stored = _STORED[X.dtype.name]
     # A field of a structured array, or a view into bytes. X need be neither C-ordered nor contiguous.
     if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
         X = X.copy()
-    return getattr(_native, f"dense_{kind}{compute.char}")(
-        task, X.view(stored), targets, arrays, n_threads, _isa
-    )
+    out = np.empty((K if gradient else 0, d))
+    arrays.grad_w = out if gradient else None
+    run = getattr(_native, f"dense_{kind}{compute}")
+    totals = run(task, X.view(stored), targets, arrays, n_threads, _isa)
+    return totals, out
