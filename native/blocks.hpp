@@ -8,10 +8,12 @@ namespace {
 
 template <class T> constexpr int round_up(int n) { return (n + kLanes<T> - 1) / kLanes<T> * kLanes<T>; }
 
-// Two blocks, this and the next, stay in a 1 MiB cache while d is not too large: X is read from memory once.
-// With very many classes their logits set the size: 64 MiB of them.
-template <class CT> int block_rows(int64_t row_bytes, int64_t classes) {
-  const int rows = row_bytes <= 2048 ? kMaxRows : kMaxRows / 2;
+// Two blocks, this and the next, stay in a 1 MiB cache beside the gradient where they can: X is read from memory once.
+// Where the gradient does not fit anyway, more rows a block mean fewer trips to it. With very many classes their logits
+// set the size: 64 MiB of them.
+template <class CT> int block_rows(int64_t row_bytes, int64_t d, int64_t classes) {
+  const bool fits = row_bytes <= 8192 && d * classes * 8 <= (512 << 10);
+  const int rows = row_bytes > 2048 && fits ? kMaxRows / 2 : kMaxRows;
   const int64_t fit = (int64_t(64) << 20) / (classes * (int64_t)sizeof(CT)) / kLanes<CT> * kLanes<CT>;
   return fit >= rows ? rows : fit < kLanes<CT> ? kLanes<CT> : (int)fit;
 }
@@ -113,8 +115,8 @@ struct Block {
   int64_t ld;  // not a power of two: classes would share cache sets
   CT *z, *a, *q;
   void* state;
-  Block(Arena& arena, Task task, Target kind, int64_t row_bytes, int64_t classes)
-      : rows(block_rows<CT>(row_bytes, classes)),
+  Block(Arena& arena, Task task, Target kind, int64_t row_bytes, int64_t d, int64_t classes)
+      : rows(block_rows<CT>(row_bytes, d, classes)),
         ld(rows + kLanes<CT>),
         z(arena.take<CT>(classes * ld)),
         a(arena.take<CT>(task == Task::curvature ? classes * ld : 0)),

@@ -50,7 +50,7 @@ struct SparseWork {
   Block<CT> block;
   CT* row;
   SparseWork(void* memory, Task task, Target kind, int64_t classes, int64_t ld)
-      : arena(memory), block(arena, task, kind, 0, classes), row(arena.take<CT>(ld)) {}
+      : arena(memory), block(arena, task, kind, 0, 0, classes), row(arena.take<CT>(ld)) {}
 };
 
 // Logits of the chosen rows, class by class; false where a row points outside of X.

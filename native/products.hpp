@@ -148,23 +148,31 @@ XENT_INLINE void gradient_tile(const XT* const* x, int64_t j, int skip, int rows
 }
 
 template <class XT, class CT, int NK, int NV>
-void gradient_strip(const XT* const* x, int64_t& j, int rows, const CT* g, int64_t ldg, double* grad, int64_t d, const Ahead& ahead) {
+void gradient_strip(const XT* const* x, int64_t& j, int64_t end, int rows, const CT* g, int64_t ldg, double* grad, int64_t d,
+                    const Ahead& ahead) {
   constexpr int L = kLanes<CT>;
-  for (; j + NV * L <= d; j += NV * L) gradient_tile<XT, CT, NK, NV>(x, j, 0, rows, g, ldg, grad, d, ahead);
-  if constexpr (NV > 1) gradient_strip<XT, CT, NK, NV / 2>(x, j, rows, g, ldg, grad, d, ahead);
+  for (; j + NV * L <= end; j += NV * L) gradient_tile<XT, CT, NK, NV>(x, j, 0, rows, g, ldg, grad, d, ahead);
+  if constexpr (NV > 1) gradient_strip<XT, CT, NK, NV / 2>(x, j, end, rows, g, ldg, grad, d, ahead);
 }
 
+// Where the classes take several pieces, features go in strips that stay in the first cache meanwhile.
 template <class XT, class CT>
 void gradient_block(const XT* const* x, int rows, int64_t d, const CT* g, int64_t ldg, int classes, double* grad,
                     int64_t ahead) {
   constexpr int L = kLanes<CT>, most = kRegisters == 32 ? 13 : 6, budget = kRegisters == 32 ? 28 : 12;
-  in_pieces<most>(classes, [&]<int NK>(int k) {
-    constexpr int NV = NK * 8 <= budget ? 8 : NK * 4 <= budget ? 4 : NK * 2 <= budget ? 2 : 1;
-    int64_t j = 0;
-    gradient_strip<XT, CT, NK, NV>(x, j, rows, g + k * ldg, ldg, grad + k * d, d,
-                                   ahead ? Ahead{ahead, rows * k / classes, rows * (k + NK) / classes} : Ahead{});
-    if (j < d) gradient_tile<XT, CT, NK, 1>(x, d - L, (int)(L - (d - j)), rows, g + k * ldg, ldg, grad + k * d, d, {});
-  });
+  const int64_t strip = classes <= most ? d : 4 * L;
+  for (int64_t from = 0; from < d; from += strip) {
+    const int64_t end = from + strip < d ? from + strip : d;
+    in_pieces<most>(classes, [&]<int NK>(int k) {
+      constexpr int NV = NK * 8 <= budget ? 8 : NK * 4 <= budget ? 4 : NK * 2 <= budget ? 2 : 1;
+      const CT* gk = g + k * ldg;
+      double* out = grad + k * d;
+      int64_t j = from;
+      gradient_strip<XT, CT, NK, NV>(x, j, end, rows, gk, ldg, out, d,
+                                     ahead ? Ahead{ahead, rows * k / classes, rows * (k + NK) / classes} : Ahead{});
+      if (j < end) gradient_tile<XT, CT, NK, 1>(x, d - L, (int)(L - (end - j)), rows, gk, ldg, out, d, {});
+    });
+  }
 }
 
 }  // namespace

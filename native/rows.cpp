@@ -21,12 +21,33 @@ struct DenseWork {
   CT* xt;
   XT* packed;
   DenseWork(void* memory, Task task, Target kind, const Dense<XT>& rows, int64_t classes)
-      : arena(memory), block(arena, task, kind, rows.d * (int64_t)sizeof(XT), classes) {
+      : arena(memory), block(arena, task, kind, rows.d * (int64_t)sizeof(XT), rows.d, classes) {
     const int64_t width = rows.d < kLanes<CT> ? kLanes<CT> : rows.d;
     xt = arena.take<CT>((width < 2 * kFeatures ? width : 2 * kFeatures) * block.ld);
     packed = arena.take<XT>(rows.col_stride == 1 && rows.d >= kLanes<CT> ? 0 : block.rows * width);
   }
 };
+
+// F-ordered X: `live` rows from `first` on, read along the columns, become packed rows. The same columns of the next
+// rows are asked for meanwhile: a column is a page of its own, which no processor looks ahead into.
+template <class XT>
+void transpose_columns(const Dense<XT>& rows, int64_t first, int live, XT* packed) {
+  constexpr int L = kLanes<XT>;
+  for (int64_t j = 0; j < rows.d; j += L) {
+    const int64_t to = j + L <= rows.d ? j : rows.d - L;
+    for (int r = 0; r < live; r += L) {
+      const int row = r + L <= live ? r : live - L;
+      const XT* from = rows.x + first + row + to * rows.col_stride;
+      Vec<XT> v[L];
+      XENT_UNROLL for (int i = 0; i < L; ++i) {
+        v[i] = load(from + i * rows.col_stride);
+        prefetch(from + i * rows.col_stride, live * (int64_t)sizeof(XT));
+      }
+      Transpose<XT, L>::eval(v);
+      XENT_UNROLL for (int i = 0; i < L; ++i) store(packed + (row + i) * rows.d + to, v[i]);
+    }
+  }
+}
 
 // Pointers to the features of `live` rows: in place where they are contiguous, else through `packed`. The block
 // is filled up to whole vectors by its last row.
@@ -42,7 +63,10 @@ void find_rows(const Dense<XT>& rows, const int64_t* index, int live, int filled
     for (int r = 0; r < live; ++r) __builtin_memcpy((void*)(packed + r * width), rows.x + index[r] * rows.row_stride, rows.d * sizeof(XT));
     return;
   }
-  constexpr int tile = 16;  // features at a time: F-ordered X is read along its columns, written in whole lines
+  if constexpr (sizeof(XT) >= 4)
+    if (rows.row_stride == 1 && rows.d >= kLanes<XT> && live >= kLanes<XT> && index[live - 1] - index[0] == live - 1)
+      return transpose_columns(rows, index[0], live, packed);
+  constexpr int tile = 16;  // features at a time, so that what is read of them stays in cache
   for (int64_t j0 = 0; j0 < rows.d; j0 += tile)
     for (int r = 0; r < live; ++r) {
       const XT* src = rows.x + index[r] * rows.row_stride;
@@ -60,6 +84,8 @@ void logits_of(const XT* const* x, int rows, int64_t width, const Model<CT>& mod
   else logits_along_features<XT, CT>(x, rows, width, model, z, ld, ahead);
 }
 
+constexpr int64_t kAhead = 512 << 10;  // larger blocks would push each other out of the cache
+
 template <class XT, class CT>
 void dense_rows(const Job<CT>& job, const Dense<XT>& rows, int64_t lo, int64_t hi, Accumulator& acc) {
   constexpr int L = kLanes<CT>;
@@ -67,7 +93,8 @@ void dense_rows(const Job<CT>& job, const Dense<XT>& rows, int64_t lo, int64_t h
   const int classes = job.model.k + job.model.pinned;
   const DenseWork<XT, CT> work(job.scratch, job.task, job.targets.kind, rows, classes);
   const Block<CT>& block = work.block;
-  const int64_t ahead = rows.col_stride == 1 ? block.rows * rows.row_stride * (int64_t)sizeof(XT) : 0;
+  const int64_t bytes = block.rows * rows.row_stride * (int64_t)sizeof(XT);
+  const int64_t ahead = rows.col_stride == 1 && rows.d * block.rows * (int64_t)sizeof(XT) <= kAhead ? bytes : 0;
   const XT* x[kMaxRows];
   int64_t index[kMaxRows];
   for (int64_t start = lo, stop; start < hi; start = stop) {

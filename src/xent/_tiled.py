@@ -24,8 +24,9 @@ from ._threads import blas
 
 MAX_BYTES = 64 << 20
 _CLASSES = 512  # in a tile: at full BLAS speed, and a tile of 512 rows fits a core's cache
-_ROWS = 1024
+_ROWS = 2048
 _FEWEST_ROWS = 128
+_LANES = 16  # rows in the widest vector
 
 
 def sums(
@@ -46,8 +47,7 @@ def sums(
             live = batch.live(part)
             index = np.arange(part.start, part.stop) if live is None else start + np.flatnonzero(live)
             if len(index):
-                X = batch.X[part] if live is None else batch.X[index]
-                block = _Block(batch, np.ascontiguousarray(X, W.dtype), index, W, b, threads, keep)
+                block = _Block(batch, index, W, b, threads, keep)
                 share(block.forward)
                 totals += [sum(t) for t in zip(*(c.finish() for c in block.columns), strict=True)]
                 if gradient:
@@ -59,26 +59,23 @@ class _Block:
     """The rows of one block: their softmax states, a thread's rows each, and their logits if kept."""
 
     def __init__(
-        self, batch: Batch, X: NDArray[Any], index: NDArray[np.int64], W: NDArray[Any], b: NDArray[Any],
-        threads: int, keep: bool,
-    ) -> None:  # fmt: skip
-        self.X, self.W, self.b, self.threads = X, W, b, threads
-        cuts = [len(index) * t // threads for t in range(threads + 1)]
-        self.rows = [slice(a, z) for a, z in pairwise(cuts) if z > a]
-        self.columns = [_kernels.columns(batch, index[r], len(W), W.dtype) for r in self.rows]
-        # A thread's rows are filled up to whole vectors.
-        ends = np.cumsum([0] + [c.filled for c in self.columns])
-        self.lanes = [slice(a, z) for a, z in pairwise(ends)]
-        self.width = int(ends[-1])
+        self, batch: Batch, index: NDArray[np.int64], W: NDArray[Any], b: NDArray[Any], threads: int, keep: bool
+    ) -> None:
+        self.W, self.b, self.threads = W, b, threads
+        cuts = [len(index) * t // threads // _LANES * _LANES for t in range(threads)] + [len(index)]
+        parts = [(a, z) for a, z in pairwise(cuts) if z > a]
+        self.columns = [_kernels.columns(batch, index[a:z], len(W), W.dtype) for a, z in parts]
+        # The last thread's rows are filled up to whole vectors, by rows of zeros that weigh nothing.
+        self.rows = [slice(a, a + c.filled) for (a, _), c in zip(parts, self.columns, strict=True)]
+        self.X = np.zeros((self.rows[-1].stop, W.shape[1]), W.dtype)
+        self.X[: len(index)] = batch.X[index[0] : index[-1] + 1] if _is_range(index) else batch.X[index]
         self.tiles = [slice(k, min(k + _CLASSES, len(W))) for k in range(0, len(W), _CLASSES)]
-        self.Z = np.empty((len(W), self.width), W.dtype) if keep else None
-        self.peaks = np.empty((len(self.tiles), self.width), W.dtype)
+        self.Z = np.empty((len(W), len(self.X)), W.dtype) if keep else None
+        self.peaks = np.empty((len(self.tiles), len(self.X)), W.dtype)
 
-    def _logits(self, tile: slice, t: int, out: NDArray[Any]) -> None:
-        rows, n = self.rows[t], self.rows[t].stop - self.rows[t].start
-        np.matmul(self.W[tile], self.X[rows].T, out=out[:, :n])
-        out[:, :n] += self.b[tile, None]
-        out[:, n:] = 0
+    def _logits(self, tile: slice, rows: slice, out: NDArray[Any]) -> None:
+        np.matmul(self.W[tile], self.X[rows].T, out=out)
+        out += self.b[tile, None]
 
     def _spare(self, width: int) -> NDArray[Any]:
         """Room for one tile of logits, where they are not kept."""
@@ -87,21 +84,25 @@ class _Block:
     def forward(self, t: int) -> None:
         if t >= len(self.rows):
             return
-        spare = self._spare(self.columns[t].filled)
+        rows = self.rows[t]
+        spare = self._spare(rows.stop - rows.start)
         for i, tile in enumerate(self.tiles):
-            Z = spare[: tile.stop - tile.start] if self.Z is None else self.Z[tile, self.lanes[t]]
-            self._logits(tile, t, Z)
-            self.columns[t].scan(Z, tile.start, self.peaks[i, self.lanes[t]])
+            Z = spare[: tile.stop - tile.start] if self.Z is None else self.Z[tile, rows]
+            self._logits(tile, rows, Z)
+            self.columns[t].scan(Z, tile.start, self.peaks[i, rows])
 
     def backward(self, t: int, grad_W: Float, grad_b: Float) -> None:
-        spare = self._spare(self.width)
+        spare = self._spare(len(self.X))
+        product = np.empty((_CLASSES, self.W.shape[1]), self.W.dtype)
         for i, tile in list(enumerate(self.tiles))[t :: self.threads]:
             G = spare[: tile.stop - tile.start] if self.Z is None else self.Z[tile]
-            for u, column in enumerate(self.columns):
-                part = G[:, self.lanes[u]]
-                if self.Z is None:
-                    self._logits(tile, u, part)
-                column.residual(part, tile.start, None if self.Z is None else self.peaks[i, self.lanes[u]])
-                rows, n = self.rows[u], self.rows[u].stop - self.rows[u].start
-                grad_W[tile] += part[:, :n] @ self.X[rows]
-                grad_b[tile] += part[:, :n].sum(axis=1, dtype=np.float64)
+            if self.Z is None:
+                self._logits(tile, slice(None), G)
+            for rows, column in zip(self.rows, self.columns, strict=True):
+                column.residual(G[:, rows], tile.start, None if self.Z is None else self.peaks[i, rows])
+            grad_W[tile] += np.matmul(G, self.X, out=product[: len(G)])
+            grad_b[tile] += G.sum(axis=1, dtype=np.float64)
+
+
+def _is_range(index: NDArray[np.int64]) -> bool:
+    return bool(index[-1] - index[0] + 1 == len(index))
