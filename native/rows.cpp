@@ -108,7 +108,7 @@ void dense_rows(const Job<CT>& job, const Dense<XT>& rows, int64_t lo, int64_t h
         job, block, index, live, filled,
         [&] { logits_of<XT, CT>(x, filled, width, job.direction, work.xt, block.a, block.ld, 0); }, acc);
     if (acc.bad_row >= 0) return;
-    if (acc.grad_w) gradient_block<XT, CT>(x, filled, width, g, block.ld, job.model.k, acc.grad_w, ahead);
+    if (acc.grad_w) gradient_block<XT, CT>(x, filled, width, g, block.ld, job.model.k, acc.grad_w);
   }
 }
 

@@ -202,7 +202,7 @@ void finish_rows(int rows, double smoothing, const State<T>& state, Tally& tally
         q_winner[h] = (1 - smoothing) * q_winner[h] + share;
         store(state.share + at, s * share);
       }
-      const Vec<double> Q = q_others[h] + q_winner[h], loss = log1p_nonnegative(rest[h]) + gap[h] + undefined[h];
+      const Vec<double> Q = q_others[h] + q_winner[h], loss = log1p_nonnegative<T>(rest[h]) + gap[h] + undefined[h];
       loss_sum += s == 0 ? Vec<double>{} : s * loss;
       weight_sum += s;
       store(state.loss + at, loss);
