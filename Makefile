@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench fuzz sanitize clean lock
+.PHONY: setup demo test check bench fuzz sanitize mutants clean lock
 
 setup: $(VENV)/.dev
 
@@ -39,6 +39,10 @@ fuzz: $(VENV)/.dev
 sanitize: $(VENV)/.dev
 	tests/sanitize.sh address
 	tests/sanitize.sh thread
+
+# Breakages made on purpose, each of which must turn a test red.
+mutants: $(VENV)/.dev
+	$(BIN)/python tests/mutants.py
 
 clean:
 	rm -rf $(VENV) build

@@ -388,3 +388,13 @@ def test_no_warning_of_any_kind_on_a_plain_fit():
         warnings.simplefilter("error")
         for C in (1e-6, 1e-2, 1.0, 1e4, np.inf):
             assert SoftmaxRegression(C=C).fit(X, y).converged_
+
+
+def test_float16_rows_are_never_copied_to_a_wider_table(rng):
+    """The same optimum as on the same numbers in float64; coef_ in float32."""
+    X = rng.normal(size=(300, 6)).astype(np.float16)
+    y = rng.integers(0, 3, 300)
+    half, wide = SoftmaxRegression(tol=1e-9).fit(X, y), SoftmaxRegression(tol=1e-9).fit(X.astype("d"), y)
+    assert half.coef_.dtype == np.float32
+    assert_allclose(half.coef_, wide.coef_, atol=1e-4)
+    assert_allclose(half.predict_proba(X), wide.predict_proba(X.astype("d")), atol=1e-5)

@@ -159,11 +159,12 @@ def _run(
     """The totals and the gradient by W (K, d), of no rows without `gradient`."""
     (K, d), compute = arrays.shape, "f" if isinstance(arrays, _native.Arrays_f) else "d"
     if not isinstance(X, np.ndarray):
-        kind = _STORED[X.data.dtype.name][0] + compute
+        value = X.data if X.data.dtype in (np.float32, np.float64) else X.data.astype(np.float32)
+        kind = _STORED[value.dtype.name][0] + compute
         index = np.result_type(X.indices.dtype, X.indptr.dtype)
         column, start = (_plain_array(a, index) for a in (X.indices, X.indptr))
         run = getattr(_native, f"sparse_{kind}{'i' if index.itemsize == 4 else 'l'}")
-        rows = (_plain_array(X.data), column, start, X.shape[1])
+        rows = (_plain_array(value), column, start, X.shape[1])
         totals, out = run(task, *rows, targets, arrays, gradient, n_threads, _isa)
         if gradient and len(out) < K:
             out = np.concatenate([-out, out])

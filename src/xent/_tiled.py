@@ -59,7 +59,13 @@ class _Block:
     """The rows of one block: their softmax states, a thread's rows each, and their logits if kept."""
 
     def __init__(
-        self, batch: Batch, index: NDArray[np.int64], W: NDArray[Any], b: NDArray[Any], threads: int, keep: bool
+        self,
+        batch: Batch,
+        index: NDArray[np.int64],
+        W: NDArray[Any],
+        b: NDArray[Any],
+        threads: int,
+        keep: bool,
     ) -> None:
         self.W, self.b, self.threads = W, b, threads
         cuts = [len(index) * t // threads // _LANES * _LANES for t in range(threads)] + [len(index)]

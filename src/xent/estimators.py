@@ -26,7 +26,7 @@ from .solvers import Progress, Solution
 
 Float = NDArray[np.float64]
 
-_TAKES: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+_TAKES: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32, np.float16]}
 
 
 class SoftmaxRegression(ClassifierMixin, BaseEstimator):
@@ -145,7 +145,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             settings = solvers.Settings(self.tol, self.max_iter, self._on_iteration)
             solver = solvers.choose(self.solver, objective, settings)
             solution = solver.solve(objective, self._initial(objective))
-            self._keep(solution, objective, X.dtype)
+            self._keep(solution, objective, np.float64 if X.dtype == np.float64 else np.float32)
         self.classes_ = classes
         self.solver_ = type(solver).__name__.lower()
         if not self.converged_:

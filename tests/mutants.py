@@ -1,0 +1,173 @@
+"""Does a test fail when the kernel breaks? Each breakage below is built on its own and must turn tests red.
+
+make mutants          about a minute each; --only TEXT for some
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "build" / "mutants"
+TESTS = ["tests/test_passes.py", "tests/test_kernels.py", "tests/test_vectors.py"]
+
+
+class Mutant(NamedTuple):
+    """In `file`, `old` (once there) becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = [
+    Mutant(
+        "p_w - 1 instead of the complement",
+        "native/softmax.hpp",
+        "rest < 1 ? load_int",
+        "rest < 0 ? load_int",
+    ),
+    Mutant("log(1 + R)", "native/simd.hpp", "(u * scale - 1) + lost * scale", "u * scale - 1"),
+    Mutant(
+        "exp without what the difference lost",
+        "native/simd.hpp",
+        "return e + e * (d",
+        "return e + 0 * e * (d",
+    ),
+    Mutant(
+        "one power of two: subnormals flushed",
+        "native/simd.hpp",
+        "(UVec)(n2 > low ? n2 : low)",
+        "(UVec)(n2 > low ? IVec<T>{} : low)",
+    ),
+    Mutant("last of equal logits wins", "native/softmax.hpp", "better = v > peak", "better = v >= peak"),
+    Mutant(
+        "a first tile all masked poisons",
+        "native/softmax.hpp",
+        "return m == -(T)__builtin_inff() ? Vec<T>{} : m;",
+        "return m;",
+    ),
+    Mutant(
+        "an earlier tile's winner is forgotten",
+        "native/softmax.hpp",
+        "(in[h] + one[h]) * factor[h]",
+        "in[h] * factor[h]",
+    ),
+    Mutant(
+        "masked classes take a share",
+        "native/softmax.hpp",
+        "g = e < 0 ? Vec<T>{} : g",
+        "g = e < -2 ? Vec<T>{} : g",
+    ),
+    Mutant(
+        "the last features counted twice",
+        "native/products.hpp",
+        "lanes_from<CT>(lanes<CT>(p), L - tail)",
+        "lanes<CT>(p)",
+    ),
+    Mutant(
+        "the gradient's last features counted twice", "native/products.hpp", "if (Tail) xv", "if (false) xv"
+    ),
+    Mutant(
+        "filled-up rows count",
+        "native/blocks.hpp",
+        "state.weight[r] = 0, state.label",
+        "state.weight[r] = 1, state.label",
+    ),
+    Mutant("rows of weight 0 count", "native/blocks.hpp", "if (t.weight && t.weight[i] == 0) continue;", ""),
+    Mutant(
+        "labels are not checked",
+        "native/blocks.hpp",
+        "    if (!bad) return (int)(hi - lo);",
+        "    return (int)(hi - lo);",
+    ),
+    Mutant(
+        "columns on a thread's edge are lost", "native/csr.hpp", "j < from || j >= to", "j <= from || j >= to"
+    ),
+    Mutant(
+        "pinned class with the wrong sign",
+        "native/dispatch.cpp",
+        "outputs.grad_w[j] = -sum",
+        "outputs.grad_w[j] = sum",
+    ),
+    Mutant(
+        "a thread's rows overlap",
+        "native/dispatch.cpp",
+        "work(t, edge(t), edge(t + 1))",
+        "work(t, edge(t), std::min(n, edge(t + 1) + 1))",
+    ),
+    Mutant("tiles lose the bias", "src/xent/_tiled.py", "out += self.b[tile, None]", "pass"),
+    Mutant(
+        "tiles take another tile's largest",
+        "src/xent/_tiled.py",
+        "self.peaks[i, rows])\n            grad_W",
+        "self.peaks[0, rows])\n            grad_W",
+    ),
+]
+
+
+def survives(mutant: Mutant) -> bool:
+    """Build and test a copy of the tree with this breakage; True if no test saw it."""
+    tree, build = BUILD / "tree", BUILD / "cmake"
+    for name in ("native", "src"):
+        shutil.copytree(ROOT / name, tree / name, dirs_exist_ok=True)
+    shutil.copy(ROOT / "CMakeLists.txt", tree)
+    path = tree / mutant.file
+    text = path.read_text()
+    assert text.count(mutant.old) == 1, (
+        f"{mutant.name}: {mutant.old!r} is there {text.count(mutant.old)} times"
+    )
+    path.write_text(text.replace(mutant.old, mutant.new))
+
+    tools = Path(sys.executable).parent
+    configure = [
+        "-S",
+        tree,
+        "-B",
+        build,
+        "-G",
+        "Ninja",
+        f"-DPython_EXECUTABLE={sys.executable}",
+        "-DXENT_BASELINE_ONLY=ON",
+    ]
+    for command in (
+        [*configure, "-DCMAKE_CXX_FLAGS_RELEASE=-O1"],
+        ["--build", build],
+        ["--install", build, "--prefix", tree / "src"],
+    ):
+        path = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"}
+        subprocess.run([tools / "cmake", *command], check=True, env=path, stdout=subprocess.DEVNULL)
+    # -S: or the editable install would answer instead.
+    command = [sys.executable, "-S", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS]
+    env = os.environ | {"PYTHONPATH": f"{tree / 'src'}:{sysconfig.get_path('purelib')}"}
+    done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
+    assert done.returncode in (0, 1), done.stdout
+    verdict = "SURVIVED" if done.returncode == 0 else "caught"
+    print(f"{verdict:8}  {mutant.name}: {done.stdout.splitlines()[-1]}", flush=True)
+    return done.returncode == 0
+
+
+def main() -> None:
+    """Exit code 1 if a breakage survives, or if the tests fail without one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="")
+    only = parser.parse_args().only
+    whole = Mutant(
+        "nothing broken", "CMakeLists.txt", "project(xent LANGUAGES CXX)", "project(xent LANGUAGES CXX)"
+    )
+    if not survives(whole):
+        sys.exit("the tests fail without a breakage")
+    left = [mutant.name for mutant in MUTANTS if only in mutant.name and survives(mutant)]
+    sys.exit(f"not caught: {', '.join(left)}" if left else 0)
+
+
+if __name__ == "__main__":
+    main()
