@@ -62,7 +62,7 @@ bool gather_rows(const Sparse<XT, Index>& rows, const int64_t* index, int live, 
   z += model.pinned * ldz;
   for (int r = 0; r < live; ++r) {
     const int64_t start = rows.start[index[r]], stop = rows.start[index[r] + 1];
-    bool good = start >= 0 && start <= stop && stop <= rows.stored;
+    bool good = true;
     for (int64_t i = start; good && i < stop; ++i) good = rows.column[i] >= 0 && rows.column[i] < rows.d;
     if (!good) {
       acc.bad_sparse = index[r];

@@ -186,7 +186,8 @@ std::vector<int64_t> cut_columns(const Index* column, int64_t from, int64_t to, 
   constexpr int64_t most = 4096;
   const int64_t count = std::min(most, to - from);
   std::vector<int64_t> sample(count), edges(threads + 1, d);
-  for (int64_t i = 0; i < count; ++i) sample[i] = column[from + (to - from) / count * i];
+  for (int64_t i = 0; i < count; ++i)  // rows that do not count may name columns that are not there
+    sample[i] = std::clamp<int64_t>(column[from + (to - from) / count * i], 0, d);
   std::sort(sample.begin(), sample.end());
   edges[0] = 0;
   for (int t = 1; t < threads; ++t) edges[t] = count ? sample[count * t / threads] : d;
@@ -248,6 +249,8 @@ Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, co
                 SparseGradient* gradient) {
   const auto& kernels = kernels_of<XT, CT, Index>(set, rows);
   const int64_t n = rows.n, d = rows.d;
+  for (int64_t i = 0; i < n; ++i)
+    if (rows.start[i] < 0 || rows.start[i] > rows.start[i + 1] || rows.start[i + 1] > rows.stored) return {{}, -1, i};
   const int pinned = pinned_classes(at, classes), k = classes - pinned;
   const int64_t ld = k == 1 ? 1 : k <= 4 ? 4 : (k + 7) / 8 * 8;
   const int threads = plan_threads(requested, n, 4.0 * rows.stored * k + 20.0 * n * classes + 2.0 * d * k);
@@ -304,10 +307,10 @@ Columns<CT>::Columns(const Kernels& set, const Targets& targets, std::vector<int
 }
 
 template <class CT>
-const CT* Columns<CT>::soft(int64_t first, int64_t classes, std::vector<CT>& q, int64_t* bad_row) const {
+const CT* Columns<CT>::soft(int64_t ldz, int64_t first, int64_t classes, std::vector<CT>& q, int64_t* bad_row) const {
   if (targets_.kind != Target::soft) return nullptr;
-  q.resize(classes * filled_);
-  kernels_.soft(targets_, index_.data(), live_, first, classes, q.data(), filled_, classes_, filled_, bad_row);
+  q.resize(classes * ldz);  // it lies as z does
+  kernels_.soft(targets_, index_.data(), live_, first, classes, q.data(), ldz, classes_, filled_, bad_row);
   return q.data();
 }
 
@@ -315,7 +318,7 @@ template <class CT>
 Totals Columns<CT>::scan(CT* z, int64_t ldz, int64_t first, int64_t classes, CT* peak) {
   std::vector<CT> q;
   Totals totals;
-  const CT* soft_targets = soft(first, classes, q, &totals.bad_row);
+  const CT* soft_targets = soft(ldz, first, classes, q, &totals.bad_row);
   kernels_.scan(state_.data(), filled_, targets_, z, ldz, first, classes, filled_, soft_targets, peak);
   return totals;
 }
@@ -331,7 +334,7 @@ template <class CT>
 void Columns<CT>::residual(CT* z, int64_t ldz, int64_t first, int64_t classes, const CT* peak) const {
   std::vector<CT> q;
   int64_t bad_row = -1;  // scan has said so
-  const CT* soft_targets = soft(first, classes, q, &bad_row);
+  const CT* soft_targets = soft(ldz, first, classes, q, &bad_row);
   kernels_.residual(state_.data(), filled_, targets_, z, ldz, first, classes, filled_, soft_targets, peak);
 }
 

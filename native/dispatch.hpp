@@ -62,7 +62,7 @@ class Columns {
   void residual(CT* z, int64_t ldz, int64_t first, int64_t classes, const CT* peak) const;
 
  private:
-  const CT* soft(int64_t first, int64_t classes, std::vector<CT>& q, int64_t* bad_row) const;
+  const CT* soft(int64_t ldz, int64_t first, int64_t classes, std::vector<CT>& q, int64_t* bad_row) const;
   const TileKernels<CT>& kernels_;
   Targets targets_;
   std::vector<int64_t> index_;

@@ -4,7 +4,7 @@
 //
 // Per row: m the largest logit, w its (first) class, R = sum_{c != w} exp(z_c - m), q the target's row, Q its
 // sum. Then
-//     loss = log1p(R) + sum q_c (m - z_c)                      every term >= 0: nothing cancels
+//     loss = Q log1p(R) + sum q_c (m - z_c)                    every term >= 0: nothing cancels
 //     g_c  = s (Q p_c - q_c),  p_c = exp(z_c - m) / (1 + R)
 //     g_w  = s (sum_{c != w} q_c - Q R / (1 + R))              the complement of p_w, where p_w > 1/2
 // so loss and gradient keep relative accuracy where p_w rounds to 1.
@@ -66,7 +66,7 @@ template <class T> void start_rows(int rows, const State<T>& state) {
   }
 }
 
-// Reads `classes` classes from number `first` on, `rows` rows (a multiple of the lanes). With `keep` z becomes
+// Reads `classes` classes from number `first` on (q lies as z does), `rows` rows (a multiple of the lanes). With `keep` z becomes
 // exp(z - m), m the largest logit so far, left in `peak_here` if that is given; a masked class becomes -1 where
 // labels are smoothed, because it takes no share.
 template <class T, Target Kind, bool Smooth, bool Keep>
@@ -202,7 +202,8 @@ void finish_rows(int rows, double smoothing, const State<T>& state, Tally& tally
         q_winner[h] = (1 - smoothing) * q_winner[h] + share;
         store(state.share + at, s * share);
       }
-      const Vec<double> Q = q_others[h] + q_winner[h], loss = log1p_nonnegative<T>(rest[h]) + gap[h] + undefined[h];
+      const Vec<double> Q = q_others[h] + q_winner[h];
+      const Vec<double> loss = Q * log1p_nonnegative<T>(rest[h]) + gap[h] + undefined[h];
       loss_sum += s == 0 ? Vec<double>{} : s * loss;
       weight_sum += s;
       store(state.loss + at, loss);

@@ -20,9 +20,8 @@ except ImportError:
 
 INT64 = np.iinfo(np.int64)
 
-# Kinds that are not drawn. CSR goes through scipy today, which trusts the indices and would read anywhere,
-# and through slices and sums that take a longer y or weight, or a single bias, as they come.
-OFF = {"csr broken", "csr with wrong shapes"}
+
+OFF: set[str] = set()  # kinds that are not drawn
 
 
 @dataclass
@@ -245,8 +244,6 @@ def labels_int32(case):
 
 
 def refusable(case, a):
-    if case.X_is_sparse and "csr with wrong shapes" in OFF:
-        return a
     case.either()
     return case.draw(REFUSABLE)(a)
 
@@ -361,7 +358,7 @@ def draw_model(case):
     if other < 0.1 and K:
         case.kinds.append("classes masked")
         case.b[rng.random(K) < 0.3] = -np.inf
-    elif other < 0.14 and not (case.X_is_sparse and "csr with wrong shapes" in OFF):
+    elif other < 0.14:
         case.kinds.append("model of a wrong shape")
         case.expect, case.exact = "either", False
         if rng.random() < 0.5:

@@ -47,7 +47,7 @@ def targets(rng, kind, n, K):
 
 def expected(X, Q, s, W, b, smoothing=0.0):
     """Loss, gradients and hits from the definitions, in float64."""
-    X = X.toarray() if hasattr(X, "toarray") else X
+    X = X.astype("d").toarray() if hasattr(X, "toarray") else X
     X, W, b = (np.asarray(a, np.float64) for a in (X, W, b))
     Z = X @ W.T + b
     hits = s @ Q[np.arange(len(s)), Z.argmax(axis=1)]
@@ -65,7 +65,7 @@ def expected(X, Q, s, W, b, smoothing=0.0):
 
 
 def check(sums, want, tolerance):
-    scale = max(np.abs(want[1]).max(initial=0), np.abs(want[2]).max())
+    scale = max(np.abs(want[1]).max(initial=0), np.abs(want[2]).max(), 1e-2)  # K = 1: all 0
     assert sums.loss == pytest.approx(want[0], rel=tolerance)
     assert_allclose(sums.grad_W, want[1], atol=tolerance * scale)
     assert_allclose(sums.grad_b, want[2], atol=tolerance * scale)
@@ -87,8 +87,8 @@ def test_targets(on, rng, backend, sparse, smoothing, kind, d, K):
         if kind == "labels":
             y = Q.argmax(axis=1)
         elif kind == "top":
-            masked = y.classes == 2
-            y = linear.TopK(np.where(masked, 0, y.classes), np.where(masked, 0.0, y.values))
+            masked = y.indices == 2
+            y = linear.TopK(np.where(masked, 0, y.indices), np.where(masked, 0.0, y.values))
         else:
             y = Q.astype(y.dtype)
         Q = np.eye(K)[y] if kind == "labels" else Q
@@ -158,7 +158,8 @@ def test_every_half_precision_number_is_widened_exactly(on, backend, compute, dt
     """log p at x = every number that is finite in float16 or bfloat16, against the same X in float32."""
     on(backend)
     x = np.arange(1 << 16, dtype=np.uint16).view(dtype)
-    x = x[np.isfinite(x.astype("f")) & (np.abs(x.astype("d")) < 1e30)]
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        x = x[np.isfinite(x.astype("f")) & (np.abs(x.astype("d")) < 1e30)]
     X = np.repeat(x[:, None], 3, axis=1)
     W, b = np.array([[0, 1e-3, 0], [0.5, 0, 0], [0, 0, -1]], compute), np.zeros(3, compute)
     half, single = (linear.predict_log_proba(rows, W, b) for rows in (X, X.astype("f")))
@@ -215,8 +216,9 @@ def test_sparse_rows_that_point_outside_are_refused(rng):
     W, b, y = rng.normal(size=(3, 20)), np.zeros(3), rng.integers(0, 3, 50)
     for bad in (-1, 20, 2**31 - 1):
         broken = X.copy()
-        broken.indices[broken.indptr[17]] = bad
-        with pytest.raises(ValueError, match="row 17 of X points outside of its 20 columns"):
+        row = int(np.flatnonzero(np.diff(X.indptr))[9])
+        broken.indices[broken.indptr[row]] = bad
+        with pytest.raises(ValueError, match=f"row {row} of X points outside of its 20 columns"):
             linear.sums(linear.Batch(broken, y), W, b)
     broken = X.copy()
     broken.indptr[30] = 10**6
@@ -241,7 +243,7 @@ def test_hessian_vector(on, rng, backend, sparse, d, K):
     HV, Hc = linear.hessian_vector(batch, W, b, V, c)
     ones = np.column_stack([X, np.ones(90)])
     P = reference.softmax(X @ W.T + b)
-    want = reference.hessian_vector_product(P, ones, np.column_stack([V, c]), s) * s.sum()
+    want = reference.hessian_vector_product(P, ones, np.column_stack([V, c]), s)
     assert_allclose(np.column_stack([HV, Hc]), want, atol=1e-11)
     # and it is the derivative of the gradient
     up, down = (linear.sums(batch, W + h * V, b + h * c) for h in (1e-5, -1e-5))

@@ -13,12 +13,12 @@ Float = NDArray[np.float64]
 
 
 class TopK(NamedTuple):
-    """Soft labels that are zero but for t classes a row: classes (n, t) int64 in [0, K), values (n, t).
+    """Soft labels that are zero but for t classes a row: indices (n, t) int64 in [0, K), values (n, t).
 
     A class named twice in a row counts twice.
     """
 
-    classes: NDArray[np.int64]
+    indices: NDArray[np.int64]
     values: Float
 
 
@@ -71,14 +71,14 @@ class Batch:
             part = slice(start, min(start + rows, self.shape[0]))
             live = self.live(part)
             pick: Any = part if live is None else start + np.flatnonzero(live)
-            y = TopK(self.y.classes[pick], self.y.values[pick]) if isinstance(self.y, TopK) else self.y[pick]
+            y = TopK(self.y.indices[pick], self.y.values[pick]) if isinstance(self.y, TopK) else self.y[pick]
             X = self.X[pick].astype(dtype, copy=False)
             weight = np.ones(X.shape[0]) if self.weight is None else self.weight[pick]
             yield X, Batch(X, y, weight, self.label_smoothing), weight
 
     def check_classes(self, K: int) -> None:
         """Raises ValueError naming the first class index outside [0, K), rows that do not count left out."""
-        classes = self.y.classes if isinstance(self.y, TopK) else self.labels
+        classes = self.y.indices if isinstance(self.y, TopK) else self.labels
         if classes is None:
             return
         outside = (classes < 0) | (classes >= K)
@@ -94,7 +94,7 @@ class Batch:
         n = self.shape[0]
         Q = np.zeros((n, K))
         if isinstance(self.y, TopK):
-            np.add.at(Q, (np.arange(n)[:, None], self.y.classes), self.y.values)
+            np.add.at(Q, (np.arange(n)[:, None], self.y.indices), self.y.values)
         elif self.y.ndim == 2:
             Q[:] = self.y
         else:

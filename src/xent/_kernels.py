@@ -73,13 +73,12 @@ def sums(
     """One pass: Σ s ℓ, grad_W (K, d) and grad_b (K,), never holding n×K; W (K, d), b (K,) in `compute_dtype`.
 
     A row is computed in that dtype, X being widened in registers; sums over rows are float64. Raises
-    ValueError with the first row whose class is outside [0, K). Without `gradient` grad_W has no rows and
-    grad_b is undefined.
+    ValueError with the first row whose class is outside [0, K). Without `gradient` those two have no rows.
     """
     if not HAS_NATIVE:
         totals, grad_W, grad_b = _plain.sums(batch, W, b, gradient)
         return Totals(*totals), grad_W, grad_b
-    grad_b = np.empty(len(W))
+    grad_b = np.empty(len(W) if gradient else 0)
     arrays = _arrays(W, b, grad_b if gradient else None)
     totals, grad_W = _run(_native.Task.sums, batch.X, _targets(batch), arrays, gradient, n_threads)
     return Totals(*totals), grad_W, grad_b
@@ -138,7 +137,7 @@ def _targets(batch: Batch) -> Any:
     targets = _native.Targets()
     y = batch.y
     if isinstance(y, TopK):
-        targets.top_class = _plain_array(y.classes, np.int64)
+        targets.top_class = _plain_array(y.indices, np.int64)
         targets.top_value = _plain_array(y.values, np.float64)
     elif y.ndim == 1:
         targets.label = _plain_array(y, np.int64)

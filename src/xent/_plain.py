@@ -32,7 +32,8 @@ def sums(
     batch: Batch, W: NDArray[Any], b: NDArray[Any], gradient: bool
 ) -> tuple[tuple[float, float, float], Float, Float]:
     """(Σ s ℓ, Σ s, hits), grad_W (K, d), grad_b (K,)."""
-    totals, grad_W, grad_b = np.zeros(3), np.zeros(W.shape), np.zeros(len(W))
+    K = len(W) if gradient else 0
+    totals, grad_W, grad_b = np.zeros(3), np.zeros((K, W.shape[1])), np.zeros(K)
     for X, Z, part, s in _blocks(batch, W, b):
         raw = Batch(part.X, part.y).target_rows(len(W))
         # A class index goes as it is: rows of one-hot floats would cost the same and say less.

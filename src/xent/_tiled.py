@@ -35,7 +35,7 @@ def sums(
     """`_kernels.sums` for dense X and many classes."""
     threads = n_threads if n_threads > 0 else _kernels.max_threads()
     K, d = W.shape
-    grad_W, grad_b = np.zeros(W.shape if gradient else (0, d)), np.zeros(K)
+    grad_W, grad_b = np.zeros((K if gradient else 0, d)), np.zeros(K if gradient else 0)
     totals = np.zeros(3)
     rows = max_bytes * threads // (K * W.itemsize)
     keep = rows >= _FEWEST_ROWS

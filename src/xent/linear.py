@@ -84,8 +84,8 @@ def sums(
 
     A row is computed in float64 if W or X is, else in float32 (float16 and bfloat16 X are widened in
     registers); sums over rows are float64. A b_k of −inf masks class k. Working memory beside the gradient
-    stays under about `max_bytes` a thread, whatever n and K. Raises ValueError naming the first row whose
-    class is outside [0, K).
+    stays under about `max_bytes` a thread, whatever n and K. Without `gradient` the gradients have no rows.
+    Raises ValueError naming the first row whose class is outside [0, K).
     """
     W, b = _parameters(batch.X, W, b)
     if runs_tiled(batch, len(W)):
