@@ -28,7 +28,7 @@ check: $(VENV)/.dev
 	$(BIN)/python -m pytest --quiet tests/test_layers.py
 
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/passes.py --plot docs/figures/passes.svg
+	$(BIN)/python benchmarks/passes.py --json docs/figures/passes.json --plot docs/figures/passes.svg
 	$(BIN)/python benchmarks/optimum.py
 
 # A million random calls into the kernels; FUZZ="--calls 20000 --seed 7" for others.

@@ -87,7 +87,8 @@ def targets_of(case):
         return Y
     if y.ndim == 2:
         return np.asarray(y, np.float64)
-    return (1 - e) * (y[:, None] == np.arange(K)) + (e / K if e else 0)
+    live = case.b > -np.inf  # a masked class takes no share
+    return (1 - e) * (y[:, None] == np.arange(K)) + (e * live / max(live.sum(), 1) if e else 0)
 
 
 def expectation(case, run):

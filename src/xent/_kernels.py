@@ -169,6 +169,8 @@ def _run(
             out = np.concatenate([-out, out])
         return totals, out if gradient else np.empty((0, d))
     kind, stored = _STORED[X.dtype.name]
+    if not X.dtype.isnative:
+        X = X.astype(X.dtype.newbyteorder("="))
     # A field of a structured array, or a view into bytes. X need be neither C-ordered nor contiguous.
     if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
         X = X.copy()
