@@ -245,11 +245,11 @@ void residual_tile(T* z, int64_t ldz, int64_t first, int64_t classes, int rows, 
       T* at = z + c * ldz + i;
       const Vec<T> e = load(at);
       const IVec<T> here = (Int<T>)(first + c) + IVec<T>{};
-      Vec<T> g = e * scale;
-      if (Kind == Target::label && !Smooth) g = label == here ? g - s : g;
-      if (Kind == Target::label && Smooth) g -= label == here ? s * kept + share : share;
-      if (Kind == Target::soft) g -= (Smooth ? kept * s : s) * load(q + c * ldz + i) + share;
-      if (Smooth) g = e < 0 ? Vec<T>{} : g;
+      const IVec<T> masked = Smooth ? e < 0 : IVec<T>{};
+      Vec<T> g = Smooth ? (masked ? Vec<T>{} : e * scale - share) : e * scale;
+      const Vec<T> given = Smooth ? s * kept : s;
+      if (Kind == Target::label) g = label == here ? g - given : g;
+      if (Kind == Target::soft) g -= given * load(q + c * ldz + i);
       store(at, winner == here ? top : g);
     }
   }

@@ -64,8 +64,8 @@ MUTANTS = [
     Mutant(
         "masked classes take a share",
         "native/softmax.hpp",
-        "g = e < 0 ? Vec<T>{} : g",
-        "g = e < -2 ? Vec<T>{} : g",
+        "masked = Smooth ? e < 0 : IVec<T>{}",
+        "masked = Smooth ? e < -2 : IVec<T>{}",
     ),
     Mutant(
         "the last features counted twice",
