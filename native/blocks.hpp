@@ -74,7 +74,7 @@ void soft_tile(const Targets& t, const int64_t* index, int live, int64_t first, 
       }
       if (c >= first && c < first + classes) q[(c - first) * ldq + r] += (CT)t.top_value[i * t.top + j];
     }
-    if (t.top) continue;
+    if (!t.soft_f && !t.soft_d) continue;
     for (int64_t c = 0; c < classes; ++c)
       q[c * ldq + r] = t.soft_f ? (CT)t.soft_f[i * k + first + c] : (CT)t.soft_d[i * k + first + c];
   }

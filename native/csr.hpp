@@ -94,6 +94,7 @@ void sparse_rows(const Job<CT>& job, const Sparse<XT, Index>& rows, const Residu
   for (int64_t start = lo, stop; start < hi; start = stop) {
     stop = start + block.rows < hi ? start + block.rows : hi;
     const int live = choose_rows(job.targets, classes, start, stop, index, &acc.bad_row);
+    if (acc.bad_row >= 0) return;
     if (residuals.g) __builtin_memset((void*)(residuals.g + (start - residuals.first) * residuals.ld), 0, (stop - start) * residuals.ld * sizeof(CT));
     if (live == 0) continue;
     const int filled = round_up<CT>(live);

@@ -100,6 +100,7 @@ void dense_rows(const Job<CT>& job, const Dense<XT>& rows, int64_t lo, int64_t h
   for (int64_t start = lo, stop; start < hi; start = stop) {
     stop = start + block.rows < hi ? start + block.rows : hi;
     const int live = choose_rows(job.targets, classes, start, stop, index, &acc.bad_row);
+    if (acc.bad_row >= 0) return;
     if (live == 0) continue;
     const int filled = round_up<CT>(live);
     find_rows<XT, L>(rows, index, live, filled, work.packed, x);

@@ -88,7 +88,7 @@ void scan_tile(T* z, int64_t ldz, int64_t first, int64_t classes, int rows, cons
     const Vec<T> m = finite_or_zero<T>(peak);
     store(state.peak + i, peak);
     store_int<T>(state.winner + i, winner);
-    if (peak_here) store(peak_here + i, m);
+    if (peak_here) store(peak_here + i, peak);
 
     WideSum<T> rest, gap, others, shares;
     Vec<T> at_label = load(state.at_label + i), q_winner = load(state.q_winner + i), live = load(state.live + i);
@@ -235,7 +235,10 @@ void residual_tile(T* z, int64_t ldz, int64_t first, int64_t classes, int rows, 
   for (int i = 0; i < rows; i += L) {
     Vec<T> scale = narrow<T>(state.scale + i);
     const Vec<T> peak = finite_or_zero<T>(load(state.peak + i));
-    if (peak_here) scale *= exp_shifted<T>(load(peak_here + i), peak);
+    if (peak_here) {  // a tile that came before any class that is not masked holds nothing
+      const Vec<T> here = load(peak_here + i), shrink = exp_shifted<T>(here, peak);
+      scale *= here > -(T)__builtin_inff() ? shrink : Vec<T>{};
+    }
     const Vec<T> s = narrow<T>(state.weight + i), top = narrow<T>(state.top + i);
     const Vec<T> share = Smooth ? narrow<T>(state.share + i) : Vec<T>{};
     const IVec<T> label = load_int<T>(state.label + i);

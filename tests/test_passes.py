@@ -119,6 +119,7 @@ def test_tiles_and_the_fused_kernel_agree(monkeypatch, rng, smoothing, kind, max
         fused = linear.sums(batch, W, b, n_threads=threads)
         with monkeypatch.context() as m:
             m.setattr(linear, "_FUSED_MAX_COEFFICIENTS", 0)
+            m.setattr(linear, "_FEWEST_TILED", 0)
             tiled = linear.sums(batch, W, b, n_threads=threads, max_bytes=max_bytes)
             again = linear.sums(batch, W, b, n_threads=threads, max_bytes=max_bytes)
             no_gradient = linear.sums(batch, W, b, gradient=False, n_threads=threads, max_bytes=max_bytes)
@@ -134,6 +135,7 @@ def test_tiles_and_the_fused_kernel_agree(monkeypatch, rng, smoothing, kind, max
 @native
 @pytest.mark.parametrize("bad", [-1, 30])
 def test_tiles_name_the_first_bad_row(monkeypatch, rng, bad):
+    monkeypatch.setattr(linear, "_FEWEST_TILED", 0)
     monkeypatch.setattr(linear, "_FUSED_MAX_COEFFICIENTS", 0)
     monkeypatch.setattr(_tiled, "_ROWS", 32)
     X, W, b = rng.normal(size=(100, 4)), rng.normal(size=(30, 4)), np.zeros(30)
@@ -146,6 +148,70 @@ def test_tiles_name_the_first_bad_row(monkeypatch, rng, bad):
         monkeypatch.setattr(linear, "_FUSED_MAX_COEFFICIENTS", limit)
         with pytest.raises(ValueError, match=rf"y\[71, 1\] = {bad} is outside \[0, 30\)"):
             linear.sums(linear.Batch(X, top), W, b)
+
+
+@native
+@pytest.mark.parametrize(("dtype", "top"), [("f", -88.72), ("d", -709.8)])
+def test_a_first_tile_all_masked_adds_nothing(monkeypatch, dtype, top):
+    """Its largest logit is −inf; measuring it from the row's would be inf or noise."""
+    monkeypatch.setattr(linear, "_FUSED_MAX_COEFFICIENTS", 0)
+    b = np.full(1100, top, dtype)
+    b[:512] = -np.inf
+    batch = linear.Batch(np.zeros((16, 3), dtype), np.full(16, 600))
+    sums = linear.sums(batch, np.zeros((1100, 3), dtype), b)
+    assert sums.loss == pytest.approx(16 * np.log(588), rel=1e-6)
+    assert not sums.grad_b[:512].any()
+    assert_allclose(sums.grad_b[700:], 16 / 588, rtol=1e-5)
+
+
+# Bad input --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_first_of_bad_rows_in_several_blocks(on, backend, sparse):
+    on(backend)
+    y = np.zeros(600, int)
+    y[[5, 130, 500]] = 9
+    X = scipy.sparse.csr_array(np.ones((600, 5))) if sparse else np.ones((600, 5))
+    with pytest.raises(ValueError, match=r"y\[5\] = 9 is outside"):
+        linear.sums(linear.Batch(X, y), np.zeros((3, 5)), np.zeros(3))
+
+
+def test_what_a_pass_cannot_read_is_refused(rng):
+    X, y, W, b = rng.normal(size=(20, 20)), np.zeros(20, int), np.zeros((3, 20)), np.zeros(3)
+    for bad, message in (
+        (X.astype(int), "convert it, for example with X.astype"),
+        (scipy.sparse.csc_array(X), r"convert a sparse one with X.tocsr\(\)"),
+        (scipy.sparse.csr_array(X.astype(int)), "convert it, for example with X.astype"),
+        (X[:, :5], r"W must be \(K, d\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            linear.sums(linear.Batch(bad, y), W, b)
+        with pytest.raises(ValueError, match=message):
+            linear.predict_proba(bad, W, b)
+    with pytest.raises(ValueError, match="whole numbers"):
+        linear.Batch(X, y + 0.5)
+    with pytest.raises(ValueError, match="whole numbers"):
+        linear.Batch(X, linear.TopK(np.full((20, 1), 1.9), np.ones((20, 1))))
+    for alpha in (-0.5, 1.0, np.nan):
+        with pytest.raises(ValueError, match="label_smoothing must be in"):
+            linear.Batch(X, y, None, alpha)
+    with pytest.raises(ValueError, match="weight must be"):
+        linear.Batch(X, y, np.ones((20, 1)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_odd_but_right_input(on, rng, backend):
+    on(backend)
+    X, y, W, b = rng.normal(size=(20, 7)), rng.integers(0, 3, 20), rng.normal(size=(3, 7)), rng.normal(size=3)
+    want = linear.sums(linear.Batch(X, y), W, b).loss
+    assert linear.sums(linear.Batch(X.astype(">f8"), y.astype(">i4")), W, b).loss == want
+    nothing = linear.TopK(np.zeros((20, 0), int), np.zeros((20, 0)))
+    assert linear.sums(linear.Batch(X, nothing), W, b).loss == 0
+    # Two classes whose difference overflows float32 are two rows still.
+    p = linear.predict_proba(np.array([[1e-38]], "f"), np.array([[-2e38], [2e38]], "f"), np.zeros(2, "f"))
+    assert_allclose(p, [[1 / (1 + np.exp(4)), 1 / (1 + np.exp(-4))]], rtol=1e-5)
 
 
 # Half precision ---------------------------------------------------------------------------------

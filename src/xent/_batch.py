@@ -40,6 +40,32 @@ class Batch:
     label_smoothing: float = 0.0
     ignore_index: int | None = None
 
+    def __post_init__(self) -> None:
+        """y and weight as the kernels read them, converted once if they are not.
+
+        Raises ValueError for a wrong shape, labels that are not whole, or label_smoothing outside [0, 1).
+        """
+        n = self.X.shape[0]
+        if isinstance(self.y, TopK):
+            y: Any = TopK(_array(_whole(self.y.indices), np.int64), _array(self.y.values, np.float64))
+            rows, good = len(y.indices), y.indices.ndim == 2 and y.indices.shape == y.values.shape
+        else:
+            y = np.asarray(self.y)
+            y = _array(_whole(y), np.int64) if y.ndim == 1 else _array(y, _soft_dtype(y))
+            rows, good = len(y), y.ndim in (1, 2)
+        if not good or rows != n:
+            raise ValueError("y must be (n,), (n, K) or TopK, and have the same number of rows as X")
+        object.__setattr__(self, "y", y)
+        if self.weight is not None:
+            weight = _array(self.weight, np.float64)
+            if weight.shape != (n,):
+                raise ValueError(
+                    f"weight must be ({n},) and have the same number of rows as X, got {weight.shape}"
+                )
+            object.__setattr__(self, "weight", weight)
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
+
     @property
     def shape(self) -> tuple[int, int]:
         return self.X.shape
@@ -53,7 +79,7 @@ class Batch:
         """y where it is class indices."""
         if isinstance(self.y, TopK) or self.y.ndim != 1:
             return None
-        return np.ascontiguousarray(self.y, np.int64)
+        return self.y
 
     def live(self, rows: slice) -> NDArray[np.bool_] | None:
         """Which of these rows count, or None for all."""
@@ -104,3 +130,19 @@ class Batch:
             share = self.label_smoothing / live.sum(axis=1, keepdims=True)
             Q = (1 - self.label_smoothing) * Q + share * live
         return Q
+
+
+def _array(a: Any, dtype: Any) -> NDArray[Any]:
+    """C-ordered and aligned, copied only if it is not."""
+    return np.require(a, dtype, ["C", "A"])
+
+
+def _soft_dtype(y: NDArray[Any]) -> Any:
+    return np.float32 if y.dtype == np.float32 else np.float64
+
+
+def _whole(y: Any) -> NDArray[Any]:
+    y = np.asarray(y)
+    if y.dtype.kind not in "iub":
+        raise ValueError(f"class indices must be whole numbers, got dtype {y.dtype}")
+    return y

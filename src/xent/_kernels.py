@@ -62,6 +62,21 @@ def max_threads() -> int:
     return int(_native.max_threads()) if HAS_NATIVE else 1
 
 
+def check_model(X: Any, W: NDArray[Any], b: NDArray[Any]) -> None:
+    """Raises ValueError unless X is dense or CSR of a dtype that is read, W (K, d), b (K,) and K ≥ 1."""
+    if not isinstance(X, np.ndarray) and getattr(X, "format", "") != "csr":
+        raise ValueError(
+            f"X must be an array or CSR, got {type(X).__name__}; convert a sparse one with X.tocsr()"
+        )
+    name = X.dtype.name
+    if name not in _STORED or (name == "bfloat16" and not isinstance(X, np.ndarray)):
+        raise ValueError(f"X has dtype {X.dtype}; convert it, for example with X.astype(np.float64)")
+    if X.ndim != 2 or W.ndim != 2 or W.shape[1] != X.shape[1] or len(W) < 1:
+        raise ValueError(f"W must be (K, d) for X (n, d) and K ≥ 1, got W {W.shape} for X {X.shape}")
+    if b.shape != (len(W),):
+        raise ValueError(f"b must be (K,), got {b.shape} for W {W.shape}")
+
+
 def compute_dtype(X: Any, W: NDArray[Any]) -> type[np.floating[Any]]:
     """What a row is computed in: float64 if X or W is, else float32."""
     return np.float64 if "float64" in (X.dtype.name, W.dtype.name) else np.float32
@@ -137,19 +152,21 @@ def _targets(batch: Batch) -> Any:
     targets = _native.Targets()
     y = batch.y
     if isinstance(y, TopK):
-        targets.top_class = _plain_array(y.indices, np.int64)
-        targets.top_value = _plain_array(y.values, np.float64)
+        targets.top_class, targets.top_value = y.indices, y.values
     elif y.ndim == 1:
-        targets.label = _plain_array(y, np.int64)
+        targets.label = y
     elif y.dtype == np.float32:
-        targets.soft_f = _plain_array(y)
+        targets.soft_f = y
     else:
-        targets.soft_d = _plain_array(y, np.float64)
+        targets.soft_d = y
     targets.smoothing = batch.label_smoothing
     targets.ignored = batch.ignore_index
-    if batch.weight is not None:
-        targets.weight = _plain_array(batch.weight, np.float64)
+    targets.weight = batch.weight
     return targets
+
+
+def _native_bytes(a: NDArray[Any]) -> NDArray[Any]:
+    return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
 
 
 def _run(
@@ -158,7 +175,7 @@ def _run(
     """The totals and the gradient by W (K, d), of no rows without `gradient`."""
     (K, d), compute = arrays.shape, "f" if isinstance(arrays, _native.Arrays_f) else "d"
     if not isinstance(X, np.ndarray):
-        value = X.data if X.data.dtype in (np.float32, np.float64) else X.data.astype(np.float32)
+        value = _native_bytes(X.data.astype(np.float32) if X.data.dtype == np.float16 else X.data)
         kind = _STORED[value.dtype.name][0] + compute
         index = np.result_type(X.indices.dtype, X.indptr.dtype)
         column, start = (_plain_array(a, index) for a in (X.indices, X.indptr))
@@ -169,8 +186,7 @@ def _run(
             out = np.concatenate([-out, out])
         return totals, out if gradient else np.empty((0, d))
     kind, stored = _STORED[X.dtype.name]
-    if not X.dtype.isnative:
-        X = X.astype(X.dtype.newbyteorder("="))
+    X = _native_bytes(X)
     # A field of a structured array, or a view into bytes. X need be neither C-ordered nor contiguous.
     if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
         X = X.copy()

@@ -37,9 +37,12 @@ def sums(
     K, d = W.shape
     grad_W, grad_b = np.zeros((K if gradient else 0, d)), np.zeros(K if gradient else 0)
     totals = np.zeros(3)
-    rows = max_bytes * threads // (K * W.itemsize)
+    rows = max_bytes * threads // ((K + d) * W.itemsize)
     keep = rows >= _FEWEST_ROWS
-    step = min(rows if keep else 4 * _FEWEST_ROWS, _ROWS, max(batch.shape[0], 1))
+    if not keep:
+        rows = min(max(max_bytes * threads // (d * W.itemsize), _LANES), 4 * _FEWEST_ROWS)
+    step = min(rows, _ROWS, max(batch.shape[0], 1))
+    classes = min(max(max_bytes // (2 * d * W.itemsize), _LANES), _CLASSES, K)
     with blas("one"), ThreadPoolExecutor(threads) as pool:
         share = lambda work: list(pool.map(work, range(threads)))  # noqa: E731
         for start in range(0, batch.shape[0], step):
@@ -47,7 +50,7 @@ def sums(
             live = batch.live(part)
             index = np.arange(part.start, part.stop) if live is None else start + np.flatnonzero(live)
             if len(index):
-                block = _Block(batch, index, W, b, threads, keep)
+                block = _Block(batch, index, W, b, threads, keep, classes)
                 share(block.forward)
                 totals += [sum(t) for t in zip(*(c.finish() for c in block.columns), strict=True)]
                 if gradient:
@@ -66,8 +69,9 @@ class _Block:
         b: NDArray[Any],
         threads: int,
         keep: bool,
+        classes: int,
     ) -> None:
-        self.W, self.b, self.threads = W, b, threads
+        self.W, self.b, self.threads, self.classes = W, b, threads, classes
         cuts = [len(index) * t // threads // _LANES * _LANES for t in range(threads)] + [len(index)]
         parts = [(a, z) for a, z in pairwise(cuts) if z > a]
         self.columns = [_kernels.columns(batch, index[a:z], len(W), W.dtype) for a, z in parts]
@@ -75,7 +79,7 @@ class _Block:
         self.rows = [slice(a, a + c.filled) for (a, _), c in zip(parts, self.columns, strict=True)]
         self.X = np.zeros((self.rows[-1].stop, W.shape[1]), W.dtype)
         self.X[: len(index)] = batch.X[index[0] : index[-1] + 1] if _is_range(index) else batch.X[index]
-        self.tiles = [slice(k, min(k + _CLASSES, len(W))) for k in range(0, len(W), _CLASSES)]
+        self.tiles = [slice(k, min(k + classes, len(W))) for k in range(0, len(W), classes)]
         self.Z = np.empty((len(W), len(self.X)), W.dtype) if keep else None
         self.peaks = np.empty((len(self.tiles), len(self.X)), W.dtype)
 
@@ -85,7 +89,7 @@ class _Block:
 
     def _spare(self, width: int) -> NDArray[Any]:
         """Room for one tile of logits, where they are not kept."""
-        return np.empty((_CLASSES if self.Z is None else 0, width), self.W.dtype)
+        return np.empty((self.classes if self.Z is None else 0, width), self.W.dtype)
 
     def forward(self, t: int) -> None:
         if t >= len(self.rows):
@@ -99,7 +103,7 @@ class _Block:
 
     def backward(self, t: int, grad_W: Float, grad_b: Float) -> None:
         spare = self._spare(len(self.X))
-        product = np.empty((_CLASSES, self.W.shape[1]), self.W.dtype)
+        product = np.empty((self.classes, self.W.shape[1]), self.W.dtype)
         for i, tile in list(enumerate(self.tiles))[t :: self.threads]:
             G = spare[: tile.stop - tile.start] if self.Z is None else self.Z[tile]
             if self.Z is None:

@@ -26,6 +26,7 @@ _BLOCK_BYTES = 32 << 20
 # The fused kernel keeps a float64 gradient a thread: 16 MiB at most. Below that it beat the blocks in
 # float32 and float64 alike (20000×384 K=100: 21 against 48; 20000×768 K=1000: 390 against 473).
 _FUSED_MAX_COEFFICIENTS = 1 << 21
+_FEWEST_TILED = 256  # classes: below, tiles are too thin for BLAS and a block of wide rows too large
 
 
 class Sums(NamedTuple):
@@ -60,15 +61,21 @@ def _blocks(batch: Batch, width: int) -> Iterator[tuple[Any, Batch, Float]]:
     return batch.blocks(int(min(max(_BLOCK_BYTES // max(row_bytes, 1), 64), 8192)))
 
 
-def _parameters(X: Any, *arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """W, b … in the dtype that rows of X are computed in."""
-    dtype = _kernels.compute_dtype(X, arrays[0])
-    return [np.ascontiguousarray(a, dtype) for a in arrays]
+def _parameters(X: Any, W: Any, b: Any, *direction: Any) -> list[NDArray[Any]]:
+    """W, b and a direction in the dtype that rows of X are computed in, checked against X."""
+    pairs = [np.asarray(a) for a in (W, b, *direction)]
+    dtype = _kernels.compute_dtype(X, pairs[0])
+    for i in range(0, len(pairs), 2):
+        _kernels.check_model(X, pairs[i], pairs[i + 1])
+    if direction and pairs[2].shape != pairs[0].shape:
+        raise ValueError(f"V must be of W's shape {pairs[0].shape}, got {pairs[2].shape}")
+    return [np.ascontiguousarray(a, dtype) for a in pairs]
 
 
 def runs_tiled(batch: Batch, K: int) -> bool:
     """Whether `sums` leaves the products to BLAS for this batch and K classes."""
-    return _kernels.HAS_NATIVE and not batch.is_sparse and K * batch.shape[1] > _FUSED_MAX_COEFFICIENTS
+    large = K >= _FEWEST_TILED and K * batch.shape[1] > _FUSED_MAX_COEFFICIENTS
+    return _kernels.HAS_NATIVE and not batch.is_sparse and large
 
 
 def sums(
@@ -83,9 +90,11 @@ def sums(
     """Loss and gradient of z_i = W x_i + b over the rows of `batch`, as `Sums`. W (K, d), b (K,).
 
     A row is computed in float64 if W or X is, else in float32 (float16 and bfloat16 X are widened in
-    registers); sums over rows are float64. A b_k of −inf masks class k. Working memory beside the gradient
-    stays under about `max_bytes` a thread, whatever n and K. Without `gradient` the gradients have no rows.
-    Raises ValueError naming the first row whose class is outside [0, K).
+    registers); sums over rows are float64. A b_k of −inf masks class k. Working memory does not grow with n:
+    up to 2²¹ coefficients, or under 256 classes, a float64 gradient and a block of rows a thread (CSR: one
+    gradient and a copy of W); beyond, `max_bytes` a thread beside the gradient. Without
+    `gradient` the gradients have no rows. Raises ValueError naming the first row whose class is outside
+    [0, K).
     """
     W, b = _parameters(batch.X, W, b)
     if runs_tiled(batch, len(W)):
@@ -101,7 +110,7 @@ def hessian_vector(
 ) -> tuple[Float, Float]:
     """The product with (V, c) of the Hessian of Σ s_i ℓ_i at (W, b), in one pass: (K, d) and (K,), float64.
 
-    Σ s_i (diag p_i − p_i p_iᵀ)(V x_i + c) [x_iᵀ, 1], without forming anything larger than a block of rows.
+    Σ s_i (diag p_i − p_i p_iᵀ)(V x_i + c) [x_iᵀ, 1]; a thread holds one such sum and a block of rows.
     Source: Pearlmutter (1994), Fast exact multiplication by the Hessian.
     """
     W, b, V, c = _parameters(batch.X, W, b, V, c)
