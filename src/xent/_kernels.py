@@ -69,7 +69,7 @@ def check_model(X: Any, W: NDArray[Any], b: NDArray[Any]) -> None:
             f"X must be an array or CSR, got {type(X).__name__}; convert a sparse one with X.tocsr()"
         )
     name = X.dtype.name
-    if name not in _STORED or (name == "bfloat16" and not isinstance(X, np.ndarray)):
+    if name not in _STORED:
         raise ValueError(f"X has dtype {X.dtype}; convert it, for example with X.astype(np.float64)")
     if X.ndim != 2 or W.ndim != 2 or W.shape[1] != X.shape[1] or len(W) < 1:
         raise ValueError(f"W must be (K, d) for X (n, d) and K ≥ 1, got W {W.shape} for X {X.shape}")
@@ -175,7 +175,7 @@ def _run(
     """The totals and the gradient by W (K, d), of no rows without `gradient`."""
     (K, d), compute = arrays.shape, "f" if isinstance(arrays, _native.Arrays_f) else "d"
     if not isinstance(X, np.ndarray):
-        value = _native_bytes(X.data.astype(np.float32) if X.data.dtype == np.float16 else X.data)
+        value = _native_bytes(X.data.astype(np.float32) if X.data.itemsize == 2 else X.data)
         kind = _STORED[value.dtype.name][0] + compute
         index = np.result_type(X.indices.dtype, X.indptr.dtype)
         column, start = (_plain_array(a, index) for a in (X.indices, X.indptr))
