@@ -10,12 +10,27 @@ import mpmath
 import numpy as np
 import pytest
 
+from xent import _kernels
+
 mpmath.mp.dps = 50
 
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(20261120)
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """Has the kernels run as an instruction set of `runnable_isas`, or as the plain 'reference'."""
+
+    def choose(backend):
+        if backend == "reference":
+            monkeypatch.setattr(_kernels, "HAS_NATIVE", False)
+        else:
+            monkeypatch.setattr(_kernels, "_isa", backend)
+
+    return choose
 
 
 def exact_row(z, y):

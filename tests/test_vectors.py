@@ -13,7 +13,7 @@ from test_kernels import runnable_isas
 from vectors import make
 
 import xent
-from xent import _kernels, linear, reference
+from xent import linear, reference
 
 FOLDER = Path(__file__).parent / "vectors"
 BACKENDS = [*runnable_isas(), "reference"]
@@ -117,17 +117,6 @@ def bound(case, dtype, backend="reference"):
     # A unit for every class that the complement at the label adds up, and a few for the arithmetic.
     units = (len(case.z) + 4) * max(case.fields["weight"], 1)
     return Bound(relative, units * float(np.finfo(dtype).smallest_subnormal))
-
-
-@pytest.fixture
-def on(monkeypatch):
-    def choose(backend):
-        if backend == "reference":
-            monkeypatch.setattr(_kernels, "HAS_NATIVE", False)
-        else:
-            monkeypatch.setattr(_kernels, "_isa", backend)
-
-    return choose
 
 
 # The files themselves ---------------------------------------------------------------------------
