@@ -53,6 +53,8 @@ struct TargetArrays {
   double smoothing = 0;
   Maybe<int64_t> ignored;
   Maybe<DenseVector<const double>> weight;
+  Maybe<DenseMatrix<const float>> offset_f;
+  Maybe<DenseMatrix<const double>> offset_d;
 
   Targets over(int64_t n, int64_t k) const {
     Targets t;
@@ -61,6 +63,10 @@ struct TargetArrays {
     t.ignored = ignored.value_or(0);
     if (weight) require_length(*weight, n, "weight and x must have the same number of rows");
     t.weight = data_or_null(weight);
+    if (offset_f) require_shape(*offset_f, n, k, "offset must be (n, k)");
+    if (offset_d) require_shape(*offset_d, n, k, "offset must be (n, k)");
+    t.offset_f = data_or_null(offset_f);
+    t.offset_d = data_or_null(offset_d);
     if (label) {
       require_length(*label, n, "y and x must have the same number of rows");
       t.kind = Target::label;
@@ -272,7 +278,9 @@ NB_MODULE(_native, m) {
       .def_rw("top_value", &TargetArrays::top_value, nb::arg().noconvert().none())
       .def_rw("smoothing", &TargetArrays::smoothing)
       .def_rw("ignored", &TargetArrays::ignored, nb::arg().none())
-      .def_rw("weight", &TargetArrays::weight, nb::arg().noconvert().none());
+      .def_rw("weight", &TargetArrays::weight, nb::arg().noconvert().none())
+      .def_rw("offset_f", &TargetArrays::offset_f, nb::arg().noconvert().none())
+      .def_rw("offset_d", &TargetArrays::offset_d, nb::arg().noconvert().none());
   define_dense<double, double>(m, "dense_dd");
   define_dense<float, double>(m, "dense_fd");
   define_dense<Half, double>(m, "dense_hd");

@@ -108,6 +108,20 @@ template <class CT> void add_bias_gradient(const CT* g, int64_t ld, int classes,
   }
 }
 
+// z[c * ld + r] += the offset of chosen row r (rows that fill up the block weigh nothing and need none). A cache line
+// of classes at a time: z goes down the classes, the offsets along them.
+template <class CT, class OT>
+void add_offsets(const OT* offset, const int64_t* index, int live, int64_t classes, CT* z, int64_t ld) {
+  constexpr int64_t line = kAlign / sizeof(OT);
+  for (int64_t c0 = 0; c0 < classes; c0 += line) {
+    const int64_t count = c0 + line < classes ? line : classes - c0;
+    for (int r = 0; r < live; ++r) {
+      const OT* from = offset + index[r] * classes + c0;
+      for (int64_t c = 0; c < count; ++c) z[(c0 + c) * ld + r] += (CT)from[c];
+    }
+  }
+}
+
 // A thread's block of rows: logits z and, for a curvature pass, their direction a, class by class.
 template <class CT>
 struct Block {
@@ -124,7 +138,7 @@ struct Block {
         state(arena.take<char>(State<CT>::bytes(rows))) {}
 };
 
-// The logits in block.z become what the task asks for; direction() fills block.a when it is needed. Returns where
+// The logits in block.z, offsets still to come, become what the task asks for; direction() fills block.a when it is needed. Returns where
 // the gradient with respect to the logits is, if the task has one.
 template <class CT, class Direction>
 CT* evaluate(const Job<CT>& job, const Block<CT>& block, const int64_t* index, int live, int filled, Direction&& direction,
@@ -134,6 +148,8 @@ CT* evaluate(const Job<CT>& job, const Block<CT>& block, const int64_t* index, i
   const State<CT> state(block.state, block.rows);
   Tally tally;
   begin_rows<CT>(job.targets, index, live, filled, state);
+  if (job.targets.offset_f) add_offsets(job.targets.offset_f, index, live, classes, block.z, ld);
+  if (job.targets.offset_d) add_offsets(job.targets.offset_d, index, live, classes, block.z, ld);
   CT* g = block.z;
   if (job.task == Task::sums) {
     if (job.targets.kind == Target::soft)

@@ -1,6 +1,6 @@
 // The kernels' interface. Nothing in native/ but bind.cpp knows of Python.
 //
-// One pass over rows x_i with targets q_i and weights s_i gives, for logits z_i = W x_i + b,
+// One pass over rows x_i with targets q_i and weights s_i gives, for logits z_i = W x_i + b (+ o_i, an offset),
 //     loss = sum s_i l_i,   grad_W = sum s_i (p_i - q_i) x_i^T,   grad_b = sum s_i (p_i - q_i),
 // all plain sums, so threads and batches add. Design:
 //  a. A block of rows stays in cache for both products; n x K is never held.
@@ -40,6 +40,8 @@ struct Targets {
   bool ignores = false;           // rows labelled `ignored` count for nothing
   int64_t ignored = 0;
   const double* weight = nullptr;  // null: all ones; rows of weight 0 are never read
+  const float* offset_f = nullptr;  // added to the logits, (n, k) float or double; -inf masks a class in a row
+  const double* offset_d = nullptr;
 };
 
 // Rows of X: dense with any strides (in elements), or compressed (CSR).

@@ -32,6 +32,8 @@ class Batch:
     label_smoothing α: the target becomes (1 − α) q + α/K', K' the number of classes that are not masked;
     a masked class (b_k = −inf) gets no share.
     ignore_index: rows with this class index count for nothing and are not read.
+    offset o (n, K) float64 or float32, or None for 0: known additions to the logits, z_i = W x_i + b + o_i.
+    An o_ik of −inf masks class k in row i as b_k = −inf does in all, smoothing's K' being the row's own.
     """
 
     X: Any
@@ -39,11 +41,13 @@ class Batch:
     weight: Float | None = None
     label_smoothing: float = 0.0
     ignore_index: int | None = None
+    offset: Float | None = None
 
     def __post_init__(self) -> None:
-        """y and weight as the kernels read them, converted once if they are not.
+        """y, weight and offset as the kernels read them, converted once if they are not.
 
         Raises ValueError for a wrong shape, labels that are not whole, or label_smoothing outside [0, 1).
+        An offset's K is held against the model's by `check_offset`.
         """
         n = self.X.shape[0]
         if isinstance(self.y, TopK):
@@ -51,7 +55,7 @@ class Batch:
             rows, good = len(y.indices), y.indices.ndim == 2 and y.indices.shape == y.values.shape
         else:
             y = np.asarray(self.y)
-            y = _array(_whole(y), np.int64) if y.ndim == 1 else _array(y, _soft_dtype(y))
+            y = _array(_whole(y), np.int64) if y.ndim == 1 else _array(y, _float_dtype(y))
             rows, good = len(y), y.ndim in (1, 2)
         if not good or rows != n:
             raise ValueError("y must be (n,), (n, K) or TopK, and have the same number of rows as X")
@@ -65,6 +69,8 @@ class Batch:
             object.__setattr__(self, "weight", weight)
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
+        if self.offset is not None:
+            object.__setattr__(self, "offset", offset_rows(self.offset, n))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -100,7 +106,8 @@ class Batch:
             y = TopK(self.y.indices[pick], self.y.values[pick]) if isinstance(self.y, TopK) else self.y[pick]
             X = self.X[pick].astype(dtype, copy=False)
             weight = np.ones(X.shape[0]) if self.weight is None else self.weight[pick]
-            yield X, Batch(X, y, weight, self.label_smoothing), weight
+            offset = None if self.offset is None else self.offset[pick]
+            yield X, Batch(X, y, weight, self.label_smoothing, offset=offset), weight
 
     def check_classes(self, K: int) -> None:
         """Raises ValueError naming the first class index outside [0, K), rows that do not count left out."""
@@ -114,6 +121,10 @@ class Batch:
         if outside.any():
             at = tuple(int(i) for i in np.argwhere(outside)[0])
             raise ValueError(f"y[{', '.join(map(str, at))}] = {classes[at]} is outside [0, {K})")
+
+    def check_offset(self, K: int) -> None:
+        """Raises ValueError unless the offset, if there is one, is (n, K)."""
+        check_offset(self.offset, self.shape[0], K)
 
     def target_rows(self, K: int, masked: NDArray[np.bool_] | None = None) -> Float:
         """The targets q as dense rows (n, K), smoothed; `masked` (n, K) or (K,) says which get no share."""
@@ -137,8 +148,22 @@ def _array(a: Any, dtype: Any) -> NDArray[Any]:
     return np.require(a, dtype, ["C", "A"])
 
 
-def _soft_dtype(y: NDArray[Any]) -> Any:
-    return np.float32 if y.dtype == np.float32 else np.float64
+def _float_dtype(a: NDArray[Any]) -> Any:
+    return np.float32 if a.dtype == np.float32 else np.float64
+
+
+def offset_rows(offset: Any, n: int) -> Float:
+    """An offset as the kernels read it. Raises ValueError unless it has two axes and n rows."""
+    a = np.asarray(offset)
+    if a.ndim != 2 or len(a) != n:
+        raise ValueError(f"offset must be (n, K) and have X's {n} rows, got {a.shape}")
+    return _array(a, _float_dtype(a))
+
+
+def check_offset(offset: NDArray[Any] | None, n: int, K: int) -> None:
+    """Raises ValueError unless `offset`, if there is one, is (n, K)."""
+    if offset is not None and offset.shape != (n, K):
+        raise ValueError(f"offset must be (n, K) = ({n}, {K}), got {offset.shape}")
 
 
 def _whole(y: Any) -> NDArray[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _plain
-from ._batch import Batch, Float, TopK
+from ._batch import Batch, Float, TopK, check_offset
 
 _native: Any = None
 _isa = os.environ.get("XENT_ISA", "")
@@ -95,7 +95,7 @@ def sums(
         return Totals(*totals), grad_W, grad_b
     grad_b = np.empty(len(W) if gradient else 0)
     arrays = _arrays(W, b, grad_b if gradient else None)
-    totals, grad_W = _run(_native.Task.sums, batch.X, _targets(batch), arrays, gradient, n_threads)
+    totals, grad_W = _run(_native.Task.sums, batch.X, _targets(batch, len(W)), arrays, gradient, n_threads)
     return Totals(*totals), grad_W, grad_b
 
 
@@ -108,24 +108,35 @@ def hessian_vector(
     out_b = np.empty(len(W))
     arrays = _arrays(W, b, out_b)
     arrays.v, arrays.c = (_plain_array(a, W.dtype) for a in (V, c))
-    _, out_W = _run(_native.Task.curvature, batch.X, _targets(batch), arrays, True, n_threads)
+    _, out_W = _run(_native.Task.curvature, batch.X, _targets(batch, len(W)), arrays, True, n_threads)
     return out_W, out_b
 
 
-def predict(task: str, X: Any, W: NDArray[Any], b: NDArray[Any], *, n_threads: int = 0) -> NDArray[Any]:
+def predict(
+    task: str,
+    X: Any,
+    W: NDArray[Any],
+    b: NDArray[Any],
+    *,
+    offset: NDArray[Any] | None = None,
+    n_threads: int = 0,
+) -> NDArray[Any]:
     """Of each row of X its 'probabilities' or 'log_probabilities' (n, K) in W's dtype, or its 'classes'
-    (n,) int64: the first of the largest logits."""
+    (n,) int64: the first of the largest logits. `offset` (n, K) as a `Batch` has it, added to the logits."""
     n, K = X.shape[0], len(W)
+    check_offset(offset, n, K)
     out = np.empty(n, np.int64) if task == "classes" else np.empty((n, K), W.dtype)
     if not HAS_NATIVE:
-        _plain.predict(task, X, W, b, out)
+        _plain.predict(task, X, W, b, out, offset)
         return out
     arrays = _arrays(W, b, None)
     if task == "classes":
         arrays.out_class = out
     else:
         arrays.out = out
-    _run(getattr(_native.Task, task), X, _native.Targets(), arrays, False, n_threads)
+    targets = _native.Targets()
+    _set_offset(targets, offset)
+    _run(getattr(_native.Task, task), X, targets, arrays, False, n_threads)
     return out
 
 
@@ -133,7 +144,7 @@ def columns(batch: Batch, rows: NDArray[np.int64], K: int, dtype: Any) -> Any:
     """The softmax of these rows for logits that come in tiles of classes (K', rows): `scan` each tile in
     order, `finish`, then `residual` each. Native only; `filled`: how many rows a tile must have room for."""
     kind = _native.Columns_f if np.dtype(dtype).char == "f" else _native.Columns_d
-    return kind(_targets(batch), _plain_array(rows, np.int64), batch.shape[0], K, _isa)
+    return kind(_targets(batch, K), _plain_array(rows, np.int64), batch.shape[0], K, _isa)
 
 
 def _arrays(W: NDArray[Any], b: NDArray[Any], grad_b: Float | None) -> Any:
@@ -148,8 +159,15 @@ def _plain_array(a: Any, dtype: Any = None) -> NDArray[Any]:
     return np.require(a, dtype, ["C", "A"])
 
 
-def _targets(batch: Batch) -> Any:
+def _set_offset(targets: Any, offset: NDArray[Any] | None) -> None:
+    if offset is not None:
+        setattr(targets, "offset_f" if offset.dtype == np.float32 else "offset_d", offset)
+
+
+def _targets(batch: Batch, K: int) -> Any:
+    batch.check_offset(K)
     targets = _native.Targets()
+    _set_offset(targets, batch.offset)
     y = batch.y
     if isinstance(y, TopK):
         targets.top_class, targets.top_value = y.indices, y.values

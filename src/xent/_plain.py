@@ -22,10 +22,12 @@ def _blocks(
 ) -> Iterator[tuple[Any, NDArray[Any], Batch, Float]]:
     """X, logits, batch and weights of the rows that count, a block at a time."""
     batch.check_classes(len(W))
+    batch.check_offset(len(W))
     width = 3 * len(W) + (0 if batch.is_sparse else batch.shape[1])
     step = int(min(max(_BLOCK_BYTES // (8 * (width + 1)), 64), 8192))
     for X, part, weight in batch.blocks(step, W.dtype):
-        yield X, np.asarray(X @ W.T) + b, part, weight
+        Z = np.asarray(X @ W.T) + b
+        yield X, Z if part.offset is None else (Z + part.offset).astype(Z.dtype, copy=False), part, weight
 
 
 def sums(
@@ -62,7 +64,14 @@ def hessian_vector(
     return out_W, out_b
 
 
-def predict(task: str, X: Any, W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
+def predict(
+    task: str,
+    X: Any,
+    W: NDArray[Any],
+    b: NDArray[Any],
+    out: NDArray[Any],
+    offset: NDArray[Any] | None = None,
+) -> None:
     """Fills `out` with what `task` names of the rows of X: see `_kernels.predict`."""
     value = {
         "probabilities": reference.softmax,
@@ -70,6 +79,7 @@ def predict(task: str, X: Any, W: NDArray[Any], b: NDArray[Any], out: NDArray[An
         "classes": reference.predict,
     }[task]
     start = 0
-    for _, Z, _, _ in _blocks(Batch(X, np.zeros(X.shape[0], np.int64)), W, b):
+    batch = Batch(X, np.zeros(X.shape[0], np.int64), offset=offset)
+    for _, Z, _, _ in _blocks(batch, W, b):
         out[start : start + len(Z)] = value(Z)
         start += len(Z)

@@ -81,11 +81,16 @@ class _Block:
         self.X[: len(index)] = batch.X[index[0] : index[-1] + 1] if _is_range(index) else batch.X[index]
         self.tiles = [slice(k, min(k + classes, len(W))) for k in range(0, len(W), classes)]
         self.Z = np.empty((len(W), len(self.X)), W.dtype) if keep else None
+        self.offset, self.index = batch.offset, index
         self.peaks = np.empty((len(self.tiles), len(self.X)), W.dtype)
 
     def _logits(self, tile: slice, rows: slice, out: NDArray[Any]) -> None:
         np.matmul(self.W[tile], self.X[rows].T, out=out)
         out += self.b[tile, None]
+        if self.offset is not None:
+            index = self.index[rows]  # the rows that fill up the last thread's have none
+            chosen = slice(index[0], index[-1] + 1) if _is_range(index) else index
+            out[:, : len(index)] += self.offset[chosen, tile].T
 
     def _spare(self, width: int) -> NDArray[Any]:
         """Room for one tile of logits, where they are not kept."""

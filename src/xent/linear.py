@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from . import _kernels, _tiled, reference
 from ._batch import Batch as Batch
-from ._batch import Float
+from ._batch import Float, offset_rows
 from ._batch import TopK as TopK
 
 _BLOCK_BYTES = 32 << 20
@@ -87,14 +87,14 @@ def sums(
     n_threads: int = 0,
     max_bytes: int = _tiled.MAX_BYTES,
 ) -> Sums:
-    """Loss and gradient of z_i = W x_i + b over the rows of `batch`, as `Sums`. W (K, d), b (K,).
+    """Loss and gradient of z_i = W x_i + b + o_i over the rows of `batch`, as `Sums`. W (K, d), b (K,).
 
     A row is computed in float64 if W or X is, else in float32 (float16 and bfloat16 X are widened in
     registers); sums over rows are float64. A b_k of −inf masks class k. Working memory does not grow with n:
     up to 2²¹ coefficients, or under 256 classes, a float64 gradient and a block of rows a thread (CSR: one
     gradient and a copy of W); beyond, `max_bytes` a thread beside the gradient. Without
     `gradient` the gradients have no rows. Raises ValueError naming the first row whose class is outside
-    [0, K).
+    [0, K), or the shape of an offset that is not (n, K).
     """
     W, b = _parameters(batch.X, W, b)
     if runs_tiled(batch, len(W)):
@@ -117,19 +117,34 @@ def hessian_vector(
     return _kernels.hessian_vector(batch, W, b, V, c, n_threads=n_threads)
 
 
-def predict(X: Any, W: NDArray[Any], b: NDArray[Any], *, n_threads: int = 0) -> NDArray[np.int64]:
-    """The class of each row, argmax_k (W x_i + b)_k, the first of equals: (n,) int64."""
-    return _kernels.predict("classes", X, *_parameters(X, W, b), n_threads=n_threads)
+def predict(
+    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
+) -> NDArray[np.int64]:
+    """The class of each row, argmax_k (W x_i + b + o_i)_k, the first of equals: (n,) int64.
+
+    `offset` o (n, K) as a `Batch` has it; ValueError for another shape."""
+    return _predict("classes", X, W, b, offset, n_threads)
 
 
-def predict_proba(X: Any, W: NDArray[Any], b: NDArray[Any], *, n_threads: int = 0) -> NDArray[Any]:
-    """softmax(W x_i + b), (n, K), in the dtype that rows are computed in."""
-    return _kernels.predict("probabilities", X, *_parameters(X, W, b), n_threads=n_threads)
+def predict_proba(
+    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
+) -> NDArray[Any]:
+    """softmax(W x_i + b + o_i), (n, K), in the dtype that rows are computed in; `offset` as in `predict`."""
+    return _predict("probabilities", X, W, b, offset, n_threads)
 
 
-def predict_log_proba(X: Any, W: NDArray[Any], b: NDArray[Any], *, n_threads: int = 0) -> NDArray[Any]:
-    """log softmax(W x_i + b), (n, K), finite for finite logits; −inf for a masked class."""
-    return _kernels.predict("log_probabilities", X, *_parameters(X, W, b), n_threads=n_threads)
+def predict_log_proba(
+    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
+) -> NDArray[Any]:
+    """log softmax(W x_i + b + o_i), (n, K), finite for finite logits; −inf for a masked class; `offset` as
+    in `predict`."""
+    return _predict("log_probabilities", X, W, b, offset, n_threads)
+
+
+def _predict(task: str, X: Any, W: Any, b: Any, offset: Any, n_threads: int) -> NDArray[Any]:
+    W, b = _parameters(X, W, b)
+    rows = None if offset is None else offset_rows(offset, X.shape[0])
+    return _kernels.predict(task, X, W, b, offset=rows, n_threads=n_threads)
 
 
 def moments(batch: Batch, K: int) -> Moments:
@@ -177,16 +192,18 @@ def second_moment_diagonal(batch: Batch, centre: Float) -> Float:
     return np.maximum(total, 0.0)
 
 
-def _probabilities(X: Any, W: Float, b: Float) -> Float:
-    return reference.softmax(np.asarray(X @ W.T) + b)
+def _probabilities(X: Any, batch: Batch, W: Float, b: Float) -> Float:
+    Z = np.asarray(X @ W.T) + b
+    return reference.softmax(Z if batch.offset is None else Z + batch.offset)
 
 
 def class_curvature(batch: Batch, W: Float, b: Float) -> Float:
     """Σ s_i (diag p_i − p_i p_iᵀ), (K, K)."""
     K = len(W)
+    batch.check_offset(K)
     total = np.zeros((K, K))
-    for X, _, weight in _blocks(batch, 3 * K):
-        P = _probabilities(X, W, b)
+    for X, part, weight in _blocks(batch, 3 * K):
+        P = _probabilities(X, part, W, b)
         sP = P * weight[:, None]
         total += np.diag(sP.sum(axis=0)) - P.T @ sP
     return total
@@ -194,9 +211,10 @@ def class_curvature(batch: Batch, W: Float, b: Float) -> Float:
 
 def class_variance(batch: Batch, W: Float, b: Float) -> Float:
     """The diagonal of `class_curvature`, Σ s_i p_ik (1 − p_ik), (K,), for a K at which n·K² is too much."""
+    batch.check_offset(len(W))
     total = np.zeros(len(W))
-    for X, _, weight in _blocks(batch, 3 * len(W)):
-        P = _probabilities(X, W, b)
+    for X, part, weight in _blocks(batch, 3 * len(W)):
+        P = _probabilities(X, part, W, b)
         total += weight @ (P * (1 - P))
     return total
 
@@ -222,10 +240,11 @@ def hessian(batch: Batch, W: Float, b: Float, centre: Float, intercept: bool) ->
     weights p_k Σ_{j≠k} p_j, because diag p − QᵀQ would cancel where a class is all but certain.
     """
     K, D = len(W), W.shape[1] + intercept
+    batch.check_offset(K)
     H, diagonal = np.zeros((K * D, K * D)), np.zeros((K, D, D))
-    for X, _, weight in _blocks(batch, 2 * K * D):
+    for X, part, weight in _blocks(batch, 2 * K * D):
         rows = augmented(X, centre, intercept)
-        P = _probabilities(X, W, b)
+        P = _probabilities(X, part, W, b)
         others = P @ (1 - np.eye(K))
         Q = (P[:, :, None] * rows[:, None, :]).reshape(len(rows), K * D)
         Q *= np.sqrt(weight)[:, None]
