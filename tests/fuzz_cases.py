@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+from fuzz_layouts import LAYOUTS, REFUSABLE, at_byte
 
 from xent import linear
 
@@ -48,6 +49,10 @@ class Case:
     @property
     def X_is_sparse(self) -> bool:
         return not isinstance(self.X, np.ndarray)
+
+    @property
+    def offset(self) -> Any:
+        return self.options.get("offset")
 
     def either(self) -> None:
         if self.expect == "answer":
@@ -96,73 +101,6 @@ DTYPES = {"x float64": (3, np.float64), "x float32": (3, np.float32), "x float16
 if bfloat16 is not None:
     DTYPES["x bfloat16"] = (2, bfloat16)
 MODEL_DTYPES = {"w float64": (1, np.float64), "w float32": (1, np.float32)}
-
-
-# Layouts: A's numbers in memory of another shape. What lies around them is 0xFF, NaN in every format. ---
-
-
-def around(shape, dtype):
-    A = np.empty(shape, dtype)
-    A.view(np.uint8).fill(255)
-    return A
-
-
-def inside(A, rows=1, columns=1, before=0):
-    """A as every rows-th row and columns-th column of a larger array."""
-    n, d = A.shape
-    view = around((n * rows + 2 * before + 1, d * columns + 2 * before + 1), A.dtype)[
-        before : before + n * rows : rows, before : before + d * columns : columns
-    ]
-    view[...] = A
-    return view
-
-
-def at_byte(A, offset):
-    raw = np.full(A.nbytes + offset, 255, np.uint8)
-    view = raw[offset:].view(A.dtype).reshape(A.shape)
-    view[...] = A
-    return view
-
-
-def record_field(A, padding):
-    """A field of a structured array, behind a 4-byte tag: rows `padding` off a multiple of 8 bytes."""
-    n, d = A.shape
-    row = 4 + d * A.itemsize
-    size = row + (padding - row) % 8
-    dtype = np.dtype({"names": ["x"], "formats": [(A.dtype, (d,))], "offsets": [4], "itemsize": size})
-    table = np.frombuffer(bytearray(b"\xff" * (n * size)), dtype)
-    table["x"] = A
-    return table["x"]
-
-
-def read_only(A):
-    A.flags.writeable = False
-    return A
-
-
-LAYOUTS = {
-    "C": (6, lambda rng, A: A),
-    "F": (2, lambda rng, A: np.asfortranarray(A)),
-    "strided": (1, lambda rng, A: inside(A, *rng.integers(1, 4, 2))),
-    "reversed": (1, lambda rng, A: inside(A[::-1, ::-1])[::-1, ::-1]),
-    "columns reversed, strided": (1, lambda rng, A: inside(A[:, ::-1], 2, 3)[:, ::-1]),
-    "offset": (2, lambda rng, A: inside(A, before=int(rng.integers(1, 5)))),
-    "offset F": (1, lambda rng, A: inside(A.T, before=int(rng.integers(1, 5))).T),
-    "one row again and again": (0.5, lambda rng, A: np.broadcast_to(A[:1], A.shape) if len(A) else A),
-    "read-only": (1, lambda rng, A: read_only(A)),
-    "record field": (0.5, lambda rng, A: record_field(A, 0)),
-    "record field, odd rows": (0.5, lambda rng, A: record_field(A, 4)),
-    "misaligned": (0.5, lambda rng, A: at_byte(A, int(rng.integers(1, 8)))),
-}
-# Layouts that a kernel may refuse (y and weight are to be contiguous).
-REFUSABLE = {
-    "strided": (1, lambda a: np.repeat(a, 2, axis=0)[::2]),
-    "misaligned": (1, lambda a: at_byte(a, 4)),
-    "of other bytes": (1, lambda a: a.astype(a.dtype.newbyteorder())),
-    "one too many": (1, lambda a: np.concatenate([a, a[:1]]) if len(a) else np.zeros(1, a.dtype)),
-    "one too few": (1, lambda a: a[1:]),
-    "a column": (1, lambda a: a[:, None]),
-}
 
 
 # Rows ----------------------------------------------------------------------------------------------------
@@ -343,6 +281,62 @@ def hide_nan(case):
         case.X[case.weight == 0] = np.nan
 
 
+# Offsets -----------------------------------------------------------------------------------------------
+
+
+def offset_normal(dtype, size=1.0):
+    return lambda case: (case.rng.normal(size=(case.n, case.K)) * size).astype(dtype)
+
+
+def offset_masks(dtype):
+    """Masks in some of the rows, which may leave a row no class."""
+
+    def make(case):
+        masked = case.rng.random((case.n, case.K)) < case.rng.choice([0.0, 0.1, 0.6], (case.n, 1))
+        return np.where(masked, -np.inf, offset_normal(dtype)(case)).astype(dtype)
+
+    return make
+
+
+def offset_wild(case):
+    case.expect, case.exact = "either", False
+    return sprinkle(np.nan, np.inf, -np.inf, 1e300, -1e300)(case.rng, (case.n, case.K))
+
+
+def offset_of_a_wrong_shape(case):
+    case.expect, case.exact = "error", False
+    n, K = case.n, case.K
+    shapes = [(n + 1, K), (n, K + 1), (n, abs(K - 1)), (n,), (n, K, 1), (1, n, K)]
+    return np.zeros(shapes[case.rng.integers(len(shapes))])
+
+
+OFFSETS = {
+    "no offset": (12, lambda case: None),
+    "offset float64": (3, offset_normal(np.float64)),
+    "offset float32": (3, offset_normal(np.float32)),
+    "offset of 1e4": (1, offset_normal(np.float64, 1e4)),
+    "offset masks, float64": (2, offset_masks(np.float64)),
+    "offset masks, float32": (2, offset_masks(np.float32)),
+    "offset F": (0.5, lambda case: np.asfortranarray(offset_normal(np.float32)(case))),
+    "offset of other bytes": (0.3, lambda case: offset_normal(np.float64)(case).astype(">f8")),
+    "offset float16": (0.3, offset_normal(np.float16)),
+    "offset misaligned": (0.3, lambda case: at_byte(offset_normal(np.float64)(case), 4)),
+    "offset wild": (0.5, offset_wild),
+    "offset of a wrong shape": (0.5, offset_of_a_wrong_shape),
+}
+
+
+def draw_offset(case):
+    """Of half the batches, rows of weight 0 have NaN: nobody may look."""
+    offset = case.draw(OFFSETS)(case)
+    if offset is None:
+        return
+    case.options["offset"] = offset
+    weighted = case.weight is not None and case.weight.shape == (case.n,) == offset.shape[:1]
+    if weighted and case.rng.random() < 0.5:
+        offset[case.weight == 0] = np.nan
+
+
 # The model ---------------------------------------------------------------------------------------------
 
 
@@ -388,6 +382,7 @@ def draw_case(seed, index):
     draw_weight(case)
     case.draw(LABELS)(case)
     hide_nan(case)
+    draw_offset(case)
     draw_model(case)
     case.n_threads = int(rng.integers(0, 4))
     if case.K == 0:

@@ -13,7 +13,7 @@ from xent import linear, reference
 class Truth:
     """The case in float64, only rows that count, and bounds on what rounding may do to a row.
 
-    A logit is a sum of d + 1 terms of total size A, so it is off by (d + 1) u A at most, u the rounding
+    A logit is a sum of d + 2 terms of total size A, so it is off by (d + 2) u A at most, u the rounding
     of the compute dtype; the softmax of K logits adds K u. A probability, and with it the residual, moves
     by no more than twice what its logits do. Everything is doubled again, to be no test of the bound.
     """
@@ -26,9 +26,11 @@ class Truth:
         self.W = np.asarray(case.W, np.float64)
         self.b = np.asarray(case.b, np.float64)
         n, (K, d) = len(self.X), self.W.shape
-        self.Z = self.X @ self.W.T + self.b
-        finite_b = np.where(np.isfinite(self.b), np.abs(self.b), 0)
-        A = (np.abs(self.X) @ np.abs(self.W).T + finite_b).max(axis=1, initial=0)
+        offsets = [self.b] if case.offset is None else [self.b, case.offset.astype(np.float64)[self.live]]
+        added = sum(offsets)
+        self.Z = self.X @ self.W.T + added
+        size = sum(np.abs(a, where=np.isfinite(a), out=np.zeros(a.shape)) for a in offsets)
+        A = (np.abs(self.X) @ np.abs(self.W).T + size).max(axis=1, initial=0)
         info = np.finfo(compute)
         self.u = float(info.eps) / 2
         self.n_u = (n + 80) * self.u
@@ -37,9 +39,9 @@ class Truth:
         self.tiny = 64 * float(info.smallest_subnormal) * (n + 1)
         self.safe = bool(
             np.isfinite(self.W).all()
-            and not np.isnan(self.b).any()
-            and not np.isposinf(self.b).any()
-            and (np.isfinite(self.b).any() or not n)
+            and not np.isnan(added).any()
+            and not np.isposinf(added).any()
+            and (np.isfinite(added + np.zeros((n, K))).any(axis=1).all())
             and np.isfinite(self.X).all()
             and A.max(initial=0) < info.max / 8
         )
@@ -87,8 +89,10 @@ def targets_of(case):
         return Y
     if y.ndim == 2:
         return np.asarray(y, np.float64)
-    live = case.b > -np.inf  # a masked class takes no share
-    return (1 - e) * (y[:, None] == np.arange(K)) + (e * live / max(live.sum(), 1) if e else 0)
+    live = np.broadcast_to(case.b > -np.inf, (case.n, K))  # a masked class takes no share
+    live = live if case.offset is None else live & (case.offset > -np.inf)
+    share = e * live / np.maximum(live.sum(axis=1, keepdims=True), 1) if e else 0
+    return (1 - e) * (y[:, None] == np.arange(K)) + share
 
 
 def expectation(case, run):
@@ -116,6 +120,10 @@ def expectation(case, run):
 
 def batch_of(case):
     return linear.Batch(case.X, case.y, case.weight, **case.options)
+
+
+def offset_of(case):
+    return {} if case.offset is None else {"offset": case.offset}
 
 
 def sums(case):
@@ -177,7 +185,7 @@ def check_hessian_vector(case, got):
 
 
 def predict(case):
-    return linear.predict(case.X, case.W, case.b)
+    return linear.predict(case.X, case.W, case.b, **offset_of(case))
 
 
 def check_predict(case, got):
@@ -192,7 +200,7 @@ def check_predict(case, got):
 
 
 def predict_proba(case):
-    return linear.predict_proba(case.X, case.W, case.b)
+    return linear.predict_proba(case.X, case.W, case.b, **offset_of(case))
 
 
 def check_predict_proba(case, got):
@@ -204,7 +212,7 @@ def check_predict_proba(case, got):
 
 
 def predict_log_proba(case):
-    return linear.predict_log_proba(case.X, case.W, case.b)
+    return linear.predict_log_proba(case.X, case.W, case.b, **offset_of(case))
 
 
 def check_predict_log_proba(case, got):

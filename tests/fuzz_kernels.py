@@ -77,6 +77,7 @@ def absent():
     batch = {f.name for f in fields(linear.Batch)}
     found |= {"y ignored"} if "ignore_index" not in batch else set()
     found |= {"y smoothed"} if "label_smoothing" not in batch else set()
+    found |= set(fuzz_cases.OFFSETS) - {"no offset"} if "offset" not in batch else set()
     found |= {"y top k", "y top k, wild"} if not hasattr(linear, "TopK") else set()
     model, y = (np.ones((2, 3)), np.zeros(2)), np.array([0, 1])
     for name, (_, dtype) in fuzz_cases.DTYPES.items():
@@ -114,7 +115,7 @@ def one_call(seed, index, sets, guard, counts):
     counts.update(case.kinds)
     expect = fuzz_checks.expectation(case, run)
     thorough = index % CHECK_EVERY == 0
-    arguments = (case.X, case.y, case.weight, case.W, case.b, case.V, case.c)
+    arguments = (case.X, case.y, case.weight, case.offset, case.W, case.b, case.V, case.c)
     before = [memory_of(a) for a in arguments] if thorough else None
     try:
         answer = run(case)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "mutants"
-TESTS = ["tests/test_passes.py", "tests/test_kernels.py", "tests/test_vectors.py"]
+TESTS = [f"tests/test_{name}.py" for name in ("passes", "offsets", "kernels", "vectors")]
 
 
 class Mutant(NamedTuple):
@@ -103,6 +103,18 @@ MUTANTS = [
         "native/dispatch.cpp",
         "work(t, edge(t), edge(t + 1))",
         "work(t, edge(t), std::min(n, edge(t + 1) + 1))",
+    ),
+    Mutant(
+        "offsets of rows in order, not of those chosen",
+        "native/blocks.hpp",
+        "offset + index[r] * classes",
+        "offset + (index[0] + r) * classes",
+    ),
+    Mutant(
+        "tiles take other rows' offsets",
+        "src/xent/_tiled.py",
+        "self.offset[chosen, tile]",
+        "self.offset[: len(index), tile]",
     ),
     Mutant("tiles lose the bias", "src/xent/_tiled.py", "out += self.b[tile, None]", "pass"),
     Mutant(
