@@ -81,7 +81,7 @@ def test_a_wrong_dual_would_be_seen(rng):
         "share": objective.share,
         "grad_W": grad_W,
         "class_x": np.eye(3)[y].T @ (X - X.mean(axis=0)) / len(y),
-        "penalty": 1.0,
+        "penalties": 1.0,
     }
     right = certificate.dual_lower_bound(probability=P.mean(axis=0), **arguments)
     assert right <= best.value

@@ -12,7 +12,7 @@ from xent import linear
 from xent.objective import Objective
 from xent.solvers import LBFGS, Newton, Result, Settings, choose
 from xent.solvers._base import Run
-from xent.solvers.metric import KroneckerMetric
+from xent.solvers.metric import Kronecker
 
 DIGITS_OPTIMUM = 17.0323521816  # n·F*, agreed by several solvers; scikit-learn newton-cholesky among them
 
@@ -102,13 +102,13 @@ def test_sparse_and_wide_take_the_diagonal_metric(rng, monkeypatch):
 def test_metric_is_the_inverse_it_says(rng):
     X, y = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4)), rng.integers(0, 3, 200)
     objective = Objective((linear.Batch(X, y),), 3, 0.1)
-    metric = KroneckerMetric(objective)
+    metric = Kronecker(objective)
     theta = rng.normal(size=objective.shape)
     metric.refresh(objective, theta)
     sigma = objective.class_curvature(theta)
     A = np.zeros((5, 5))
     A[:4, :4], A[4, 4] = objective.feature_curvature, 1.0
-    M = np.kron(sigma, A) + np.kron(np.eye(3), np.diag(objective.penalties))
+    M = np.kron(sigma, A) + np.diag(objective.penalties.ravel())
     G = rng.normal(size=(3, 5))
     G -= G.mean(axis=0)
     assert_allclose(metric.solve(G), (np.linalg.pinv(M) @ G.reshape(-1)).reshape(3, 5), atol=1e-9)
@@ -119,13 +119,13 @@ def test_metric_is_the_inverse_it_says(rng):
 def test_metric_of_fewer_rows_than_features(rng, intercept):
     X, y = rng.normal(size=(12, 30)), np.arange(12) % 3
     objective = Objective((linear.Batch(X, y),), 3, 0.1, fit_intercept=intercept)
-    metric = KroneckerMetric(objective)
+    metric = Kronecker(objective)
     theta = rng.normal(size=objective.shape)
     metric.refresh(objective, theta)
     sigma = objective.class_curvature(theta)
     A = np.eye(objective.shape[1])
     A[:30, :30] = objective.feature_curvature
-    M = np.kron(sigma, A) + np.kron(np.eye(3), np.diag(objective.penalties))
+    M = np.kron(sigma, A) + np.diag(objective.penalties.ravel())
     G = rng.normal(size=objective.shape)
     G -= G.mean(axis=0)
     want = (np.linalg.pinv(M) @ G.reshape(-1)).reshape(G.shape)

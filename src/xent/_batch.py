@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,11 +103,17 @@ class Batch:
             part = slice(start, min(start + rows, self.shape[0]))
             live = self.live(part)
             pick: Any = part if live is None else start + np.flatnonzero(live)
-            y = TopK(self.y.indices[pick], self.y.values[pick]) if isinstance(self.y, TopK) else self.y[pick]
-            X = self.X[pick].astype(dtype, copy=False)
-            weight = np.ones(X.shape[0]) if self.weight is None else self.weight[pick]
-            offset = None if self.offset is None else self.offset[pick]
-            yield X, Batch(X, y, weight, self.label_smoothing, offset=offset), weight
+            taken = self.take(pick)
+            X = taken.X.astype(dtype, copy=False)
+            weight = np.ones(X.shape[0]) if taken.weight is None else taken.weight
+            yield X, replace(taken, X=X, weight=weight, ignore_index=None), weight
+
+    def take(self, pick: Any) -> Batch:
+        """The rows of a slice or an index."""
+        y = TopK(self.y.indices[pick], self.y.values[pick]) if isinstance(self.y, TopK) else self.y[pick]
+        weight = None if self.weight is None else self.weight[pick]
+        offset = None if self.offset is None else self.offset[pick]
+        return replace(self, X=self.X[pick], y=y, weight=weight, offset=offset)
 
     def check_classes(self, K: int) -> None:
         """Raises ValueError naming the first class index outside [0, K), rows that do not count left out."""

@@ -31,15 +31,18 @@ def dual_lower_bound(
     share: Float,
     grad_W: Float,
     class_x: Float,
-    penalty: float,
+    penalties: Float | float,
+    offset: tuple[Float, float] | None = None,
 ) -> float:
     """A lower bound on F* in nats, at least 0, from one pass at any (W, b).
 
-    mean_entropy (1/S) Σ s_i H(p_i); probability p̄ (K,) = (1/S) Σ s_i p_i, or None without an intercept;
+    mean_entropy (1/S) Σ s_i H(p_i), with offsets o_i (1/S) Σ s_i [H(p_i) + ⟨p_i − y_i, o_i⟩]; probability p̄
+    (K,) = (1/S) Σ s_i p_i, or None without an intercept;
     share ȳ (K,) the weighted class shares; grad_W (K, d) = (1/S) Σ s_i (p_i − y_i) x̃_iᵀ without the penalty;
-    class_x (K, d) = (1/S) Σ s_i y_i x̃_iᵀ; penalty λ ≥ 0 (with λ = 0 only the trivial bound 0 is left).
+    class_x (K, d) = (1/S) Σ s_i y_i x̃_iᵀ; penalties λ ≥ 0, one or (K, d) (where one is 0 only the trivial
+    bound 0 is left); offset (1/S) Σ s_i o_i (K,) and (1/S) Σ s_i ⟨y_i, o_i⟩.
     """
-    if penalty == 0 or not math.isfinite(mean_entropy):
+    if not np.all(penalties) or not math.isfinite(mean_entropy):
         return 0.0
     epsilon = 0.0
     if probability is not None:
@@ -52,11 +55,13 @@ def dual_lower_bound(
         r = r / r.sum() if r.any() else share
         entropy_r = -float(np.sum(r * np.log(np.where(r > 0, r, 1.0))))
         # p' = (1 − ε) p + ε r: entropy is concave, and r meets the centred features' mean, 0, in G'.
+        if offset is not None:
+            entropy_r += float(r @ offset[0]) - offset[1]
         bound = (1 - epsilon) * mean_entropy + epsilon * entropy_r
         residual = (1 - epsilon) * grad_W - epsilon * class_x
     with np.errstate(over="ignore"):
-        squared = float(np.sum(residual * residual))
-    return max(0.0, bound - squared / (2 * penalty))
+        bound -= 0.5 * float(np.sum(residual * residual / penalties))
+    return max(0.0, bound)
 
 
 def self_concordant_gap(decrement: float, reach: float) -> float:

@@ -271,21 +271,21 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             )
         return weight
 
-    def _initial(self, objective: Objective) -> Float:
+    def _initial(self, objective: Objective) -> Float | None:
         if not (self.warm_start and hasattr(self, "coef_")):
-            return objective.start()
+            return None
         W = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
         b = self.intercept_
         if len(W) == 1:
             W, b = np.vstack([-W / 2, W / 2]), np.array([-b[0] / 2, b[0] / 2])
-        cold = objective.start()
         if W.shape != (objective.n_classes, objective.n_features):
-            return cold
+            return None
+        cold = objective.start()
         # Coefficients of other data or another C may be worse than none: take the better start.
         with np.errstate(all="ignore"):
             warm = objective.theta(W.astype(np.float64), b.astype(np.float64))
             better = objective.evaluate(warm).value < objective.evaluate(cold).value
-        return warm if better else cold
+        return warm if better else None
 
     def _on_iteration(self, progress: Progress) -> None:
         if self.verbose:

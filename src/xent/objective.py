@@ -1,6 +1,7 @@
 """The regularised objective over batches of rows, in the coordinates a solver wants.
 
-F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) ‖W‖² in nats, b free. A solver sees θ (K, D): with an intercept
+F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) Σ_kj u_k v_j W_kj² in nats, b free; the factors u and v are 1 unless given.
+A solver sees θ (K, D): with an intercept
 D = d + 1 and θ = [W, b + W x̄], the model of the centred features x − x̄, in which the curvatures of W and
 of the intercept do not mix; X itself is never centred. Without one θ = W.
 """
@@ -30,12 +31,17 @@ MAX_HESSIAN = 3000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """F, its gradient and a lower bound on F*, all at θ; value and bound in nats."""
+    """F, its gradient and a lower bound on F*, all at θ; value and bound in nats.
+
+    Computed in float32 (not `exact`) all of it is good to about 1e-7 of its terms, and the bound proves
+    nothing.
+    """
 
     theta: Float
     value: float
     gradient: Float
     lower_bound: float
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class NewtonStep:
 
 
 class Objective:
-    """F over `batches` (a re-iterable of `linear.Batch`), K classes and penalty λ ≥ 0.
+    """F over `batches` (a re-iterable of `linear.Batch`), K classes and penalty λ ≥ 0, times u_k v_j ≥ 0
+    where `class_factors` u (K,) or `feature_factors` v (d,) are given.
 
     Counts in `n_passes` every full reading of X, the one for the moments at construction included.
     """
@@ -60,21 +67,36 @@ class Objective:
         penalty: float,
         *,
         fit_intercept: bool = True,
+        class_factors: Float | None = None,
+        feature_factors: Float | None = None,
         n_threads: int = 0,
     ) -> None:
         self.batches, self.n_classes, self.penalty = batches, n_classes, penalty
         self.fit_intercept, self.n_threads = fit_intercept, n_threads
         self.n_passes = 0
-        m = self._add(linear.moments, n_classes)
+        m = self._add(linear.moments, n_classes, n_threads=n_threads)
         self.weight = m.weight
         self.share = m.classes / m.weight
         self.centre = m.x / m.weight if fit_intercept else np.zeros(len(m.x))
         self._class_x = m.class_x / m.weight - np.outer(self.share, self.centre)
         self.shape = (n_classes, len(m.x) + fit_intercept)
-        # λ for each column of θ: the intercept's is 0.
-        self.penalties = np.full(self.shape[1], penalty)
-        if fit_intercept:
-            self.penalties[-1] = 0.0
+        self.class_factors, self.feature_factors = class_factors, feature_factors
+        u = np.ones(n_classes) if class_factors is None else np.asarray(class_factors, np.float64)
+        v = np.ones(len(m.x)) if feature_factors is None else np.asarray(feature_factors, np.float64)
+        # λ u_k v_j for each entry of θ: the intercept's is 0.
+        self.penalties = penalty * np.outer(u, np.append(v, 0.0) if fit_intercept else v)
+        # A shift common to all classes leaves the loss as it is; the penalty is least where Σ_k u_k W_k = 0.
+        weights = np.where(self.penalties.any(axis=0), u[:, None], 1.0)
+        self._gauge = weights / weights.sum(axis=0)
+        self._offset = self._offset_moments()
+
+    def _offset_moments(self) -> tuple[Float, float]:
+        """(1/S) Σ s_i o_i (K,) and (1/S) Σ s_i ⟨y_i, o_i⟩, which the dual bound needs."""
+        if all(batch.offset is None for batch in self.batches):
+            return np.zeros(self.n_classes), 0.0
+        parts = [linear.offset_moments(batch, self.n_classes) for batch in self.batches]
+        total = np.sum([offset for offset, _ in parts], axis=0)
+        return total / self.weight, sum(target for _, target in parts) / self.weight
 
     def _add(self, part: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         self.n_passes += 1
@@ -88,6 +110,31 @@ class Objective:
     @property
     def n_features(self) -> int:
         return len(self.centre)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether X is float32 or shorter, so that passes in float32 are faster and lose little."""
+        return all(batch.X.dtype.itemsize < 8 for batch in self.batches)
+
+    @property
+    def is_penalised(self) -> bool:
+        """Whether every coefficient but the intercept is, so that F has a minimum and the dual bound
+        works."""
+        return bool((self.penalties[:, : self.n_features] > 0).all())
+
+    def sample(self, rows: int) -> Objective:
+        """F on about so many rows, of every class in proportion but 8 at least, weighted up to what they
+        stand for; the same ones at every call. For starts and metrics: nothing is proven by it."""
+        batches = [linear.sample(b, max(1, rows * b.shape[0] // self.n_rows), 8) for b in self.batches]
+        return Objective(
+            batches,
+            self.n_classes,
+            self.penalty,
+            fit_intercept=self.fit_intercept,
+            class_factors=self.class_factors,
+            feature_factors=self.feature_factors,
+            n_threads=self.n_threads,
+        )
 
     @property
     def has_hessian(self) -> bool:
@@ -114,17 +161,21 @@ class Objective:
         return np.column_stack([W, b + W @ self.centre]) if self.fit_intercept else W.copy()
 
     def without_shift(self, theta: Float) -> Float:
-        """θ less its mean over classes: the same probabilities, and no larger a penalty.
+        """θ less its mean over classes, weighted by u: the same probabilities, and the least penalty.
 
         Solvers start there and stay there. A common shift has no curvature but the penalty's, and with
         large features its rounding noise divided by a small λ would swamp the coefficients.
         """
-        return theta - theta.mean(axis=0)
+        if self.class_factors is None:
+            return theta - theta.mean(axis=0)
+        return theta - (self._gauge * theta).sum(axis=0)
 
-    def evaluate(self, theta: Float) -> Evaluation:
-        """One pass: F, ∂F/∂θ and the dual lower bound at θ."""
+    def evaluate(self, theta: Float, *, exact: bool = True) -> Evaluation:
+        """One pass: F, ∂F/∂θ and the dual lower bound at θ; not `exact` in float32, if X is no wider."""
         W, b = self.coefficients(theta)
-        sums = self._add(linear.sums, np.ascontiguousarray(W), b, n_threads=self.n_threads)
+        exact = exact or not self.is_narrow
+        dtype = np.float64 if exact else np.float32
+        sums = self._add(linear.sums, W.astype(dtype, order="C"), b.astype(dtype), n_threads=self.n_threads)
         loss, grad_b = sums.loss / self.weight, sums.grad_b / self.weight
         grad_W = sums.grad_W / self.weight - np.outer(grad_b, self.centre)
         data = np.column_stack([grad_W, grad_b]) if self.fit_intercept else grad_W
@@ -135,11 +186,12 @@ class Objective:
             share=self.share,
             grad_W=grad_W,
             class_x=self._class_x,
-            penalty=self.penalty,
+            penalties=self.penalties[:, : self.n_features],
+            offset=self._offset,
         )
         ridge = self.penalties * theta
         value = loss + 0.5 * float(np.sum(ridge * theta))
-        return Evaluation(theta, value, data + ridge, bound)
+        return Evaluation(theta, value, data + ridge, bound, exact)
 
     @functools.cached_property
     def feature_curvature(self) -> Float:
@@ -158,7 +210,9 @@ class Objective:
         """Directions n of the features with n·x̃_i = 0 for all i, as unit rows (m, D): collinear columns,
         and columns that are constant but for the rounding of their mean."""
         A, d = self.feature_curvature, self.n_features
-        rounding = (4 * np.finfo(float).eps * self.centre) ** 2
+        # A mean of n equal numbers, added in blocks of 64 rows, is off by some √(n/64) roundings.
+        ulps = 4 + math.sqrt(self.n_rows / 64)
+        rounding = (ulps * np.finfo(float).eps * self.centre) ** 2
         known = rounding > np.finfo(float).tiny / np.finfo(float).eps  # not itself an underflow
         zero = np.diag(A) == 0
         zero[zero] = self._largest(np.eye(d)[zero])[1] == 0  # and not for underflow
@@ -219,7 +273,7 @@ class Objective:
         +inf: no certificate.
         """
         K, D = self.shape
-        if np.abs(at.theta.mean(axis=0)).max() > 1e-8 * np.abs(at.theta).max():
+        if np.abs((self._gauge * at.theta).sum(axis=0)).max() > 1e-8 * np.abs(at.theta).max():
             raise ValueError("theta: expected a point without a shift common to all classes")
         H = self._hessian(at)
         float64 = np.finfo(float)
@@ -242,14 +296,15 @@ class Objective:
             return (solve(np.diag(scale)) * scale[:, None]).reshape(K, D, K, D)
 
         # The exact step has no shift either; its rounding is kept from adding up.
-        return NewtonStep(direction - direction.mean(axis=0), decrement, inverse)
+        return NewtonStep(self.without_shift(direction), decrement, inverse)
 
     def _hessian(self, at: Evaluation) -> Float:
         """The Hessian of F at `at`, (K·D, K·D), with curvature put into its null directions.
 
-        The loss depends neither on a shift common to all classes nor, in any class, on `null_features`. H
-        maps these directions to themselves, and ∇F (at a point without shift) and every (e_k − e_l) ⊗ x̃_i
-        are orthogonal to them, so Δ, ν and c stay as they are.
+        The loss does not depend on a shift common to all classes. ∇F (at a point without shift) and every
+        v = (e_k − e_l) ⊗ x̃_i sum to 0 over classes, so H⁻¹v, too, is without shift: weighted by u it sums
+        to 0. Curvature along u changes neither Δ nor ν nor c. Nor does the loss depend, in any class, on
+        `null_features`: H maps these to themselves, and ∇F and v are orthogonal to them.
         """
         K, D = self.shape
         W, b = self.coefficients(at.theta)
@@ -258,12 +313,13 @@ class Objective:
         blocks = H.reshape(K, D, K, D)
         diagonal = np.einsum("kjkj->kj", blocks).mean(axis=0)
         shifts = np.einsum("kjlj->klj", blocks)  # a view
-        shifts += diagonal / K
-        if self.penalty == 0:
+        # u uᵀ times a number for each feature that is right in size: with u = 1, the mean curvature over K.
+        shifts += self._gauge[:, None, :] * self._gauge[None, :, :] * diagonal * K
+        if not self.penalties.any():
             each = np.arange(K)
             for n in self.null_features:
                 blocks[each, :, each, :] += (float(diagonal @ n**2) or 1.0) * np.outer(n, n)
-        H[np.diag_indices_from(H)] += np.tile(self.penalties, K)
+        H[np.diag_indices_from(H)] += self.penalties.ravel()
         return H
 
     def self_concordant_gap(self, step: NewtonStep) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
@@ -20,6 +20,9 @@ class Result(Enum):
 
     CERTIFIED = "reached the optimum"
     MAX_ITER = "the iteration limit was reached; increase max_iter"
+    MAX_TIME = "max_time has passed; increase it, or fit again with warm_start=True"
+    STOPPED = "a callback asked to stop"
+    INTERRUPTED = "interrupted; fit again with warm_start=True to go on"
     STALLED = (
         "rounding leaves no step that lowers the objective; a larger tol, a stronger penalty "
         "(smaller C) or features on comparable scales would help"
@@ -44,21 +47,24 @@ def hessian_price(objective: Objective) -> float:
 
 @dataclass(frozen=True)
 class Progress:
-    """One iteration: passes over X so far, F, and the certified distance F − F* (nats)."""
+    """One iteration: passes over X so far, F, the certified distance F − F* (nats), and where."""
 
     iteration: int
     n_passes: int
     objective: float
     suboptimality: float
+    theta: Float = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """When to stop: a certificate of `tol` nats, or `max_iter` iterations. `report` sees each iteration."""
+    """When to stop: a certificate of `tol` nats, `max_iter` iterations, or when `stop` says so, asked after
+    every iteration. `report` sees each iteration."""
 
     tol: float = 1e-6
     max_iter: int = 1000
     report: Callable[[Progress], None] | None = None
+    stop: Callable[[Progress], Result | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,15 +86,27 @@ class Run:
     objective: Objective
     settings: Settings
     at: Evaluation
-    lower_bound: float
+    lower_bound: float = 0.0  # F ≥ 0
     history: list[Progress] = field(default_factory=list)
 
     @staticmethod
-    def begin(objective: Objective, settings: Settings, theta: Float) -> Run:
-        at = objective.evaluate(objective.without_shift(theta))
-        run = Run(objective, settings, at, at.lower_bound)
+    def begin(objective: Objective, settings: Settings, theta: Float, *, exact: bool = True) -> Run:
+        at = objective.evaluate(objective.without_shift(theta), exact=exact)
+        run = Run(objective, settings, at)
+        if at.exact:
+            run.raise_bound(at.lower_bound)
         run.record(0)
         return run
+
+    @property
+    def exact(self) -> bool:
+        """Whether passes are in float64: what is proven counts from there."""
+        return self.at.exact
+
+    def go_exact(self) -> None:
+        """From here on passes are in float64."""
+        self.at = self.objective.evaluate(self.at.theta)
+        self.raise_bound(self.at.lower_bound)
 
     @property
     def gap(self) -> float:
@@ -97,12 +115,13 @@ class Run:
 
     @property
     def certified(self) -> bool:
-        return self.gap <= self.settings.tol
+        return self.exact and self.gap <= self.settings.tol
 
     def evaluate(self, theta: Float) -> Evaluation:
         """A pass at θ, its shift by rounding taken out; its lower bound counts even if it is refused."""
-        new = self.objective.evaluate(self.objective.without_shift(theta))
-        self.raise_bound(new.lower_bound)
+        new = self.objective.evaluate(self.objective.without_shift(theta), exact=self.exact)
+        if new.exact:
+            self.raise_bound(new.lower_bound)
         return new
 
     def raise_bound(self, bound: float) -> None:
@@ -123,18 +142,22 @@ class Run:
         then = self.history[-51].objective
         return then - self.at.value <= 1e-14 * abs(then)
 
-    def record(self, iteration: int) -> None:
-        entry = Progress(iteration, self.objective.n_passes, self.at.value, self.gap)
-        self.history.append(entry)
+    def record(self, iteration: int) -> Result | None:
+        """Write an iteration down and tell of it; why to stop, if someone asks for it."""
+        entry = Progress(iteration, self.objective.n_passes, self.at.value, self.gap, self.at.theta)
+        self.history.append(replace(entry, theta=np.empty(0)))
         if self.settings.report:
             self.settings.report(entry)
+        return self.settings.stop(entry) if self.settings.stop else None
 
     def stalled(self) -> Solution:
         """Finish where no step lowers F: certified after all, or for want of digits, or of an optimum."""
         if self.certified:
             return self.finish(Result.CERTIFIED)
-        return self.finish(Result.STALLED if self.objective.penalty > 0 else Result.UNCERTIFIED)
+        return self.finish(Result.STALLED if self.objective.is_penalised else Result.UNCERTIFIED)
 
     def finish(self, result: Result) -> Solution:
+        if not self.exact:
+            self.go_exact()
         n_iter = self.history[-1].iteration if self.history else 0
         return Solution(self.at.theta, self.at.value, self.lower_bound, result, n_iter, self.history)

@@ -26,7 +26,8 @@ def weak_wolfe(run: Run, direction: Float, *, curvature: bool = True) -> Evaluat
         return None
     # A sum over n rows, added in blocks of 64, wanders by about √(n/64) roundings.
     ulps = 8 + 0.5 * math.sqrt(run.objective.n_rows / 64)
-    noise = ulps * float(np.finfo(float).eps) * abs(start.value)
+    eps = np.finfo(np.float64 if start.exact else np.float32).eps
+    noise = ulps * float(eps) * abs(start.value)
     low, high, t = 0.0, np.inf, 1.0
     for _ in range(_TRIALS):
         new = run.evaluate(start.theta + t * direction)

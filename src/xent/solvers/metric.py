@@ -1,4 +1,4 @@
-"""The Kronecker metric: the curvature of softmax regression as a product of two small curvatures."""
+"""Approximations of the Hessian whose inverse is cheap: what L-BFGS starts from in every iteration."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from scipy.linalg import eigh
 
 from .._threads import blas_for
 from ..objective import Objective
+from .blocks import ClassBlocks
 
 Float = NDArray[np.float64]
 
@@ -17,30 +18,90 @@ Float = NDArray[np.float64]
 _MAX_SIZE = 2048
 _MAX_CLASSES = 1024
 _MAX_BASIS = 1 << 24  # numbers in the basis, 128 MiB
+_FLAT = 16
+_MOST_ROWS = 1 << 16
+_FEWEST_ROWS = 4096  # a metric is an estimate: this many rows, or 8 a feature, do for it
 
 
-class KroneckerMetric:
+class Metric:
+    """M ≈ H: first a Kronecker product of two small curvatures, then one block a class.
+
+    `refresh` takes both at a point; `solve` gives M⁻¹ G without a shift common to all classes.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        n, D = objective.n_rows, objective.shape[1]
+        rows = max(_FEWEST_ROWS, 8 * D, 16 * objective.n_classes)
+        # Blocks of so many rows cost about a pass. With as many as that a class' curvature is well known.
+        self._flat = 4 * n // D >= _FLAT * D
+        if self._flat:
+            rows = max(rows, min(4 * n // D, _MOST_ROWS))
+        self._sketch = objective.sample(rows) if n > 2 * rows else objective
+        self._kronecker = Kronecker(self._sketch)
+        self._blocks: ClassBlocks | None = None
+
+    def refresh(self, theta: Float, *, blocks: bool) -> None:
+        """Take the classes' curvature at θ and, if asked, a block a class."""
+        self._kronecker.refresh(self._sketch, self._moved(theta))
+        if blocks and self._kronecker.curvature is not None:
+            rows = self._sketch if self._flat else None
+            self._blocks = ClassBlocks.at(self.objective, theta, self._kronecker.curvature, rows)
+
+    def _moved(self, theta: Float) -> Float:
+        """θ in the coordinates of the sketch, whose features have another mean."""
+        if self._sketch is self.objective:
+            return theta
+        return self._sketch.theta(*self.objective.coefficients(theta))
+
+    def solve(self, G: Float) -> Float:
+        """M⁻¹ G for G (K, D), or for several as (m, K, D)."""
+        if self._blocks is not None:
+            return self.objective.without_shift(self._blocks.solve(G))
+        if G.ndim == 3:
+            return np.stack([self.solve(g) for g in G]) if len(G) else G
+        return self.objective.without_shift(self._kronecker.solve(G))
+
+    def solve_intercept(self, g: Float) -> Float:
+        """Σ⁺ g for g (K,): a Newton step on the intercept alone."""
+        return self._kronecker.solve_intercept(g)
+
+
+class Kronecker:
     """M = Σ ⊗ A + penalty, an approximation of the Hessian whose inverse costs O(K d² + K² d).
 
     A = (1/S) Σ s_i x̃_i x̃_iᵀ = U diag(a) Uᵀ (features, computed once; 1 for the intercept) and
     Σ = (1/S) Σ s_i (diag p_i − p_i p_iᵀ) = V diag(γ) Vᵀ (classes, refreshed as p moves), so
-    M⁻¹ G = V [(Vᵀ G U) ⊘ (γ_j a_l + λ_l)] Uᵀ. Null directions (the common shift over classes, constant
-    features without a penalty) get 0: the gradient has nothing there but rounding.
+    M⁻¹ G = V [(Vᵀ G U) ⊘ (γ_j a_l + λ)] Uᵀ. U is in units of each feature in which its penalty is λ. Null
+    directions (the common shift over classes, constant features without a penalty) get 0: the gradient has
+    nothing there but rounding.
     """
+
+    curvature: Float | None = None  # A, where it was formed
 
     def __init__(self, objective: Objective) -> None:
         self._basis: Float | None = None
-        self._d, self._penalty = objective.n_features, objective.penalty
         n, d = objective.n_rows, objective.n_features
+        by_feature = objective.penalties[:, :d].mean(axis=0)
+        self._penalty = objective.penalty * float(np.any(by_feature))
+        self._units = np.sqrt(by_feature / objective.penalty) if self._penalty else np.zeros(d)
         if n < d and n <= _MAX_SIZE and n * d <= _MAX_BASIS:
-            a, self._basis = _basis_of_rows(objective)
+            self._units[self._units == 0] = 1.0
+            a, self._basis = _basis_of_rows(objective, self._units)
         elif d <= _MAX_SIZE:
-            a, self._basis = _basis_of_features(objective)
+            # Without a penalty features' scales do not matter, and taken out they cannot hide a small
+            # feature in the rounding of a large one.
+            self.curvature = objective.feature_curvature
+            free = self._units == 0
+            self._units[free] = np.sqrt(np.diag(self.curvature))[free]
+            self._units[self._units == 0] = 1.0
+            a, self._basis = _basis_of_features(self.curvature, self._units)
         else:
-            a = objective.feature_curvature_diagonal()
+            self._units[self._units == 0] = 1.0
+            a = objective.feature_curvature_diagonal() / self._units**2
         self._a = np.append(a, 1.0) if objective.fit_intercept else a
-        free = 1 if objective.fit_intercept else 0
-        self._penalties = np.append(np.full(len(a), objective.penalty), np.zeros(free))
+        free_intercept = np.zeros(int(objective.fit_intercept))
+        self._penalties = np.append(np.full(len(a), self._penalty), free_intercept)
         self._V: Float | None = None
         self._start(objective)
 
@@ -79,42 +140,39 @@ class KroneckerMetric:
 
     def solve(self, G: Float) -> Float:
         """M⁻¹ G for G (K, D)."""
-        H = self._in(G)
+        H, d = self._in(G), len(self._units)
+        features = H[:, :d] / self._units
         if self._basis is None:
-            return self._out(H * self._inverse)
-        features, r = H[:, : self._d], self._basis.shape[1]
-        inside = features @ self._basis
-        out = np.empty_like(H)
-        out[:, : self._d] = (inside * self._inverse[:, :r]) @ self._basis.T
-        if r < self._d and self._penalty > 0:  # features no row reaches curve by the penalty alone
-            outside = features - inside @ self._basis.T
-            out[:, : self._d] += outside * (self._gamma > 0)[:, None] / self._penalty
-        out[:, self._d :] = H[:, self._d :] * self._inverse[:, r:]
-        return self._out(out)
+            features *= self._inverse[:, :d]
+            r = d
+        else:
+            r = self._basis.shape[1]
+            inside = features @ self._basis
+            outside = features - inside @ self._basis.T if r < d and self._penalty else None
+            features = (inside * self._inverse[:, :r]) @ self._basis.T
+            if outside is not None:  # features no row reaches curve by the penalty alone
+                features += outside * (self._gamma > 0)[:, None] / self._penalty
+        H[:, :d] = features / self._units
+        H[:, d:] *= self._inverse[:, r:]
+        return self._out(H)
 
     def solve_intercept(self, g: Float) -> Float:
         """Σ⁺ g for g (K,): a Newton step on the intercept alone."""
         return self._out(_pseudo_inverse(self._gamma) * self._in(g))
 
 
-def _basis_of_features(objective: Objective) -> tuple[Float, Float]:
-    """a (d,) and U (d, d), A = U a Uᵀ; without a penalty U in units of each feature's deviation.
-
-    The penalty is the identity only in the features' own units. Without one their scales do not matter,
-    and taken out they cannot hide a small feature in the rounding of a large one.
-    """
-    A, d = objective.feature_curvature, objective.n_features
-    units = np.sqrt(np.diag(A)) if objective.penalty == 0 else np.ones(d)
-    units[units == 0] = 1.0
+def _basis_of_features(A: Float, units: Float) -> tuple[Float, Float]:
+    """a (d,) and U (d, d): A in these units is U a Uᵀ."""
+    d = len(A)
     with blas_for(4 * d**3):
         a, basis = eigh(A / units / units[:, None], check_finite=False)
     a[a <= d * np.finfo(float).eps * a[-1]] = 0.0
-    return a, basis / units[:, None]
+    return a, basis
 
 
-def _basis_of_rows(objective: Objective) -> tuple[Float, Float]:
+def _basis_of_rows(objective: Objective, units: Float) -> tuple[Float, Float]:
     """a (r,) and U (d, r) of the directions that the n < d rows span, from RRᵀ instead of RᵀR."""
-    R = objective.feature_rows()
+    R = objective.feature_rows() / units
     with blas_for(R.shape[0] ** 2 * R.shape[1]):
         a, Q = eigh(R @ R.T, check_finite=False)
     keep = a > len(a) * np.finfo(float).eps * a[-1]

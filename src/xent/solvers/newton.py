@@ -20,15 +20,16 @@ class Newton:
 
     settings: Settings
 
-    def solve(self, objective: Objective, theta: Float) -> Solution:
-        """Minimise from `theta` (K, D). Raises ValueError where the Hessian would not fit."""
+    def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
+        """Minimise from `theta` (K, D), or `objective.start()`. Raises ValueError where the Hessian
+        would not fit."""
         if not objective.has_hessian:
             K, D = objective.shape
             raise ValueError(
                 f"solver='newton' factors a Hessian of {K}·{D} = {K * D} coefficients, more than "
                 f"{MAX_HESSIAN}; use solver='lbfgs' or solver='auto'"
             )
-        run = Run.begin(objective, self.settings, theta)
+        run = Run.begin(objective, self.settings, objective.start() if theta is None else theta)
         if run.certified:
             return run.finish(Result.CERTIFIED)
         for iteration in range(1, self.settings.max_iter + 1):
@@ -36,9 +37,11 @@ class Newton:
             new = weak_wolfe(run, step.direction, curvature=False)
             if new is not None:
                 run.at = new
-            run.record(iteration)
+            stop = run.record(iteration)
             if run.certified:
                 return run.finish(Result.CERTIFIED)
+            if stop is not None:
+                return run.finish(stop)
             if new is None or run.flat:
                 return run.stalled()
         return run.finish(Result.MAX_ITER)
