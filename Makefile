@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench fuzz sanitize mutants clean lock
+.PHONY: setup demo test check bench race fuzz sanitize mutants clean lock
 
 setup: $(VENV)/.dev
 
@@ -30,6 +30,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/passes.py --json docs/figures/passes.json --plot docs/figures/passes.svg
 	$(BIN)/python benchmarks/optimum.py
+
+# An hour; a race that was interrupted goes on with RACE=--resume.
+race: $(VENV)/.race
+	$(BIN)/python benchmarks/race.py --json docs/figures/race.json --plot docs/figures/race.svg $(RACE)
 
 # A million random calls into the kernels; FUZZ="--calls 20000 --seed 7" for others.
 fuzz: $(VENV)/.dev
@@ -64,8 +68,13 @@ $(VENV)/.dev: $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
 	touch $@
 
+# The peers that only the race needs.
+$(VENV)/.race: $(VENV)/.dev
+	$(INSTALL) --group race
+	touch $@
+
 # After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
 lock: $(VENV)/.uv
-	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --all-extras --group dev pyproject.toml \
+	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --all-extras --group dev --group race pyproject.toml \
 	  --constraint - --no-header --no-annotate --output-file constraints.txt
 	printf '%s==%s\n' uv 0.13.8 filelock 4.2.11 fsspec 2026.9.0 networkx 3.6.1 sympy 1.14.0 >> constraints.txt

@@ -113,11 +113,11 @@ def extra_memory(cell: problems.Cell, entrant: str, way: str, n: int) -> dict[st
     problem = problems.make(cell, n)
     run = peers.ENTRANTS[entrant](problem, threads())[way].run
     try:
-        start = _settled()
+        start = settled()
         run()
-        before = _settled()
+        before = settled()
         result = run()
-        peak = _status("VmHWM")
+        peak = status("VmHWM")
         del result
     except (OSError, AttributeError):
         return None
@@ -125,15 +125,16 @@ def extra_memory(cell: problems.Cell, entrant: str, way: str, n: int) -> dict[st
     return found if compiled else found | {"kept_bytes": max(before - start, 0)}
 
 
-def _settled() -> int:
+def settled() -> int:
     """Bytes resident once freed memory is given back; the kernel's peak starts anew from here."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
-    return _status("VmRSS")
+    return status("VmRSS")
 
 
-def _status(field: str) -> int:
-    with open("/proc/self/status") as file:
+def status(field: str, pid: int | str = "self") -> int:
+    """Bytes that the kernel gives for a process, like VmRSS now or VmHWM at its peak."""
+    with open(f"/proc/{pid}/status") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith(field))

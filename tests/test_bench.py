@@ -1,11 +1,17 @@
-"""benchmarks/passes.py runs, and what it reports makes sense; its figures at this size mean nothing."""
+"""The benchmarks run, and what they report makes sense; their figures at this size mean nothing."""
 
 import json
 import math
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 ROOT = Path(__file__).parent.parent
 ENTRANTS = {"xent", "scikit-learn", "PyTorch", "PyTorch compiled", "read"}
@@ -42,3 +48,36 @@ def test_passes_reports_every_entrant(tmp_path):
             assert entry["loss_error"] < 1e-4
             assert 0 <= entry.get("extra_bytes", 0) < 64 << 20  # absent but on Linux
     assert 0 < cell["best_peer_over_xent"] < math.inf
+
+
+def test_race_reports_gaps_times_and_memory(tmp_path):
+    out = tmp_path / "race.json"
+    command = [sys.executable, "benchmarks/race.py", "--scale", "0.01", "--rounds", "1", "--limit", "5"]
+    command += ["--problems", "wine C=0.01,text-like", "--entrants", "xent,newton-cholesky"]
+    run = partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
+    done = run([*command, "--json", out, "--plot", tmp_path / "race.svg"])
+    assert done.returncode == 0, done.stderr
+    assert "best peer / xent" in done.stdout
+    assert (tmp_path / "race.svg").stat().st_size > 1000
+    assert (tmp_path / "race.png").stat().st_size > 1000
+
+    report = json.loads(out.read_text())
+    wine, text = report["problems"]
+    assert (wine["n"], wine["d"], wine["K"], text["layout"]) == (178, 13, 3, "CSR")
+    peer = wine["entrants"]["newton-cholesky"]
+    assert "GiB" in text["entrants"]["newton-cholesky"]["stopped"]
+    for cell, entry in ((wine, wine["entrants"]["xent"]), (wine, peer), (text, text["entrants"]["xent"])):
+        assert 0 <= entry["chosen"]["gap"] <= report["target"]
+        assert 0 < cell["best"] < 10
+        assert len(entry["times"]) == 1
+        assert 0 < entry["over_xent"] < math.inf
+        assert 0 <= (entry["extra_bytes"] or 0) < 1 << 30  # None but on Linux
+    # F in nats is what scikit-learn's optimum says it is, computed its own way
+    X, y = load_wine(return_X_y=True)
+    model = LogisticRegression(C=0.01, solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(X, y)
+    F = log_loss(y, model.predict_proba(X)) + np.sum(model.coef_**2) / (2 * 0.01 * len(y))
+    assert abs(wine["best"] - F) < 1e-9
+
+    again = run([*command, "--json", out, "--resume"])
+    assert again.returncode == 0, again.stderr
+    assert json.loads(out.read_text())["problems"] == report["problems"]  # nothing was left to do
