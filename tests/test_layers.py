@@ -20,6 +20,7 @@ LEVELS = [
     {"linear"},
     {"objective"},
     {"solvers"},
+    {"_control", "_targets"},
     {"estimators"},
     {"model_file", "tables"},
     {"cli"},

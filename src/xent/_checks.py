@@ -24,7 +24,9 @@ def check_targets(targets: Any, n: int, K: int, weight: NDArray[np.float64]) -> 
     """(n,) integers in [0, K), or (n, K) rows of probabilities; rows of weight 0 are not looked at."""
     y = np.asarray(targets)
     if y.ndim == 2:
-        return _check_probabilities(y, n, K, weight)
+        y = y if y.dtype in (np.float32, np.float64) else y.astype(np.float64)
+        check_probabilities(y, n, K, weight, "targets")
+        return y
     if y.ndim != 1 or y.dtype.kind not in "iub":
         raise ValueError(
             f"targets: expected integers (n_samples,) or probability rows (n_samples, n_classes), got "
@@ -40,11 +42,11 @@ def check_targets(targets: Any, n: int, K: int, weight: NDArray[np.float64]) -> 
     return np.where(weight != 0, y, 0).astype(np.int64)
 
 
-def _check_probabilities(y: NDArray[Any], n: int, K: int, weight: NDArray[np.float64]) -> NDArray[Any]:
-    _check_length("targets", len(y), n)
+def check_probabilities(y: NDArray[Any], n: int, K: int, weight: NDArray[np.float64], name: str) -> None:
+    """(n, K) rows ≥ 0 that sum to 1; rows of weight 0 are not looked at."""
+    _check_length(name, len(y), n)
     if y.shape[1] != K:
-        raise ValueError(f"targets: expected {K} columns, one a class of logits, got {y.shape[1]}")
-    y = y if y.dtype in (np.float32, np.float64) else y.astype(np.float64)
+        raise ValueError(f"{name}: expected {K} columns, one a class of logits, got {y.shape[1]}")
     totals = y.sum(axis=1)
     slack = 1e-12 if y.dtype == np.float64 else 1e-5
     wrong = ~((y >= 0).all(axis=1) & (np.abs(totals - 1) <= slack * max(K, 8))) & (weight != 0)
@@ -52,9 +54,8 @@ def _check_probabilities(y: NDArray[Any], n: int, K: int, weight: NDArray[np.flo
         row = int(np.argmax(wrong))
         problem = f"sums to {totals[row]:.9g}" if (y[row] >= 0).all() else "has a negative or NaN entry"
         raise ValueError(
-            f"targets: row {row} {problem}; probability rows must be ≥ 0 and sum to 1: divide each by its sum"
+            f"{name}: row {row} {problem}; probability rows must be ≥ 0 and sum to 1: divide each by its sum"
         )
-    return y
 
 
 def check_weight(sample_weight: Any, n: int) -> NDArray[np.float64]:

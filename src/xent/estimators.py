@@ -12,29 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import compute_class_weight
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import linear, solvers
-from ._checks import check_non_negative
+from ._control import Control, callbacks
+from ._targets import Targets, is_soft, label_targets, soft_targets
 from ._threads import blas
 from .objective import Objective
-from .solvers import Progress, Solution
+from .solvers import Solution
 
 Float = NDArray[np.float64]
 
 _TAKES: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32, np.float16]}
 
 
-class SoftmaxRegression(ClassifierMixin, BaseEstimator):
+class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Softmax regression (multinomial logistic regression), fitted to its certified optimum.
 
     Minimises, over W (K, d) and the free intercept b (K,), in nats::
 
-        F(W, b) = (1/S) Σ_i s_i ℓ_i + ‖W‖² / (2 C S),   ℓ_i = log Σ_k exp(z_ik − z_iy),   z_i = W x_i + b
+        F(W, b) = (1/S) Σ_i s_i ℓ_i + ‖W‖² / (2 C S),   ℓ_i = log Σ_k exp(z_ik − z_iy),   z_i = W x_i + b +
+        o_i
 
     with S = Σ s_i: the optimum of scikit-learn's `LogisticRegression(C=C)`, also for two classes, where
     `coef_` is (1, d). `fit` returns once F is provably within `tol` nats of the minimum, and says so.
@@ -47,17 +48,25 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         Whether to fit b, which is never penalised.
     class_weight : dict, "balanced" or None, default None
         Weights {class: weight} that multiply `sample_weight`; "balanced" gives every class the same total.
+    label_smoothing : float in [0, 1), default 0.0
+        α: the target becomes (1 − α) q + α/K.
+    class_penalty_factor : (K,) or dict {class: factor}, default None
+    feature_penalty_factor : (d,), default None
+        u and v ≥ 0: the penalty becomes Σ_kj u_k v_j W_kj² / (2 C S). 0 leaves a class or feature
+        unpenalised.
     tol : float > 0, default 1e-6
         How far from the optimum F may end, in nats, as certified.
     max_iter : int ≥ 1, default 1000
         Iterations of the solver before it gives up with a `ConvergenceWarning`.
+    max_time : float > 0 or None, default None
+        Seconds after which it gives up likewise, at the end of a pass.
     solver : {"auto", "lbfgs", "newton"}, default "auto"
         "lbfgs" works at any size; "newton" factors the Hessian, for K·(d+1) ≤ 3000; "auto" takes the
         one expected to be faster.
     warm_start : bool, default False
         Start from the last fit's coefficients, where their shape still fits.
     verbose : int, default 0
-        Above 0, print a line an iteration.
+        Above 0, print a line a pass.
 
     Attributes
     ----------
@@ -85,6 +94,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    Ctrl-C ends a fit after the pass at hand: the model is the best so far, `converged_` is False and a
+    warning
+    says so; a second Ctrl-C raises KeyboardInterrupt and leaves the estimator as it was. scikit-learn's
+    callbacks (`set_callbacks`) see every iteration and may stop the fit.
+
     X: any dense array-like, frame, or CSR. float32 is never copied to float64: rows are widened as they
     are read, so the certificate holds in float64. Raises ValueError in scikit-learn's words for bad
     input, and for negative weights or a class whose weights sum to 0, which leave no optimum.
@@ -96,8 +110,12 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         C: float = 1.0,
         fit_intercept: bool = True,
         class_weight: Any = None,
+        label_smoothing: float = 0.0,
+        class_penalty_factor: Any = None,
+        feature_penalty_factor: Any = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
+        max_time: float | None = None,
         solver: str = "auto",
         warm_start: bool = False,
         verbose: int = 0,
@@ -105,8 +123,12 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self.C = C
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.class_penalty_factor = class_penalty_factor
+        self.feature_penalty_factor = feature_penalty_factor
         self.tol = tol
         self.max_iter = max_iter
+        self.max_time = max_time
         self.solver = solver
         self.warm_start = warm_start
         self.verbose = verbose
@@ -124,53 +146,113 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:
-        """Fit to X (n, d), labels y (n,) and optional weights ≥ 0 (n,); returns self."""
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> SoftmaxRegression:
+        """Fit to X (n, d) and labels y (n,), or rows of probabilities y (n, K); returns self.
+
+        sample_weight (n,) ≥ 0; a weight of 2 is the row twice. offset (n, K), or (n,) for two classes: known
+        additions to the logits, to be given again in prediction. If it raises, self is as it was.
+        """
+        before = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        try:
+            return self._fit(X, y, sample_weight, offset)
+        except BaseException:
+            for name in [name for name in vars(self) if name.endswith("_")]:
+                delattr(self, name)
+            self.__dict__.update(before)
+            raise
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> SoftmaxRegression:
         self._check_params()
-        X, y = self._validate_table(X, y)
-        classes, codes = np.unique(y, return_inverse=True)
-        K = len(classes)
-        if K < 2:
-            raise ValueError(
-                "This solver needs samples of at least 2 classes in the data, but the data contains "
-                f"only one class: {classes[0]!r}"
-            )
-        weight = self._weights(X, y, classes, codes, sample_weight)
-        total = float(len(codes) if weight is None else weight.sum())
-        # With two classes the penalty is on w = W_1 − W_0 (coef_ is (1, d)), and ‖W‖² = ‖w‖²/2.
-        penalty = (2 if K == 2 else 1) / (self.C * total)
-        batch = linear.Batch(X, codes.astype(np.int64), weight)
+        labels = y
+        if is_soft(y):
+            X = self._locate(X, lambda: validate_data(self, X, accept_large_sparse=True, **_TAKES))
+            targets = soft_targets(X, y, self.class_weight, sample_weight)
+        else:
+            X, labels = self._locate(X, lambda: validate_data(self, X, y, accept_large_sparse=True, **_TAKES))
+            targets = label_targets(X, labels, self.class_weight, sample_weight)
+        K = len(targets.classes)
+        o = self._offset(offset, X.shape[0], K)
+        batch = linear.Batch(X, targets.y, targets.weight, self.label_smoothing, offset=o)
         with nullcontext() if linear.runs_tiled(batch, K) else blas("one"):
-            objective = Objective((batch,), K, penalty, fit_intercept=self.fit_intercept)
-            settings = solvers.Settings(self.tol, self.max_iter, self._on_iteration)
-            solver = solvers.choose(self.solver, objective, settings)
-            solution = solver.solve(objective, self._initial(objective))
-            self._keep(solution, objective, np.float64 if X.dtype == np.float64 else np.float32)
-        self.classes_ = classes
-        self.solver_ = type(solver).__name__.lower()
+            objective = self._objective(batch, targets)
+            dtype = np.float64 if X.dtype == np.float64 else np.float32
+
+            def attributes(theta: Float) -> dict[str, Any]:
+                coef, intercept, _ = self._coefficients(theta, objective, dtype)
+                return {"coef_": coef, "intercept_": intercept, "classes_": targets.classes}
+
+            metadata = {"sample_weight": sample_weight, "offset": offset}
+            metadata = {name: given for name, given in metadata.items() if given is not None}
+            with callbacks(self, X, labels, metadata, attributes) as watchers:
+                watchers += [self._report] if self._report is not None else []
+                control = Control(self.max_time, self.verbose, watchers)
+                settings = control.settings(self.tol, self.max_iter)
+                solver = solvers.choose(self.solver, objective, settings)
+                with control.interruptible():
+                    solution = solver.solve(objective, self._initial(objective))
+            fitted = attributes(solution.theta) | self._figures(solution, objective, dtype)
+        # One step, so that no interrupt can leave a part of it.
+        self.__dict__.update(fitted, solver_=type(solver).__name__.lower())
         if not self.converged_:
             self._warn(solution)
         return self
 
-    def decision_function(self, X: Any) -> NDArray[Any]:
-        """Logits z = W x + b: (n, K), or (n,) for two classes, positive where the second is likelier."""
-        check_is_fitted(self)
-        X = self._locate(X, lambda: validate_data(self, X, reset=False, **_TAKES))
-        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
-        return scores.ravel() if scores.shape[1] == 1 else scores
+    def _objective(self, batch: linear.Batch, targets: Targets) -> Objective:
+        K, d = len(targets.classes), batch.shape[1]
+        by_class = self.class_penalty_factor
+        if isinstance(by_class, dict):
+            unknown = [label for label in by_class if label not in targets.classes]
+            if unknown:
+                raise ValueError(f"class_penalty_factor: {unknown} are no classes of y")
+            by_class = [by_class.get(label, 1.0) for label in targets.classes.tolist()]
+        return Objective(
+            (batch,),
+            K,
+            # With two classes the penalty is on w = W_1 − W_0 (coef_ is (1, d)), and ‖W‖² = ‖w‖²/2.
+            (2 if K == 2 else 1) / (self.C * targets.total),
+            fit_intercept=self.fit_intercept,
+            class_factors=_factors("class_penalty_factor", by_class, K),
+            feature_factors=_factors("feature_penalty_factor", self.feature_penalty_factor, d),
+        )
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    @staticmethod
+    def _offset(offset: Any, n: int, K: int) -> NDArray[Any] | None:
+        """(n, K), or of (n,) for two classes the logit that it adds to the second."""
+        if offset is None:
+            return None
+        o = np.asarray(offset)
+        o = o if o.dtype in (np.float32, np.float64) else o.astype(np.float64)
+        if o.shape == (n,) and K == 2:
+            o = np.column_stack([np.zeros_like(o), o])
+        if o.shape != (n, K):
+            raise ValueError(f"offset: expected shape ({n}, {K}), one column a class, got {o.shape}")
+        finite = np.isfinite(o)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            raise ValueError(f"offset[{row}, {column}] = {o[row, column]}: offsets must be finite")
+        return o
+
+    def decision_function(self, X: Any, offset: Any = None) -> NDArray[Any]:
+        """Logits z = W x + b + o: (n, K), or (n,) for two classes, positive where the second is likelier."""
+        X, o = self._rows(X, offset)
+        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        if scores.shape[1] == 1:
+            return scores.ravel() if o is None else scores.ravel() + (o[:, 1] - o[:, 0])
+        return scores if o is None else scores + o
+
+    def predict(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """The class of the largest logit, (n,)."""
-        chosen = self._score(linear.predict, X)
+        chosen = self._score(linear.predict, X, offset)
         return self.classes_[chosen]
 
-    def predict_proba(self, X: Any) -> NDArray[Any]:
+    def predict_proba(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """softmax(z), (n, K), columns in the order of `classes_`; computed in float64 if X or `coef_` is."""
-        return self._score(linear.predict_proba, X)
+        return self._score(linear.predict_proba, X, offset)
 
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+    def predict_log_proba(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """log softmax(z) computed from the logits, (n, K): finite where log(predict_proba) is −inf."""
-        return self._score(linear.predict_log_proba, X)
+        return self._score(linear.predict_log_proba, X, offset)
 
     def densify(self) -> SoftmaxRegression:
         """Turn `coef_` back into a dense array; returns self."""
@@ -185,14 +267,18 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self.coef_ = sparse.csr_matrix(self.coef_)
         return self
 
-    def _score(self, of_rows: Callable[..., NDArray[Any]], X: Any) -> NDArray[Any]:
+    def _rows(self, X: Any, offset: Any) -> tuple[Any, NDArray[Any] | None]:
         check_is_fitted(self)
         X = self._locate(X, lambda: validate_data(self, X, reset=False, **_TAKES))
+        return X, self._offset(offset, X.shape[0], len(self.classes_))
+
+    def _score(self, of_rows: Callable[..., NDArray[Any]], X: Any, offset: Any) -> NDArray[Any]:
+        X, o = self._rows(X, offset)
         W = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
         b = self.intercept_
         if len(W) == 1:  # of two classes the first has logit 0
             W, b = np.vstack([np.zeros_like(W), W]), np.append(np.zeros_like(b), b)
-        return of_rows(X, W, b)
+        return of_rows(X, W, b, offset=o)
 
     def _check_params(self) -> None:
         def fail(name: str, expected: str) -> None:
@@ -208,6 +294,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             fail("C", "a float in the range (0.0, inf]")
         if not (is_real(self.tol) and 0 < self.tol < np.inf):
             fail("tol", "a float in the range (0.0, inf)")
+        if not (is_real(self.label_smoothing) and 0 <= self.label_smoothing < 1):
+            fail("label_smoothing", "a float in the range [0.0, 1.0)")
+        if not (self.max_time is None or (is_real(self.max_time) and self.max_time > 0)):
+            fail("max_time", "a float in the range (0.0, inf] or None")
         if not (isinstance(self.max_iter, Integral) and is_real(self.max_iter) and self.max_iter >= 1):
             fail("max_iter", "an int in the range [1, inf)")
         if self.solver not in ("auto", *solvers.SOLVERS):
@@ -218,19 +308,6 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             or isinstance(self.class_weight, dict)
         ):
             fail("class_weight", "an instance of 'dict', a str among {'balanced'} or None")
-
-    def _validate_table(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
-        X, y = self._locate(X, lambda: validate_data(self, X, y, accept_large_sparse=True, **_TAKES))
-        if y.dtype.kind == "O":
-            kinds = sorted({type(label).__name__ for label in y})
-            if len(kinds) > 1:
-                first = next(i for i, label in enumerate(y) if type(label) is not type(y[0]))
-                raise ValueError(
-                    f"Unknown label type: unknown. y mixes labels of types {kinds} (y[0] = {y[0]!r}, "
-                    f"y[{first}] = {y[first]!r}); convert them to one type, for example with y.astype(str)"
-                )
-        check_classification_targets(y)
-        return X, y
 
     @staticmethod
     def _locate(X: Any, validate: Callable[[], Any]) -> Any:
@@ -245,31 +322,6 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             row, column = np.argwhere(bad)[0] if bad.any() else (0, 0)
             name = getattr(X, "columns", range(bad.shape[1]))[column]
             raise ValueError(f"{what} First in row {row}, column {name!r}.\n{rest}".strip()) from error
-
-    def _weights(
-        self, X: Any, y: NDArray[Any], classes: NDArray[Any], codes: NDArray[Any], sample_weight: Any
-    ) -> Float | None:
-        if sample_weight is None and self.class_weight is None:
-            return None
-        with np.errstate(over="ignore"):
-            weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        check_non_negative(weight)
-        by_class = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weight)
-        if not (np.isfinite(by_class) & (by_class >= 0)).all():
-            raise ValueError(f"class_weight: weights must be finite and ≥ 0, got {by_class.tolist()}")
-        with np.errstate(over="ignore"):
-            weight = weight * by_class[codes]
-            total = weight.sum()
-        if not np.isfinite(total):
-            raise ValueError("sample_weight: the weights add up to infinity; divide them by their largest")
-        totals = np.bincount(codes, weights=weight)
-        if not totals.all():
-            empty = classes[int(np.argmin(totals != 0))]
-            raise ValueError(
-                f"class {empty!r} has zero total weight (sample_weight × class_weight), which leaves nothing "
-                "to fit it on; give it weight or drop its rows"
-            )
-        return weight
 
     def _initial(self, objective: Objective) -> Float | None:
         if not (self.warm_start and hasattr(self, "coef_")):
@@ -287,36 +339,34 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             better = objective.evaluate(warm).value < objective.evaluate(cold).value
         return warm if better else None
 
-    def _on_iteration(self, progress: Progress) -> None:
-        if self.verbose:
-            print(
-                f"pass {progress.n_passes:4d}  objective {progress.objective:.10f}  "
-                f"within {progress.suboptimality:.1e} nats of the optimum"
-            )
-        if self._report is not None:
-            self._report(progress)
+    @staticmethod
+    def _coefficients(theta: Float, objective: Objective, dtype: Any) -> tuple[Any, Any, Float]:
+        """coef_, intercept_ and θ as they round it. W has no shift common to all classes (it changes no
+        probability, only the penalty), nor has b."""
+        W, b = objective.coefficients(objective.without_shift(theta))
+        b = b - b.mean()
+        W, b = W.astype(dtype), b.astype(dtype)
+        rounded = objective.theta(W.astype(np.float64), b.astype(np.float64))
+        return (W[1:] - W[:1], b[1:] - b[:1], rounded) if len(W) == 2 else (W, b, rounded)
 
-    def _keep(self, solution: Solution, objective: Objective, dtype: Any) -> None:
-        """Attributes from θ. The common shift over classes is taken out: it changes no probability."""
-        W, b = objective.coefficients(solution.theta)
-        W, b = W - W.mean(axis=0), b - b.mean()
+    def _figures(self, solution: Solution, objective: Objective, dtype: Any) -> dict[str, Any]:
+        """How the fit went, of the coefficients that are kept: float32 has rounded what the solver found."""
         value = solution.value
-        if dtype == np.float32:  # what is kept is rounded: certify that, not the float64 it came from
-            W, b = (a.astype(np.float32).astype(np.float64) for a in (W, b))
-            value = objective.evaluate(objective.theta(W, b)).value
-        if len(W) == 2:
-            W, b = 2 * W[1:], 2 * b[1:]
-        self.coef_, self.intercept_ = W.astype(dtype), b.astype(dtype)
-        self.objective_ = value
+        if dtype == np.float32:
+            value = objective.evaluate(self._coefficients(solution.theta, objective, dtype)[2]).value
         gap = value - solution.lower_bound
-        self.suboptimality_ = max(0.0, gap) if np.isfinite(gap) else np.inf
-        self.converged_ = bool(self.suboptimality_ <= self.tol)
-        self.n_iter_ = np.array([max(1, solution.n_iter)], dtype=np.int32)
-        self.n_passes_ = objective.n_passes
-        self.history_ = {
-            "n_passes": np.array([p.n_passes for p in solution.history]),
-            "objective": np.array([p.objective for p in solution.history]),
-            "suboptimality": np.array([p.suboptimality for p in solution.history]),
+        gap = max(0.0, gap) if np.isfinite(gap) else np.inf
+        return {
+            "objective_": value,
+            "suboptimality_": gap,
+            "converged_": bool(gap <= self.tol),
+            "n_iter_": np.array([max(1, solution.n_iter)], dtype=np.int32),
+            "n_passes_": objective.n_passes,
+            "history_": {
+                "n_passes": np.array([p.n_passes for p in solution.history]),
+                "objective": np.array([p.objective for p in solution.history]),
+                "suboptimality": np.array([p.suboptimality for p in solution.history]),
+            },
         }
 
     def _warn(self, solution: Solution) -> None:
@@ -330,3 +380,16 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             ConvergenceWarning,
             stacklevel=3,
         )
+
+
+def _factors(name: str, factors: Any, size: int) -> Float | None:
+    if factors is None:
+        return None
+    a = np.asarray(factors, np.float64)
+    if a.shape != (size,):
+        raise ValueError(f"{name}: expected shape ({size},), got {a.shape}")
+    bad = ~((a >= 0) & np.isfinite(a))
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(f"{name}[{at}] = {a[at]:g}: factors must be finite and ≥ 0")
+    return a

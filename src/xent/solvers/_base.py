@@ -58,13 +58,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Settings:
-    """When to stop: a certificate of `tol` nats, `max_iter` iterations, or when `stop` says so, asked after
-    every iteration. `report` sees each iteration."""
+    """When to stop: a certificate of `tol` nats, `max_iter` iterations, or where `report`, which sees each
+    iteration, or `stop`, which is asked as often, answer why. `watch` sees every pass."""
 
     tol: float = 1e-6
     max_iter: int = 1000
-    report: Callable[[Progress], None] | None = None
-    stop: Callable[[Progress], Result | None] | None = None
+    report: Callable[[Progress], Result | None] | None = None
+    stop: Callable[[], Result | None] | None = None
+    watch: Callable[[Progress], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ class Run:
     at: Evaluation
     lower_bound: float = 0.0  # F ≥ 0
     history: list[Progress] = field(default_factory=list)
+    told_to_stop: Result | None = None
 
     @staticmethod
     def begin(objective: Objective, settings: Settings, theta: Float, *, exact: bool = True) -> Run:
         at = objective.evaluate(objective.without_shift(theta), exact=exact)
         run = Run(objective, settings, at)
-        if at.exact:
-            run.raise_bound(at.lower_bound)
+        run.seen(at)
         run.record(0)
         return run
 
@@ -106,7 +107,7 @@ class Run:
     def go_exact(self) -> None:
         """From here on passes are in float64."""
         self.at = self.objective.evaluate(self.at.theta)
-        self.raise_bound(self.at.lower_bound)
+        self.seen(self.at)
 
     @property
     def gap(self) -> float:
@@ -120,9 +121,17 @@ class Run:
     def evaluate(self, theta: Float) -> Evaluation:
         """A pass at θ, its shift by rounding taken out; its lower bound counts even if it is refused."""
         new = self.objective.evaluate(self.objective.without_shift(theta), exact=self.exact)
+        self.seen(new)
+        return new
+
+    def seen(self, new: Evaluation) -> None:
+        """Keep what an evaluation proves, and show it to who watches."""
         if new.exact:
             self.raise_bound(new.lower_bound)
-        return new
+        if self.settings.watch:
+            gap = max(0.0, new.value - self.lower_bound)
+            iteration = self.history[-1].iteration if self.history else 0
+            self.settings.watch(Progress(iteration, self.objective.n_passes, new.value, gap, new.theta))
 
     def raise_bound(self, bound: float) -> None:
         self.lower_bound = max(self.lower_bound, bound)
@@ -142,13 +151,13 @@ class Run:
         then = self.history[-51].objective
         return then - self.at.value <= 1e-14 * abs(then)
 
-    def record(self, iteration: int) -> Result | None:
-        """Write an iteration down and tell of it; why to stop, if someone asks for it."""
+    def record(self, iteration: int) -> None:
+        """Write an iteration down and tell of it; `told_to_stop` if someone answers so."""
         entry = Progress(iteration, self.objective.n_passes, self.at.value, self.gap, self.at.theta)
         self.history.append(replace(entry, theta=np.empty(0)))
-        if self.settings.report:
-            self.settings.report(entry)
-        return self.settings.stop(entry) if self.settings.stop else None
+        answers = [self.settings.stop() if self.settings.stop else None]
+        answers.append(self.settings.report(entry) if self.settings.report else None)
+        self.told_to_stop = next((answer for answer in answers if answer is not None), None)
 
     def stalled(self) -> Solution:
         """Finish where no step lowers F: certified after all, or for want of digits, or of an optimum."""

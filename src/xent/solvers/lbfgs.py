@@ -58,7 +58,7 @@ class LBFGS:
         ready = self._subset_pays(part)
         theta = self._of_a_subset(part) if ready else part.start()
         enough = 0.05 * part.shape[0] * part.shape[1] / part.n_rows
-        quiet = replace(self.settings, report=None, stop=self.settings.stop)
+        quiet = replace(self.settings, report=None, watch=None)
         run = Run.begin(part, quiet, theta, exact=not part.is_narrow)
         found = replace(self, settings=quiet)._descend(run, ready, enough).theta
         objective.n_passes += math.ceil(part.n_passes * part.n_rows / objective.n_rows)
@@ -70,6 +70,8 @@ class LBFGS:
         objective = run.objective
         if run.certified:
             return run.finish(Result.CERTIFIED)
+        if run.told_to_stop is not None:
+            return run.finish(run.told_to_stop)
         metric = Metric(objective)
         memory = Memory(metric, objective.shape, self.memory)
         hessian = _Hessian(self.settings.tol / 4, objective.n_passes, hessian_price(objective))
@@ -118,11 +120,11 @@ class LBFGS:
                 solved = metric.solve(run.at.gradient)
             if not run.certified and hessian.wanted(run, estimate):
                 run.ask_hessian()
-            stop = run.record(iteration)
+            run.record(iteration)
             if run.certified or (enough is not None and estimate <= enough):
                 return run.finish(Result.CERTIFIED)
-            if stop is not None:
-                return run.finish(stop)
+            if run.told_to_stop is not None:
+                return run.finish(run.told_to_stop)
             if run.flat:
                 return run.stalled()
         return run.finish(Result.MAX_ITER)

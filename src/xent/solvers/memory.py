@@ -17,16 +17,21 @@ from .metric import Metric
 Float = NDArray[np.float64]
 
 _SINGLE_ABOVE = 1 << 15  # coefficients: beyond, pairs are kept in float32
+_MAX_BYTES = 128 << 20
+_FEWEST = 5
 
 
 class Memory:
-    """The last `size` pairs s = θ⁺ − θ, y = ∇⁺ − ∇ and z = M⁻¹y of vectors of `shape` (K, D)."""
+    """The last `size` pairs s = θ⁺ − θ, y = ∇⁺ − ∇ and z = M⁻¹y of vectors of `shape` (K, D); fewer, but 5,
+    where they would take more than 128 MiB."""
 
     def __init__(self, metric: Metric, shape: tuple[int, int], size: int) -> None:
-        self.metric, self.shape, self.size = metric, shape, size
+        self.metric, self.shape = metric, shape
         self.count = 0
         length = shape[0] * shape[1]
-        dtype = np.float64 if length <= _SINGLE_ABOVE else np.float32
+        dtype = np.dtype(np.float64 if length <= _SINGLE_ABOVE else np.float32)
+        fit = _MAX_BYTES // (3 * length * dtype.itemsize)
+        self.size = size = min(size, max(fit, _FEWEST))
         self._S, self._Y, self._Z = (np.empty((size, length), dtype) for _ in "SYZ")
         self._SY = np.zeros((size, size))  # s_i · y_j
         self._YZ = np.zeros((size, size))  # y_i · z_j

@@ -37,11 +37,11 @@ class Newton:
             new = weak_wolfe(run, step.direction, curvature=False)
             if new is not None:
                 run.at = new
-            stop = run.record(iteration)
+            run.record(iteration)
             if run.certified:
                 return run.finish(Result.CERTIFIED)
-            if stop is not None:
-                return run.finish(stop)
+            if run.told_to_stop is not None:
+                return run.finish(run.told_to_stop)
             if new is None or run.flat:
                 return run.stalled()
         return run.finish(Result.MAX_ITER)

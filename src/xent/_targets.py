@@ -1,0 +1,135 @@
+"""Labels, rows of probabilities and weights as an estimator is given them, made into what a `Batch` holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight
+
+from ._checks import check_non_negative, check_probabilities
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """`classes` (K,), y as codes (n,) int64 or rows of probabilities (n, K), and weights (n,) or None for
+    ones."""
+
+    classes: NDArray[Any]
+    y: NDArray[Any]
+    weight: Float | None
+
+    @property
+    def total(self) -> float:
+        return float(len(self.y) if self.weight is None else self.weight.sum())
+
+
+def is_soft(y: Any) -> bool:
+    """Whether y is rows of numbers, two or more a row."""
+    shape = getattr(y, "shape", None)
+    if shape is None and not (isinstance(y, list | tuple) and len(y) and isinstance(y[0], list | tuple)):
+        return False
+    return len(shape) == 2 and shape[1] > 1 if shape is not None else len(y[0]) > 1
+
+
+def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targets:
+    """Rows y (n, K) ≥ 0 that sum to 1. Classes are the names of a frame's columns, else 0 … K − 1.
+
+    A class weight c_k multiplies its part of a row: the row's weight is multiplied by Σ_k c_k q_k and q_k by
+    c_k over that, which for one-hot rows is what it is for labels.
+    """
+    columns = getattr(y, "columns", None)
+    Q = np.asarray(y)
+    if Q.dtype.kind not in "fiub":
+        raise ValueError(f"y: rows of probabilities must be numbers, got dtype {Q.dtype}")
+    Q = Q if Q.dtype in (np.float32, np.float64) else Q.astype(np.float64)
+    n, K = X.shape[0], Q.shape[1]
+    classes = np.arange(K) if columns is None else np.asarray(columns)
+    weight = _weights(X, sample_weight)
+    check_probabilities(Q, n, K, np.ones(n) if weight is None else weight, "y")
+    if class_weight is not None:
+        row_weight = np.ones(n) if weight is None else weight
+        by_class = _balanced(Q, row_weight) if class_weight == "balanced" else _of_dict(class_weight, classes)
+        _check_class_weight(by_class)
+        scaled = Q * by_class
+        row = scaled.sum(axis=1)
+        Q = np.divide(scaled, row[:, None], out=np.full(Q.shape, 1 / K), where=row[:, None] > 0)
+        weight = row_weight * row
+    totals = Q.sum(axis=0, dtype=np.float64) if weight is None else weight @ Q
+    _check_totals(weight, totals, classes)
+    return Targets(classes, Q, weight)
+
+
+def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any) -> Targets:
+    """Labels y (n,) of any one type, coded in sorted order."""
+    if y.dtype.kind == "O":
+        kinds = sorted({type(label).__name__ for label in y})
+        if len(kinds) > 1:
+            first = next(i for i, label in enumerate(y) if type(label) is not type(y[0]))
+            raise ValueError(
+                f"Unknown label type: unknown. y mixes labels of types {kinds} (y[0] = {y[0]!r}, "
+                f"y[{first}] = {y[first]!r}); convert them to one type, for example with y.astype(str)"
+            )
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            "This solver needs samples of at least 2 classes in the data, but the data contains "
+            f"only one class: {classes[0]!r}"
+        )
+    codes = codes.astype(np.int64)
+    weight = _weights(X, sample_weight)
+    if class_weight is not None:
+        weight = np.ones(len(codes)) if weight is None else weight
+        by_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=weight)
+        _check_class_weight(by_class)
+        with np.errstate(over="ignore"):
+            weight = weight * by_class[codes]
+    if weight is not None:
+        _check_totals(weight, np.bincount(codes, weights=weight).astype(np.float64), classes)
+    return Targets(classes, codes, weight)
+
+
+def _weights(X: Any, sample_weight: Any) -> Float | None:
+    if sample_weight is None:
+        return None
+    with np.errstate(over="ignore"):
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    check_non_negative(weight)
+    return weight
+
+
+def _balanced(Q: NDArray[Any], weight: Float) -> Float:
+    totals = weight @ Q
+    return weight.sum() / (len(totals) * np.where(totals > 0, totals, 1.0))
+
+
+def _of_dict(class_weight: dict[Any, float], classes: NDArray[Any]) -> Float:
+    unknown = [label for label in class_weight if label not in classes]
+    if unknown:
+        raise ValueError(f"The classes, {unknown}, are not in class_weight")
+    return np.array([class_weight.get(label, 1.0) for label in classes.tolist()], np.float64)
+
+
+def _check_class_weight(by_class: Float) -> None:
+    if not (np.isfinite(by_class) & (by_class >= 0)).all():
+        raise ValueError(f"class_weight: weights must be finite and ≥ 0, got {by_class.tolist()}")
+
+
+def _check_totals(weight: Float | None, totals: Float, classes: NDArray[Any]) -> None:
+    with np.errstate(over="ignore"):
+        everything = 1.0 if weight is None else weight.sum()
+    if not np.isfinite(everything):
+        raise ValueError("sample_weight: the weights add up to infinity; divide them by their largest")
+    if not totals.all():
+        empty = classes[int(np.argmin(totals != 0))]
+        raise ValueError(
+            f"class {empty!r} has zero total weight (sample_weight × class_weight), which leaves nothing "
+            "to fit it on; give it weight or drop its rows"
+        )
