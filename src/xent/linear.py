@@ -22,6 +22,7 @@ from . import _kernels, _tiled, reference
 from ._batch import Batch as Batch
 from ._batch import Float, offset_rows
 from ._batch import TopK as TopK
+from ._threads import blas_for
 
 _BLOCK_BYTES = 32 << 20
 # The fused kernel keeps a float64 gradient a thread: 16 MiB at most. Below that it beat the blocks in
@@ -257,15 +258,22 @@ def _probabilities(X: Any, batch: Batch, W: Float, b: Float) -> Float:
     return reference.softmax(Z if batch.offset is None else Z + batch.offset)
 
 
-def class_curvature(batch: Batch, W: Float, b: Float) -> Float:
-    """Σ s_i (diag p_i − p_i p_iᵀ), (K, K)."""
+def class_curvature(batch: Batch, W: Float, b: Float, *, n_threads: int = 0) -> Float:
+    """Σ s_i (diag p_i − p_i p_iᵀ), (K, K), each p_i in the dtype that a pass computes it in."""
     K = len(W)
-    batch.check_offset(K)
     total = np.zeros((K, K))
-    for X, part, weight in _blocks(batch, 3 * K):
-        P = _probabilities(X, part, W, b)
-        sP = P * weight[:, None]
-        total += np.diag(sP.sum(axis=0)) - P.T @ sP
+    W, b = _parameters(batch.X, W, b)
+    step = int(min(max(_BLOCK_BYTES // (8 * K), 64), 8192))
+    for start in range(0, batch.shape[0], step):
+        part = batch.take(slice(start, start + step))
+        P = _kernels.predict("probabilities", part.X, W, b, offset=part.offset, n_threads=n_threads)
+        live = part.live(slice(0, len(P)))
+        if live is not None:
+            P[~live] = 0
+        sP = P if part.weight is None else P * part.weight[:, None].astype(P.dtype)
+        with blas_for(2 * len(P) * K * K):
+            total -= P.T @ sP
+        total[np.diag_indices(K)] += sP.sum(axis=0, dtype=np.float64)
     return total
 
 
@@ -301,6 +309,8 @@ def hessian(batch: Batch, W: Float, b: Float, centre: Float, intercept: bool) ->
     """
     K, D = len(W), W.shape[1] + intercept
     batch.check_offset(K)
+    if K == 2:
+        return _hessian_of_two(batch, W, b, centre, intercept)
     H, diagonal = np.zeros((K * D, K * D)), np.zeros((K, D, D))
     for X, part, weight in _blocks(batch, 2 * K * D):
         rows = augmented(X, centre, intercept)
@@ -315,3 +325,14 @@ def hessian(batch: Batch, W: Float, b: Float, centre: Float, intercept: bool) ->
         block = slice(k * D, (k + 1) * D)
         H[block, block] = diagonal[k]
     return H
+
+
+def _hessian_of_two(batch: Batch, W: Float, b: Float, centre: Float, intercept: bool) -> Float:
+    """`hessian` of two classes: [[A, −A], [−A, A]], A = Σ s_i p_i1 p_i2 x̃_i x̃_iᵀ."""
+    A = np.zeros((W.shape[1] + intercept,) * 2)
+    for X, part, weight in _blocks(batch, 2 * len(A)):
+        rows = augmented(X, centre, intercept)
+        P = _probabilities(X, part, W, b)
+        rows *= np.sqrt(P[:, 0] * P[:, 1] * weight)[:, None]
+        A += rows.T @ rows
+    return np.block([[A, -A], [-A, A]])

@@ -258,7 +258,8 @@ class Objective:
 
     def class_curvature(self, theta: Float) -> Float:
         """(1/S) Σ s_i (diag p_i − p_i p_iᵀ) at θ, (K, K)."""
-        return self._add(linear.class_curvature, *self.coefficients(theta)) / self.weight
+        W, b = (a.astype(np.float32 if self.is_narrow else np.float64) for a in self.coefficients(theta))
+        return self._add(linear.class_curvature, W, b, n_threads=self.n_threads) / self.weight
 
     def class_variance(self, theta: Float) -> Float:
         """Its diagonal, (K,)."""

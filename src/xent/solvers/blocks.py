@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
-from .. import _kernels, linear
+from .. import _kernels
 from ..objective import Objective
+from .rows import centred_rows, curvature_weights, heaviest_rows
 
 Float = NDArray[np.float64]
 
@@ -32,11 +33,11 @@ Float = NDArray[np.float64]
 # away
 # as the fit goes on, and blocks of dead weights stalled it (digits, C = 1e4: 489 passes with none, 152 with
 # 0.3, 191 by the Kronecker product; at C = 1 53, 54 and 133).
-_MIXED = 0.2
-_MAX_BYTES = 64 << 20
+MIXED = 0.2
+MAX_BYTES = 64 << 20
 _SINGLE_ABOVE = 128  # features: larger blocks are inverted in float32
 _FEWEST_ROWS = 128
-_BLOCK_NUMBERS = 1 << 22  # probabilities looked at together
+_WORTH_THREADS = 1e8
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,12 @@ class ClassBlocks:
     @staticmethod
     def fits(objective: Objective) -> bool:
         K, D = objective.shape
-        return K * D * D * _dtype(D).itemsize <= _MAX_BYTES
+        return K * D * D * _dtype(D).itemsize <= MAX_BYTES
 
     @staticmethod
-    def at(
-        objective: Objective, theta: Float, curvature: Float, sketch: Objective | None
-    ) -> ClassBlocks | None:
+    def at(objective: Objective, theta: Float, curvature: Float, sketch: Objective | None) -> ClassBlocks:
         """The blocks at θ, from all rows of `sketch` or else from the heaviest rows of each class;
-        `curvature` A (d, d) stands for the rest. None where they do not fit."""
-        if not ClassBlocks.fits(objective):
-            return None
+        `curvature` A (d, d) stands for the rest."""
         (K, D), d = objective.shape, objective.n_features
         inverses, scales = np.empty((K, D, D), _dtype(D)), np.empty((K, D))
         base = np.zeros((D, D), inverses.dtype)
@@ -72,10 +69,14 @@ class ClassBlocks:
             block[np.diag_indices(D)] += objective.penalties[k].astype(block.dtype)
             inverses[k], scales[k] = _inverse(block)
 
-        with ThreadPoolExecutor(objective.n_threads or _kernels.max_threads()) as pool:
-            done = [pool.submit(invert, k, *part) for k, part in enumerate(_blocks(objective, theta, sketch))]
-            for task in done:
-                task.result()
+        parts = enumerate(_blocks(objective, theta, sketch))
+        if K * D**3 < _WORTH_THREADS:
+            for k, part in parts:
+                invert(k, *part)
+        else:  # BLAS is held to one thread in a fit
+            with ThreadPoolExecutor(objective.n_threads or _kernels.max_threads()) as pool:
+                for task in [pool.submit(invert, k, *part) for k, part in parts]:
+                    task.result()
         return ClassBlocks(inverses, scales)
 
     def solve(self, G: Float) -> Float:
@@ -117,75 +118,14 @@ def _blocks(
     add."""
     dtype = _dtype(objective.shape[1])
     if sketch is not None:
-        weights = np.concatenate([w for _, w in _weights(objective, theta, sketch)])
-        everything = _rows(objective, sketch, slice(None), dtype)
+        weights = np.concatenate([w for _, w in curvature_weights(objective, theta, sketch)])
+        everything = centred_rows(objective, sketch, slice(None), dtype)
         for weight in weights.T / sketch.weight:
-            yield everything * np.sqrt(weight)[:, None].astype(dtype), _MIXED * float(weight.sum())
+            yield everything * np.sqrt(weight)[:, None].astype(dtype), MIXED * float(weight.sum())
         return
-    chosen, total = _heaviest(objective, theta, max(objective.shape[1], _FEWEST_ROWS))
+    chosen, total = heaviest_rows(objective, theta, max(objective.shape[1], _FEWEST_ROWS))
     for k, (index, weight) in enumerate(chosen):
-        rows = _rows(objective, objective, index, dtype)
+        rows = centred_rows(objective, objective, index, dtype)
         rows *= np.sqrt(weight / objective.weight)[:, None].astype(dtype)
-        rest = max(total[k] - weight.sum(), 0.0) + _MIXED * total[k]
+        rest = max(total[k] - weight.sum(), 0.0) + MIXED * total[k]
         yield rows, float(rest / objective.weight)
-
-
-def _heaviest(
-    objective: Objective, theta: Float, most: int
-) -> tuple[list[tuple[NDArray[np.int64], Float]], Float]:
-    """For every class about the `most` rows of largest s p (1 − p), as (indices, weights), and all rows'
-    total."""
-    K, n = objective.n_classes, objective.n_rows
-    total, threshold = np.zeros(K), None
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], Float]] = []
-    for start, weights in _weights(objective, theta, objective):
-        total += weights.sum(axis=0)
-        if threshold is None:  # what share of (row, class) pairs is kept is judged by the first rows
-            keep = min(1.0, 1.5 * most / n)
-            flat = weights.ravel()
-            place = min(int((1 - keep) * len(flat)), len(flat) - 1)
-            threshold = max(float(np.partition(flat, place)[place]), np.finfo(float).tiny)
-        row, k = np.nonzero(weights >= threshold)
-        found.append((row + start, k, weights[row, k]))
-    row, k, weight = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.argsort(k, kind="stable")
-    chosen = []
-    for mine in np.split(order, np.searchsorted(k[order], np.arange(1, K))):
-        if len(mine) > most:
-            mine = np.sort(mine[np.argpartition(weight[mine], len(mine) - most)[len(mine) - most :]])
-        chosen.append((row[mine], weight[mine].astype(np.float64)))
-    return chosen, total
-
-
-def _weights(objective: Objective, theta: Float, source: Objective) -> Iterator[tuple[int, NDArray[Any]]]:
-    """s p (1 − p) of a block of the source's rows at a time, (rows, K), and the number of its first row."""
-    source.n_passes += 1
-    W, b = objective.coefficients(theta)
-    dtype = np.float32 if objective.is_narrow else np.float64
-    W, b = W.astype(dtype, order="C"), b.astype(dtype)
-    first = 0
-    step = max(_BLOCK_NUMBERS // objective.n_classes, 1)
-    for batch in source.batches:
-        for start in range(0, batch.shape[0], step):
-            part = batch.take(slice(start, start + step))
-            P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=objective.n_threads)
-            P *= 1 - P
-            if part.weight is not None:
-                P *= part.weight[:, None]
-            live = part.live(slice(0, len(P)))
-            if live is not None:
-                P[~live] = 0
-            yield first + start, P
-        first += batch.shape[0]
-
-
-def _rows(objective: Objective, source: Objective, index: Any, dtype: Any) -> NDArray[Any]:
-    """Rows of the source, centred as the objective's, with a 1 behind them for an intercept, (m, D)."""
-    parts, first = [], 0
-    for batch in source.batches:
-        mine = index
-        if not isinstance(index, slice):
-            mine = index[(index >= first) & (index < first + batch.shape[0])] - first
-        parts.append(linear.augmented(batch.X[mine], objective.centre, objective.fit_intercept, dtype))
-        first += batch.shape[0]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)

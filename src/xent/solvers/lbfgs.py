@@ -83,11 +83,12 @@ class LBFGS:
             quadratic = _dual_quadratic(objective, gradient)
             balance = objective.fit_intercept and quadratic <= 0.7 * certify_below
             if balance or iteration >= refresh_at:
-                metric.refresh(run.at.theta, blocks=iteration >= refresh_at and (ready or iteration > 3))
-                memory.refreshed()
-                solved = metric.solve(gradient)
-                if iteration >= refresh_at:
-                    refresh_at = max(2 * iteration, 6)
+                due = iteration >= refresh_at
+                blocks = due and (ready or iteration > 3)
+                if metric.refresh(run.at.theta, blocks=blocks, classes=balance or not blocks):
+                    memory.refreshed()
+                    solved = metric.solve(gradient)
+                refresh_at = max(2 * iteration, 6) if due else refresh_at
             if balance:
                 certify_below = quadratic / 4
                 direction = np.zeros_like(gradient)

@@ -42,9 +42,9 @@ class Memory:
     def refreshed(self) -> None:
         """The metric has changed: M⁻¹y of every pair anew."""
         n = self.count
-        for i in range(n):
-            z = self.metric.solve(self._Y[i].astype(np.float64).reshape(self.shape))
-            self._Z[i] = z.ravel()
+        for some in np.array_split(np.arange(n), max(1, n // 5)):
+            solved = self.metric.solve(self._Y[some].reshape(-1, *self.shape))
+            self._Z[some] = solved.reshape(len(some), -1)
         self._YZ[:n, :n] = self._Y[:n] @ self._Z[:n].T
 
     def add(self, s: Float, y: Float, z: Float) -> bool:

@@ -9,6 +9,7 @@ from scipy.linalg import eigh
 from .._threads import blas_for
 from ..objective import Objective
 from .blocks import ClassBlocks
+from .low_rank import LowRankBlocks
 
 Float = NDArray[np.float64]
 
@@ -20,7 +21,7 @@ _MAX_CLASSES = 1024
 _MAX_BASIS = 1 << 24  # numbers in the basis, 128 MiB
 _FLAT = 16
 _MOST_ROWS = 1 << 16
-_FEWEST_ROWS = 4096  # a metric is an estimate: this many rows, or 8 a feature, do for it
+_FEWEST_ROWS = 4096  # a metric is an estimate: this many rows, 8 a feature and 4 a class, do
 
 
 class Metric:
@@ -32,21 +33,37 @@ class Metric:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         n, D = objective.n_rows, objective.shape[1]
-        rows = max(_FEWEST_ROWS, 8 * D, 16 * objective.n_classes)
+        rows = max(_FEWEST_ROWS, 8 * D, 4 * objective.n_classes)
         # Blocks of so many rows cost about a pass. With as many as that a class' curvature is well known.
         self._flat = 4 * n // D >= _FLAT * D
         if self._flat:
             rows = max(rows, min(4 * n // D, _MOST_ROWS))
         self._sketch = objective.sample(rows) if n > 2 * rows else objective
         self._kronecker = Kronecker(self._sketch)
-        self._blocks: ClassBlocks | None = None
+        self._blocks: ClassBlocks | LowRankBlocks | None = None
 
-    def refresh(self, theta: Float, *, blocks: bool) -> None:
-        """Take the classes' curvature at θ and, if asked, a block a class."""
-        self._kronecker.refresh(self._sketch, self._moved(theta))
-        if blocks and self._kronecker.curvature is not None:
+    def refresh(self, theta: Float, *, blocks: bool, classes: bool = True) -> bool:
+        """Take a block a class at θ if asked and possible, and the classes' curvature if asked or if there
+        are no blocks. Whether `solve` has changed."""
+        taken = self._blocks_at(theta) if blocks else None
+        if taken is not None:
+            self._blocks = taken
+        if classes or self._blocks is None:
+            self._kronecker.refresh(self._sketch, self._moved(theta))
+        return taken is not None or self._blocks is None
+
+    def _blocks_at(self, theta: Float) -> ClassBlocks | LowRankBlocks | None:
+        features, d = self._kronecker, self.objective.n_features
+        if features.curvature is None or features.basis is None:
+            return None
+        if ClassBlocks.fits(self.objective):
             rows = self._sketch if self._flat else None
-            self._blocks = ClassBlocks.at(self.objective, theta, self._kronecker.curvature, rows)
+            return ClassBlocks.at(self.objective, theta, features.curvature, rows)
+        if LowRankBlocks.fits(self.objective):
+            return LowRankBlocks.at(
+                self.objective, theta, features.values[:d], features.basis, features.units
+            )
+        return None
 
     def _moved(self, theta: Float) -> Float:
         """θ in the coordinates of the sketch, whose features have another mean."""
@@ -56,10 +73,12 @@ class Metric:
 
     def solve(self, G: Float) -> Float:
         """M⁻¹ G for G (K, D), or for several as (m, K, D)."""
+        if G.ndim == 3:
+            if self._blocks is None:
+                return np.stack([self.solve(g) for g in G]) if len(G) else G
+            return np.stack([self.objective.without_shift(g) for g in self._blocks.solve(G)])
         if self._blocks is not None:
             return self.objective.without_shift(self._blocks.solve(G))
-        if G.ndim == 3:
-            return np.stack([self.solve(g) for g in G]) if len(G) else G
         return self.objective.without_shift(self._kronecker.solve(G))
 
     def solve_intercept(self, g: Float) -> Float:
@@ -80,26 +99,26 @@ class Kronecker:
     curvature: Float | None = None  # A, where it was formed
 
     def __init__(self, objective: Objective) -> None:
-        self._basis: Float | None = None
+        self.basis: Float | None = None  # U
         n, d = objective.n_rows, objective.n_features
         by_feature = objective.penalties[:, :d].mean(axis=0)
         self._penalty = objective.penalty * float(np.any(by_feature))
-        self._units = np.sqrt(by_feature / objective.penalty) if self._penalty else np.zeros(d)
+        self.units = np.sqrt(by_feature / objective.penalty) if self._penalty else np.zeros(d)
         if n < d and n <= _MAX_SIZE and n * d <= _MAX_BASIS:
-            self._units[self._units == 0] = 1.0
-            a, self._basis = _basis_of_rows(objective, self._units)
+            self.units[self.units == 0] = 1.0
+            a, self.basis = _basis_of_rows(objective, self.units)
         elif d <= _MAX_SIZE:
             # Without a penalty features' scales do not matter, and taken out they cannot hide a small
             # feature in the rounding of a large one.
             self.curvature = objective.feature_curvature
-            free = self._units == 0
-            self._units[free] = np.sqrt(np.diag(self.curvature))[free]
-            self._units[self._units == 0] = 1.0
-            a, self._basis = _basis_of_features(self.curvature, self._units)
+            free = self.units == 0
+            self.units[free] = np.sqrt(np.diag(self.curvature))[free]
+            self.units[self.units == 0] = 1.0
+            a, self.basis = _basis_of_features(self.curvature, self.units)
         else:
-            self._units[self._units == 0] = 1.0
-            a = objective.feature_curvature_diagonal() / self._units**2
-        self._a = np.append(a, 1.0) if objective.fit_intercept else a
+            self.units[self.units == 0] = 1.0
+            a = objective.feature_curvature_diagonal() / self.units**2
+        self.values = np.append(a, 1.0) if objective.fit_intercept else a
         free_intercept = np.zeros(int(objective.fit_intercept))
         self._penalties = np.append(np.full(len(a), self._penalty), free_intercept)
         self._V: Float | None = None
@@ -127,7 +146,7 @@ class Kronecker:
 
     def _set(self, gamma: Float) -> None:
         self._gamma = gamma
-        self._inverse = _pseudo_inverse(np.outer(gamma, self._a) + self._penalties)
+        self._inverse = _pseudo_inverse(np.outer(gamma, self.values) + self._penalties)
         self._inverse[gamma == 0] = 0.0
 
     def _in(self, G: Float) -> Float:
@@ -140,19 +159,19 @@ class Kronecker:
 
     def solve(self, G: Float) -> Float:
         """M⁻¹ G for G (K, D)."""
-        H, d = self._in(G), len(self._units)
-        features = H[:, :d] / self._units
-        if self._basis is None:
+        H, d = self._in(G), len(self.units)
+        features = H[:, :d] / self.units
+        if self.basis is None:
             features *= self._inverse[:, :d]
             r = d
         else:
-            r = self._basis.shape[1]
-            inside = features @ self._basis
-            outside = features - inside @ self._basis.T if r < d and self._penalty else None
-            features = (inside * self._inverse[:, :r]) @ self._basis.T
+            r = self.basis.shape[1]
+            inside = features @ self.basis
+            outside = features - inside @ self.basis.T if r < d and self._penalty else None
+            features = (inside * self._inverse[:, :r]) @ self.basis.T
             if outside is not None:  # features no row reaches curve by the penalty alone
                 features += outside * (self._gamma > 0)[:, None] / self._penalty
-        H[:, :d] = features / self._units
+        H[:, :d] = features / self.units
         H[:, d:] *= self._inverse[:, r:]
         return self._out(H)
 

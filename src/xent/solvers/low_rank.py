@@ -1,0 +1,124 @@
+"""Blocks of the Hessian for so many classes that (K, D, D) would not fit: each the mean curvature's and few
+rows'.
+
+B_k = r_k A + penalty is diagonal in the basis of A, and A_k = B_k + R_kᵀR_k with m rows R_k, the heaviest of
+class k; by Woodbury's identity A_k⁻¹ = B_k⁻¹ − B_k⁻¹R_kᵀ (I + R_k B_k⁻¹ R_kᵀ)⁻¹ R_k B_k⁻¹. Kept are the (m,
+m) inverses and which rows they belong to; the rows themselves are read from X again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _kernels
+from ..objective import Objective
+from .blocks import MAX_BYTES, MIXED
+from .rows import centred_rows, heaviest_rows
+
+Float = NDArray[np.float64]
+
+_MOST_CLASSES = 4096  # beyond, what Python spends on every class is more than a pass
+
+
+@dataclass(frozen=True)
+class LowRankBlocks:
+    """What `ClassBlocks` is, in K·m² numbers."""
+
+    objective: Objective
+    base: _Base
+    rows: list[tuple[NDArray[np.int64], NDArray[np.float32]]]  # indices and √(s p (1 − p) / S) of each class
+    cores: list[NDArray[np.float32]]
+
+    @staticmethod
+    def fits(objective: Objective) -> bool:
+        return objective.n_classes <= _MOST_CLASSES
+
+    @staticmethod
+    def at(objective: Objective, theta: Float, values: Float, basis: Float, units: Float) -> LowRankBlocks:
+        """The blocks at θ. `values` a (d,) and `basis` U (d, d) are those of A in `units`."""
+        K, D = objective.shape
+        most = max(8, min(D // 2, int((MAX_BYTES / (4 * K)) ** 0.5)))
+        chosen, total = heaviest_rows(objective, theta, most)
+        rest = np.array([max(t - w.sum(), 0.0) + MIXED * t for (_, w), t in zip(chosen, total, strict=True)])
+        base = _Base.of(objective, rest / objective.weight, values, basis, units)
+        rows = [(i, np.sqrt(w / objective.weight).astype(np.float32)) for i, w in chosen]
+        blocks = LowRankBlocks(objective, base, rows, [np.empty(0, np.float32)] * K)
+        blocks._each(blocks._core)
+        return blocks
+
+    def _each(self, do: Callable[[int], None]) -> None:
+        threads = self.objective.n_threads or _kernels.max_threads()
+        with ThreadPoolExecutor(threads) as pool:
+            parts = np.array_split(np.arange(len(self.rows)), 4 * threads)
+            for task in [pool.submit(_for_all, do, part) for part in parts]:
+                task.result()
+
+    def _rows(self, k: int) -> NDArray[np.float32]:
+        index, root = self.rows[k]
+        rows = centred_rows(self.objective, self.objective, index, np.dtype(np.float32))
+        rows *= root[:, None]
+        return rows
+
+    def _core(self, k: int) -> None:
+        half = self.base.root(k, self._rows(k))
+        self.cores[k] = np.linalg.inv(np.eye(len(half), dtype=np.float32) + half @ half.T).astype(np.float32)
+
+    def solve(self, G: Float) -> Float:
+        """Block by block, for G (K, D) or (m, K, D)."""
+        T = self.base.solve(G)
+        V = np.empty_like(T)
+
+        def correct(k: int) -> None:
+            rows = self._rows(k)
+            V[..., k, :] = (rows.T @ (self.cores[k] @ (rows @ T[..., k, :].T))).T
+
+        self._each(correct)
+        return (T - self.base.solve(V)).astype(np.float64)
+
+
+def _for_all(do: Callable[[int], None], classes: NDArray[np.intp]) -> None:
+    for k in classes:
+        do(int(k))
+
+
+@dataclass(frozen=True)
+class _Base:
+    """B_k = r_k A + penalty: its inverse in the basis of A for every class (K, d), and for the intercepts
+    (K, 1 or 0)."""
+
+    basis: NDArray[Any]
+    units: NDArray[Any]
+    inverse: NDArray[Any]
+    intercept: NDArray[Any]
+
+    @staticmethod
+    def of(objective: Objective, rest: Float, values: Float, basis: Float, units: Float) -> _Base:
+        d = objective.n_features
+        penalty = (objective.penalties[:, :d] / units**2).mean(axis=1, keepdims=True)
+        tiny = float(np.finfo(np.float32).tiny)
+        inverse = 1 / np.maximum(np.outer(rest, values) + penalty, 1e-7 * rest[:, None] * values.max() + tiny)
+        intercept = 1 / np.maximum(rest[:, None], tiny)[:, : objective.shape[1] - d]
+        return _Base(*(a.astype(np.float32) for a in (basis, units, inverse, intercept)))
+
+    def solve(self, G: NDArray[Any]) -> NDArray[np.float32]:
+        """B⁻¹ G, (…, K, D)."""
+        d = len(self.units)
+        G = G.astype(np.float32)
+        out = np.empty_like(G)
+        out[..., :d] = ((G[..., :d] / self.units) @ self.basis * self.inverse) @ self.basis.T / self.units
+        out[..., d:] = G[..., d:] * self.intercept
+        return out
+
+    def root(self, k: int, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rows whose products are R B_k⁻¹ Rᵀ."""
+        d = len(self.units)
+        out = np.empty_like(rows)
+        out[:, :d] = (rows[:, :d] / self.units) @ self.basis * np.sqrt(self.inverse[k])
+        out[:, d:] = rows[:, d:] * np.sqrt(self.intercept[k])
+        return out
