@@ -218,7 +218,8 @@ def _programme(
     size = float(np.abs(c).max(initial=0.0))
     if size == 0:
         return None, 0.0, ""
-    # 586 variables, 3500 margins: 0.8 s by interior points, 3 s by the simplex, which never fails small ones.
+    # 586 variables, 3500 margins: 0.8 s by interior points, 3 s by the simplex. But those once went on for
+    # ever at 2 variables, so the simplex has the small ones, and both a limit.
     methods = ["highs-ipm", "highs-ds"] if len(c) > _SIMPLEX_BEST else ["highs-ds"]
     for method in methods:
         result = linprog(
