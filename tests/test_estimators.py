@@ -389,8 +389,28 @@ def test_no_warning_of_any_kind_on_a_plain_fit():
     X, y = load_digits(return_X_y=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for C in (1e-6, 1e-2, 1.0, 1e4, np.inf):
+        for C in (1e-6, 1e-2, 1.0, 1e4):
             assert SoftmaxRegression(C=C).fit(X, y).converged_
+
+
+def test_separable_classes_without_a_penalty_are_named():
+    X, y = load_digits(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match="which is no minimum: classes '.' and '.' are completely sep"):
+        model = SoftmaxRegression(C=np.inf).fit(X, y)
+    assert model.converged_  # F is within tol of its infimum 0
+    assert model.separation_.complete
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    with pytest.warns(ConvergenceWarning, match="classes '0' and '1' are completely separated along petal"):
+        model = SoftmaxRegression(C=np.inf).fit(X[X.columns[::-1]], y)
+    assert not model.converged_  # the infimum is not proven
+    assert {(pair.a, pair.b) for pair in model.separation_.pairs} == {(0, 1), (0, 2)}
+
+
+def test_overlapping_classes_without_a_penalty_have_an_optimum():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxRegression(C=np.inf).fit(X[50:], y[50:])
+    assert model.converged_
+    assert model.separation_ is None
 
 
 def test_float16_rows_are_never_copied_to_a_wider_table(rng):

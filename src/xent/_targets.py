@@ -96,6 +96,37 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
     return Targets(classes, codes, weight)
 
 
+def offset_of(offset: Any, n: int, K: int) -> NDArray[Any] | None:
+    """(n, K), or of (n,) for two classes the logit that it adds to the second."""
+    if offset is None:
+        return None
+    o = np.asarray(offset)
+    o = o if o.dtype in (np.float32, np.float64) else o.astype(np.float64)
+    if o.shape == (n,) and K == 2:
+        o = np.column_stack([np.zeros_like(o), o])
+    if o.shape != (n, K):
+        raise ValueError(f"offset: expected shape ({n}, {K}), one column a class, got {o.shape}")
+    finite = np.isfinite(o)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(f"offset[{row}, {column}] = {o[row, column]}: offsets must be finite")
+    return o
+
+
+def factors_of(name: str, factors: Any, size: int) -> Float | None:
+    """(size,) finite and ≥ 0, or None."""
+    if factors is None:
+        return None
+    a = np.asarray(factors, np.float64)
+    if a.shape != (size,):
+        raise ValueError(f"{name}: expected shape ({size},), got {a.shape}")
+    bad = ~((a >= 0) & np.isfinite(a))
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(f"{name}[{at}] = {a[at]:g}: factors must be finite and ≥ 0")
+    return a
+
+
 def _weights(X: Any, sample_weight: Any) -> Float | None:
     if sample_weight is None:
         return None

@@ -19,13 +19,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import linear, solvers
 from ._control import Control, callbacks
-from ._targets import Targets, is_soft, label_targets, soft_targets
+from ._targets import Targets, factors_of, is_soft, label_targets, offset_of, soft_targets
 from ._threads import blas
 from .objective import Objective
-from .solvers import Solution
+from .separation import Status, Verdict, find_separation
+from .solvers import Result, Solution
 
 Float = NDArray[np.float64]
 
+_MOST_COLLINEAR = 2048  # features: beyond, collinear ones are not looked for
 _TAKES: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32, np.float16]}
 
 
@@ -87,6 +89,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Readings of X, those for curvature and certificate included.
     solver_ : str
         The solver that ran.
+    separation_ : xent.separation.Separation or None
+        Without a penalty, where classes can be told apart without error and F has no minimum, only an infimum
+        that it nears as coefficients grow: which classes, and along which direction.
     history_ : dict of arrays
         "n_passes", "objective" and "suboptimality" after each iteration.
     n_features_in_, feature_names_in_
@@ -172,7 +177,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             X, labels = self._locate(X, lambda: validate_data(self, X, y, accept_large_sparse=True, **_TAKES))
             targets = label_targets(X, labels, self.class_weight, sample_weight)
         K = len(targets.classes)
-        o = self._offset(offset, X.shape[0], K)
+        o = offset_of(offset, X.shape[0], K)
         batch = linear.Batch(X, targets.y, targets.weight, self.label_smoothing, offset=o)
         with nullcontext() if linear.runs_tiled(batch, K) else blas("one"):
             objective = self._objective(batch, targets)
@@ -191,11 +196,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 solver = solvers.choose(self.solver, objective, settings)
                 with control.interruptible():
                     solution = solver.solve(objective, self._initial(objective))
+            verdict = _separation(solution, objective)
             fitted = attributes(solution.theta) | self._figures(solution, objective, dtype)
+            fitted["separation_"] = None if verdict is None else verdict.separation
         # One step, so that no interrupt can leave a part of it.
         self.__dict__.update(fitted, solver_=type(solver).__name__.lower())
-        if not self.converged_:
-            self._warn(solution)
+        if not self.converged_ or self.separation_ is not None:
+            self._warn(solution, verdict)
         return self
 
     def _objective(self, batch: linear.Batch, targets: Targets) -> Objective:
@@ -212,26 +219,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             # With two classes the penalty is on w = W_1 − W_0 (coef_ is (1, d)), and ‖W‖² = ‖w‖²/2.
             (2 if K == 2 else 1) / (self.C * targets.total),
             fit_intercept=self.fit_intercept,
-            class_factors=_factors("class_penalty_factor", by_class, K),
-            feature_factors=_factors("feature_penalty_factor", self.feature_penalty_factor, d),
+            class_factors=factors_of("class_penalty_factor", by_class, K),
+            feature_factors=factors_of("feature_penalty_factor", self.feature_penalty_factor, d),
         )
-
-    @staticmethod
-    def _offset(offset: Any, n: int, K: int) -> NDArray[Any] | None:
-        """(n, K), or of (n,) for two classes the logit that it adds to the second."""
-        if offset is None:
-            return None
-        o = np.asarray(offset)
-        o = o if o.dtype in (np.float32, np.float64) else o.astype(np.float64)
-        if o.shape == (n,) and K == 2:
-            o = np.column_stack([np.zeros_like(o), o])
-        if o.shape != (n, K):
-            raise ValueError(f"offset: expected shape ({n}, {K}), one column a class, got {o.shape}")
-        finite = np.isfinite(o)
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            raise ValueError(f"offset[{row}, {column}] = {o[row, column]}: offsets must be finite")
-        return o
 
     def decision_function(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """Logits z = W x + b + o: (n, K), or (n,) for two classes, positive where the second is likelier."""
@@ -270,7 +260,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _rows(self, X: Any, offset: Any) -> tuple[Any, NDArray[Any] | None]:
         check_is_fitted(self)
         X = self._locate(X, lambda: validate_data(self, X, reset=False, **_TAKES))
-        return X, self._offset(offset, X.shape[0], len(self.classes_))
+        return X, offset_of(offset, X.shape[0], len(self.classes_))
 
     def _score(self, of_rows: Callable[..., NDArray[Any]], X: Any, offset: Any) -> NDArray[Any]:
         X, o = self._rows(X, offset)
@@ -369,27 +359,46 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             },
         }
 
-    def _warn(self, solution: Solution) -> None:
-        if solution.result is solvers.Result.CERTIFIED:
+    def _warn(self, solution: Solution, verdict: Verdict | None) -> None:
+        if self.separation_ is not None:
+            names = getattr(self, "feature_names_in_", None)
+            reason = (
+                f"{self.separation_.describe(self.classes_, names)}; without a penalty the loss then has no "
+                "minimum, only an infimum that it nears as coefficients grow; a finite C has an optimum"
+            )
+        elif solution.result is Result.CERTIFIED:
             reason = "rounding the coefficients to float32 cost the rest; fit on float64"
+        elif verdict is not None and verdict.status is Status.OVERLAPPING:
+            reason = (
+                "the classes overlap, so there is an optimum, but no certificate was found; try a finite C"
+            )
         else:
             reason = solution.result.value
+        near = f"within {self.suboptimality_:.1e} nats of the optimum, tol={self.tol:g} asked for"
+        if self.converged_:
+            near = f"within {self.suboptimality_:.1e} nats of the infimum, which is no minimum"
         warnings.warn(
-            f"{self.solver_} failed to converge after {solution.n_iter} iteration(s): within "
-            f"{self.suboptimality_:.1e} nats of the optimum, tol={self.tol:g} asked for: {reason}.",
+            f"{self.solver_} {'stopped' if self.converged_ else 'failed to converge'} after "
+            f"{solution.n_iter} iteration(s): {near}: {reason}.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=5,
         )
 
 
-def _factors(name: str, factors: Any, size: int) -> Float | None:
-    if factors is None:
+def _separation(solution: Solution, objective: Objective) -> Verdict | None:
+    """Whether classes separate: asked where nothing is penalised and nothing but F ≥ 0 is proven."""
+    smooth = any(batch.label_smoothing for batch in objective.batches)  # every class is then a label
+    if objective.penalties.any() or smooth or solution.lower_bound > 0:
         return None
-    a = np.asarray(factors, np.float64)
-    if a.shape != (size,):
-        raise ValueError(f"{name}: expected shape ({size},), got {a.shape}")
-    bad = ~((a >= 0) & np.isfinite(a))
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise ValueError(f"{name}[{at}] = {a[at]:g}: factors must be finite and ≥ 0")
-    return a
+    if solution.result in (Result.INTERRUPTED, Result.MAX_TIME, Result.STOPPED):
+        return None
+    verdict = find_separation(
+        objective.batches,
+        objective.n_classes,
+        objective.centre,
+        objective.fit_intercept,
+        theta=solution.theta,
+        null=objective.null_features if objective.n_features <= _MOST_COLLINEAR else None,
+    )
+    objective.n_passes += verdict.n_passes
+    return verdict

@@ -23,6 +23,7 @@ from .rows import centred_rows, heaviest_rows
 
 Float = NDArray[np.float64]
 
+_FEWEST = 8  # rows of a class
 _MOST_CLASSES = 4096  # beyond, what Python spends on every class is more than a pass
 
 
@@ -43,7 +44,7 @@ class LowRankBlocks:
     def at(objective: Objective, theta: Float, values: Float, basis: Float, units: Float) -> LowRankBlocks:
         """The blocks at θ. `values` a (d,) and `basis` U (d, d) are those of A in `units`."""
         K, D = objective.shape
-        most = max(8, min(D // 2, int((MAX_BYTES / (4 * K)) ** 0.5)))
+        most = max(_FEWEST, min(D // 2, int((MAX_BYTES / (4 * K)) ** 0.5)))
         chosen, total = heaviest_rows(objective, theta, most)
         rest = np.array([max(t - w.sum(), 0.0) + MIXED * t for (_, w), t in zip(chosen, total, strict=True)])
         base = _Base.of(objective, rest / objective.weight, values, basis, units)

@@ -42,7 +42,7 @@ class Memory:
     def refreshed(self) -> None:
         """The metric has changed: M⁻¹y of every pair anew."""
         n = self.count
-        for some in np.array_split(np.arange(n), max(1, n // 5)):
+        for some in np.split(np.arange(n), range(5, n, 5)) if n else []:
             solved = self.metric.solve(self._Y[some].reshape(-1, *self.shape))
             self._Z[some] = solved.reshape(len(some), -1)
         self._YZ[:n, :n] = self._Y[:n] @ self._Z[:n].T

@@ -75,7 +75,7 @@ class Metric:
         """M⁻¹ G for G (K, D), or for several as (m, K, D)."""
         if G.ndim == 3:
             if self._blocks is None:
-                return np.stack([self.solve(g) for g in G]) if len(G) else G
+                return np.stack([self.solve(g) for g in G])
             return np.stack([self.objective.without_shift(g) for g in self._blocks.solve(G)])
         if self._blocks is not None:
             return self.objective.without_shift(self._blocks.solve(G))
