@@ -395,7 +395,7 @@ def test_no_warning_of_any_kind_on_a_plain_fit():
 
 def test_separable_classes_without_a_penalty_are_named():
     X, y = load_digits(return_X_y=True)
-    with pytest.warns(ConvergenceWarning, match="which is no minimum: classes '.' and '.' are completely sep"):
+    with pytest.warns(ConvergenceWarning, match="no minimum: classes '.' and '.' are completely separated"):
         model = SoftmaxRegression(C=np.inf).fit(X, y)
     assert model.converged_  # F is within tol of its infimum 0
     assert model.separation_.complete

@@ -60,7 +60,10 @@ def dual_lower_bound(
         bound = (1 - epsilon) * mean_entropy + epsilon * entropy_r
         residual = (1 - epsilon) * grad_W - epsilon * class_x
     with np.errstate(over="ignore"):
-        bound -= 0.5 * float(np.sum(residual * residual / penalties))
+        if np.ndim(penalties):
+            bound -= 0.5 * float(np.sum(residual * residual / penalties))
+        else:
+            bound -= 0.5 * sum(float(row @ row) for row in residual) / float(penalties)
     return max(0.0, bound)
 
 

@@ -206,7 +206,8 @@ def sample(batch: Batch, rows: int, fewest: int) -> Batch:
     index = rng.permutation(index)
     strata = [index]
     if labels is not None and len(index):
-        index = index[np.argsort(labels[index], kind="stable")]
+        narrow = np.int16 if labels[index].max() < 1 << 15 else np.int64  # sorted by radix
+        index = index[np.argsort(labels[index].astype(narrow), kind="stable")]
         strata = np.split(index, np.flatnonzero(np.diff(labels[index])) + 1)
     share = min(1.0, rows / max(len(index), 1))
     chosen = [stratum[: max(min(fewest, len(stratum)), round(share * len(stratum)))] for stratum in strata]

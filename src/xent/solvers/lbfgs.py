@@ -80,7 +80,7 @@ class LBFGS:
 
         for iteration in range(1, self.settings.max_iter + 1):
             gradient = run.at.gradient
-            quadratic = _dual_quadratic(objective, gradient)
+            quadratic = objective.penalty_price(gradient)
             balance = objective.fit_intercept and quadratic <= 0.7 * certify_below
             if balance or iteration >= refresh_at:
                 due = iteration >= refresh_at
@@ -155,11 +155,3 @@ class _Hessian:
             return False
         self.below, self.since = estimate / 10, objective.n_passes
         return True
-
-
-def _dual_quadratic(objective: Objective, gradient: Float) -> float:
-    """Σ (∂F/∂W_kj)² / 2λ_kj, what is left of the dual gap once the intercept is balanced."""
-    if not objective.is_penalised:
-        return float("inf")
-    d = objective.n_features
-    return 0.5 * float(np.sum(gradient[:, :d] ** 2 / objective.penalties[:, :d]))

@@ -32,7 +32,8 @@ class Memory:
         dtype = np.dtype(np.float64 if length <= _SINGLE_ABOVE else np.float32)
         fit = _MAX_BYTES // (3 * length * dtype.itemsize)
         self.size = size = min(size, max(fit, _FEWEST))
-        self._S, self._Y, self._Z = (np.empty((size, length), dtype) for _ in "SYZ")
+        self._S, self._Y, self._Z = (np.zeros((size, length), dtype) for _ in "SYZ")
+        self._row = list(range(size))  # where the i-th oldest pair lies
         self._SY = np.zeros((size, size))  # s_i · y_j
         self._YZ = np.zeros((size, size))  # y_i · z_j
 
@@ -41,11 +42,12 @@ class Memory:
 
     def refreshed(self) -> None:
         """The metric has changed: M⁻¹y of every pair anew."""
-        n = self.count
-        for some in np.split(np.arange(n), range(5, n, 5)) if n else []:
+        kept = self._row[: self.count]
+        for start in range(0, len(kept), 5):
+            some = kept[start : start + 5]
             solved = self.metric.solve(self._Y[some].reshape(-1, *self.shape))
             self._Z[some] = solved.reshape(len(some), -1)
-        self._YZ[:n, :n] = self._Y[:n] @ self._Z[:n].T
+        self._YZ[: self.count, : self.count] = (self._Y @ self._Z.T)[np.ix_(kept, kept)]
 
     def add(self, s: Float, y: Float, z: Float) -> bool:
         """Keep a pair, unless its curvature ⟨s, y⟩ is not positive."""
@@ -53,17 +55,18 @@ class Memory:
         if not product > 1e-300:
             return False
         if self.count == self.size:
-            for rows in (self._S, self._Y, self._Z):
-                rows[:-1] = rows[1:]
+            self._row.append(self._row.pop(0))
             for products in (self._SY, self._YZ):
                 products[:-1, :-1] = products[1:, 1:]
             self.count -= 1
-        i = self.count
-        self._S[i], self._Y[i], self._Z[i] = s.ravel(), y.ravel(), z.ravel()
+        i, row = self.count, self._row[self.count]
+        self._S[row], self._Y[row], self._Z[row] = s.ravel(), y.ravel(), z.ravel()
         self.count = n = i + 1
-        self._SY[i, :n], self._SY[:n, i] = self._Y[:n] @ self._S[i], self._S[:n] @ self._Y[i]
+        kept = self._row[:n]
+        self._SY[i, :n] = (self._Y @ self._S[row])[kept]
+        self._SY[:n, i] = (self._S @ self._Y[row])[kept]
+        self._YZ[i, :n] = self._YZ[:n, i] = (self._Z @ self._Y[row])[kept]
         self._SY[i, i] = product
-        self._YZ[i, :n] = self._YZ[:n, i] = self._Z[:n] @ self._Y[i]
         return True
 
     def direction(self, gradient: Float, solved: Float) -> Float:
@@ -71,10 +74,10 @@ class Memory:
         n = self.count
         if n == 0:
             return -solved
-        S, Z, SY, YZ = self._S[:n], self._Z[:n], self._SY[:n, :n], self._YZ[:n, :n]
-        g = gradient.ravel().astype(S.dtype, copy=False)
+        kept, SY, YZ = self._row[:n], self._SY[:n, :n], self._YZ[:n, :n]
+        g = gradient.ravel().astype(self._S.dtype, copy=False)
         inverse = 1 / np.diag(SY)
-        s_g, z_g = (rows.astype(np.float64) for rows in (S @ g, Z @ g))
+        s_g, z_g = ((rows @ g)[kept].astype(np.float64) for rows in (self._S, self._Z))
         alpha = np.zeros(n)
         for i in reversed(range(n)):
             alpha[i] = inverse[i] * (s_g[i] - SY[i, i + 1 :] @ alpha[i + 1 :])
@@ -83,5 +86,8 @@ class Memory:
         left = np.zeros(n)
         for i in range(n):
             left[i] = alpha[i] - inverse[i] * (y_r[i] + SY[:i, i] @ left[:i])
-        out: Any = scale * solved.ravel() - scale * (alpha.astype(S.dtype) @ Z) + left.astype(S.dtype) @ S
-        return -out.reshape(self.shape)
+        by_row = np.zeros((2, self.size), self._S.dtype)
+        by_row[0, kept], by_row[1, kept] = scale * alpha, left
+        out: Any = by_row[0] @ self._Z
+        out -= by_row[1] @ self._S
+        return out.reshape(self.shape) - scale * solved
