@@ -42,29 +42,48 @@ def dual_lower_bound(
     class_x (K, d) = (1/S) Σ s_i y_i x̃_iᵀ; penalties λ ≥ 0, one or (K, d) (where one is 0 only the trivial
     bound 0 is left); offset (1/S) Σ s_i o_i (K,) and (1/S) Σ s_i ⟨y_i, o_i⟩.
     """
-    if not np.all(penalties) or not math.isfinite(mean_entropy):
+    if not np.all(penalties):
+        return 0.0
+    products = dual_products(grad_W, class_x, penalties)
+    return dual_from_products(mean_entropy, probability, share, products, offset)
+
+
+def dual_products(grad_W: Float, class_x: Float, penalties: Float | float) -> Float:
+    """‖G‖², ⟨G, C⟩ and ‖C‖², (3,), of G = grad_W and C = class_x, every term divided by its λ."""
+    with np.errstate(over="ignore"):
+        if np.ndim(penalties):
+            G, C = grad_W / penalties, class_x / penalties
+            return np.array([np.sum(G * grad_W), np.sum(G * class_x), np.sum(C * class_x)])
+        pairs = ((grad_W, grad_W), (grad_W, class_x), (class_x, class_x))
+        return np.array([np.einsum("kj,kj->", a, b) for a, b in pairs]) / penalties
+
+
+def dual_from_products(
+    mean_entropy: float,
+    probability: Float | None,
+    share: Float,
+    products: Float,
+    offset: tuple[Float, float] | None = None,
+) -> float:
+    """`dual_lower_bound` with its sums over coefficients made already."""
+    if not math.isfinite(mean_entropy):
         return 0.0
     epsilon = 0.0
     if probability is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
             epsilon = float(np.nanmax(np.where(probability > share, 1 - share / probability, 0.0)))
-    residual, bound = grad_W, mean_entropy
+    bound, (GG, GC, CC) = mean_entropy, products.tolist()
     if epsilon > 0 and probability is not None:
         r = np.maximum((share - (1 - epsilon) * probability) / epsilon, 0.0)
         # An ε of rounding alone can leave nothing of r; shares are then what p̄ is, to rounding.
         r = r / r.sum() if r.any() else share
         entropy_r = -float(np.sum(r * np.log(np.where(r > 0, r, 1.0))))
-        # p' = (1 − ε) p + ε r: entropy is concave, and r meets the centred features' mean, 0, in G'.
         if offset is not None:
             entropy_r += float(r @ offset[0]) - offset[1]
+        # p' = (1 − ε) p + ε r: entropy is concave, and r meets the centred features' mean, 0, in G'.
         bound = (1 - epsilon) * mean_entropy + epsilon * entropy_r
-        residual = (1 - epsilon) * grad_W - epsilon * class_x
-    with np.errstate(over="ignore"):
-        if np.ndim(penalties):
-            bound -= 0.5 * float(np.sum(residual * residual / penalties))
-        else:
-            bound -= 0.5 * sum(float(row @ row) for row in residual) / float(penalties)
-    return max(0.0, bound)
+        GG = (1 - epsilon) ** 2 * GG - 2 * epsilon * (1 - epsilon) * GC + epsilon**2 * CC
+    return max(0.0, bound - 0.5 * GG) if math.isfinite(GG) else 0.0
 
 
 def self_concordant_gap(decrement: float, reach: float) -> float:

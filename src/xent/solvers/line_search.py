@@ -1,4 +1,4 @@
-"""A step length that satisfies the weak Wolfe conditions, by bisection."""
+"""A step length that satisfies the weak Wolfe conditions, where the slope is expected to vanish."""
 
 from __future__ import annotations
 
@@ -28,20 +28,25 @@ def weak_wolfe(run: Run, direction: Float, *, curvature: bool = True) -> Evaluat
     ulps = 8 + 0.5 * math.sqrt(run.objective.n_rows / 64)
     eps = np.finfo(np.float64 if start.exact else np.float32).eps
     noise = ulps * float(eps) * abs(start.value)
-    low, high, t = 0.0, np.inf, 1.0
+    low, high, t, low_slope = 0.0, math.inf, 1.0, slope
     for _ in range(_TRIALS):
         new = run.evaluate(start.theta + t * direction)
-        new_slope = float(np.sum(direction * new.gradient))
+        new_slope = float(np.vdot(direction, new.gradient))
         fell = new.value <= start.value + _DECREASE * t * slope or (
             new.value <= start.value + noise and new_slope <= -(1 - 2 * _DECREASE) * slope
         )
+        if fell and not (curvature and new_slope < _CURVATURE * slope):
+            return new
+        # Where the slope vanishes by the secant through this trial and the best so far, off the ends.
+        zero = math.inf
+        if new_slope > low_slope:
+            zero = low - low_slope * (t - low) / (new_slope - low_slope)
         if not fell:
             high = t
-        elif curvature and new_slope < _CURVATURE * slope:
-            low = t
+            t = min(max(zero, 0.9 * low + 0.1 * high), 0.5 * (low + high))
         else:
-            return new
-        t = 2 * t if high == np.inf else 0.5 * (low + high)
+            low, low_slope = t, new_slope
+            t = min(max(zero, 1.5 * low), 10 * low, 0.5 * (low + high))
         if -t * slope < 0.01 * noise:  # nothing that F could still show
             break
     return None

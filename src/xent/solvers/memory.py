@@ -19,6 +19,7 @@ Float = NDArray[np.float64]
 _SINGLE_ABOVE = 1 << 15  # coefficients: beyond, pairs are kept in float32
 _MAX_BYTES = 128 << 20
 _FEWEST = 5
+_AT_ONCE = 1 << 21  # numbers of pairs that the metric is applied to together
 
 
 class Memory:
@@ -43,8 +44,9 @@ class Memory:
     def refreshed(self) -> None:
         """The metric has changed: M⁻¹y of every pair anew."""
         kept = self._row[: self.count]
-        for start in range(0, len(kept), 5):
-            some = kept[start : start + 5]
+        step = max(1, min(5, _AT_ONCE // self._Y.shape[1]))
+        for start in range(0, len(kept), step):
+            some = kept[start : start + step]
             solved = self.metric.solve(self._Y[some].reshape(-1, *self.shape))
             self._Z[some] = solved.reshape(len(some), -1)
         self._YZ[: self.count, : self.count] = (self._Y @ self._Z.T)[np.ix_(kept, kept)]

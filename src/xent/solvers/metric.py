@@ -116,11 +116,12 @@ class Kronecker:
             self.units[self.units == 0] = 1.0
             a, self.basis = _basis_of_features(self.curvature, self.units)
         else:
-            self.units[self.units == 0] = 1.0
-            a = objective.feature_curvature_diagonal() / self.units**2
+            a = objective.feature_curvature_diagonal()
         self.values = np.append(a, 1.0) if objective.fit_intercept else a
         free_intercept = np.zeros(int(objective.fit_intercept))
         self._penalties = np.append(np.full(len(a), self._penalty), free_intercept)
+        if self.basis is None:
+            self._penalties = np.append(by_feature, free_intercept)
         self._V: Float | None = None
         self._start(objective)
 
@@ -160,17 +161,16 @@ class Kronecker:
     def solve(self, G: Float) -> Float:
         """M⁻¹ G for G (K, D)."""
         H, d = self._in(G), len(self.units)
-        features = H[:, :d] / self.units
         if self.basis is None:
-            features *= self._inverse[:, :d]
-            r = d
-        else:
-            r = self.basis.shape[1]
-            inside = features @ self.basis
-            outside = features - inside @ self.basis.T if r < d and self._penalty else None
-            features = (inside * self._inverse[:, :r]) @ self.basis.T
-            if outside is not None:  # features no row reaches curve by the penalty alone
-                features += outside * (self._gamma > 0)[:, None] / self._penalty
+            H *= self._inverse
+            return self._out(H)
+        r = self.basis.shape[1]
+        features = H[:, :d] / self.units
+        inside = features @ self.basis
+        outside = features - inside @ self.basis.T if r < d and self._penalty else None
+        features = (inside * self._inverse[:, :r]) @ self.basis.T
+        if outside is not None:  # features no row reaches curve by the penalty alone
+            features += outside * (self._gamma > 0)[:, None] / self._penalty
         H[:, :d] = features / self.units
         H[:, d:] *= self._inverse[:, r:]
         return self._out(H)
