@@ -393,26 +393,6 @@ def test_no_warning_of_any_kind_on_a_plain_fit():
             assert SoftmaxRegression(C=C).fit(X, y).converged_
 
 
-def test_separable_classes_without_a_penalty_are_named():
-    X, y = load_digits(return_X_y=True)
-    with pytest.warns(ConvergenceWarning, match="no minimum: classes '.' and '.' are completely separated"):
-        model = SoftmaxRegression(C=np.inf).fit(X, y)
-    assert model.converged_  # F is within tol of its infimum 0
-    assert model.separation_.complete
-    X, y = load_iris(return_X_y=True, as_frame=True)
-    with pytest.warns(ConvergenceWarning, match="classes '0' and '1' are completely separated along petal"):
-        model = SoftmaxRegression(C=np.inf).fit(X[X.columns[::-1]], y)
-    assert not model.converged_  # the infimum is not proven
-    assert {(pair.a, pair.b) for pair in model.separation_.pairs} == {(0, 1), (0, 2)}
-
-
-def test_overlapping_classes_without_a_penalty_have_an_optimum():
-    X, y = load_iris(return_X_y=True)
-    model = SoftmaxRegression(C=np.inf).fit(X[50:], y[50:])
-    assert model.converged_
-    assert model.separation_ is None
-
-
 def test_float16_rows_are_never_copied_to_a_wider_table(rng):
     """The same optimum as on the same numbers in float64; coef_ in float32."""
     X = rng.normal(size=(300, 6)).astype(np.float16)

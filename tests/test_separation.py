@@ -6,8 +6,9 @@ import pytest
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
 
-from xent import linear, separation
+from xent import SoftmaxRegression, linear, separation
 from xent.objective import Objective
 from xent.separation import Status, find_separation
 from xent.solvers import LBFGS, Settings
@@ -379,3 +380,28 @@ def test_what_is_no_number_is_unknown(rng, value):
     X[3, 1] = value
     with np.errstate(all="ignore"):
         assert verdict_of(X, np.arange(20) % 2).status is Status.UNKNOWN
+
+
+def test_separable_classes_without_a_penalty_are_named():
+    X, y = load_digits(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match="no minimum: classes '.' and '.' are completely separated"):
+        model = SoftmaxRegression(C=np.inf).fit(X, y)
+    assert model.converged_  # F is within tol of its infimum 0
+    assert model.separation_["complete"]
+    margins = X @ model.separation_["direction"].T  # without the intercept, classes lie apart pair by pair
+    for a, b, rows, of in model.separation_["pairs"]:
+        difference = margins[:, a] - margins[:, b]
+        assert difference[y == a].min() > difference[y == b].max()
+        assert rows == of == np.isin(y, [a, b]).sum()
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    with pytest.warns(ConvergenceWarning, match="classes '0' and '1' are completely separated along petal"):
+        model = SoftmaxRegression(C=np.inf).fit(X[X.columns[::-1]], y)
+    assert not model.converged_  # the infimum is not proven
+    assert {(a, b) for a, b, *_ in model.separation_["pairs"].tolist()} == {(0, 1), (0, 2)}
+
+
+def test_overlapping_classes_without_a_penalty_have_an_optimum():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxRegression(C=np.inf).fit(X[50:], y[50:])
+    assert model.converged_
+    assert model.separation_ is None

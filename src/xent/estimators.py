@@ -89,9 +89,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Readings of X, those for curvature and certificate included.
     solver_ : str
         The solver that ran.
-    separation_ : xent.separation.Separation or None
+    separation_ : dict or None
         Without a penalty, where classes can be told apart without error and F has no minimum, only an infimum
-        that it nears as coefficients grow: which classes, and along which direction.
+        that it nears as coefficients grow: "description", "direction" (K, d), "complete" (all classes, every
+        row) and "pairs" (m, 4): classes a and b, how many rows of the two are told apart, of how many.
     history_ : dict of arrays
         "n_passes", "objective" and "suboptimality" after each iteration.
     n_features_in_, feature_names_in_
@@ -198,7 +199,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                     solution = solver.solve(objective, self._initial(objective))
             verdict = _separation(solution, objective)
             fitted = attributes(solution.theta) | self._figures(solution, objective, dtype)
-            fitted["separation_"] = None if verdict is None else verdict.separation
+            found = None if verdict is None else verdict.separation
+            names = getattr(self, "feature_names_in_", None)
+            fitted["separation_"] = None if found is None else found.as_dict(targets.classes, names)
         # One step, so that no interrupt can leave a part of it.
         self.__dict__.update(fitted, solver_=type(solver).__name__.lower())
         if not self.converged_ or self.separation_ is not None:
@@ -361,17 +364,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _warn(self, solution: Solution, verdict: Verdict | None) -> None:
         if self.separation_ is not None:
-            names = getattr(self, "feature_names_in_", None)
-            reason = (
-                f"{self.separation_.describe(self.classes_, names)}; without a penalty the loss then has no "
-                "minimum, only an infimum that it nears as coefficients grow; a finite C has an optimum"
-            )
+            reason = f"{self.separation_['description']}; a finite C has an optimum"
         elif solution.result is Result.CERTIFIED:
             reason = "rounding the coefficients to float32 cost the rest; fit on float64"
         elif verdict is not None and verdict.status is Status.OVERLAPPING:
-            reason = (
-                "the classes overlap, so there is an optimum, but no certificate was found; try a finite C"
-            )
+            reason = "the classes overlap, so there is an optimum, but no certificate; try a finite C"
         else:
             reason = solution.result.value
         near = f"within {self.suboptimality_:.1e} nats of the optimum, tol={self.tol:g} asked for"

@@ -85,7 +85,7 @@ class Separation:
     rows: int
     maximal: bool
 
-    def describe(self, classes: Sequence[Any], feature_names: Sequence[str] | None = None) -> str:
+    def describe(self, classes: Any, feature_names: Sequence[str] | None = None) -> str:
         """Which classes, how far and along which features: three pairs, the completely separated first.
 
         classes (K,) names; feature_names (d,), by default x0, x1, ….
@@ -101,6 +101,15 @@ class Separation:
         if len(ordered) > 3:
             told.append(f"and so on for {len(ordered) - 3} more pairs")
         return "; ".join(told)
+
+    def as_dict(self, classes: Any, feature_names: Sequence[str] | None = None) -> dict[str, Any]:
+        """The same in plain types, for an attribute that goes into files."""
+        return {
+            "description": self.describe(classes, feature_names),
+            "direction": self.direction[:, : len(self.deviations)],
+            "complete": self.complete,
+            "pairs": np.array(self.pairs, np.int64).reshape(-1, 4),
+        }
 
     def _along(self, pair: Pair, names: Sequence[str]) -> str:
         """Up to three features, those that weigh a tenth of the heaviest or more."""
