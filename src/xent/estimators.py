@@ -146,7 +146,6 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    @with_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> SoftmaxRegression:
         """Fit to X (n, d) and labels y (n,), or rows of probabilities y (n, K); returns self.
 
@@ -162,6 +161,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.__dict__.update(before)
             raise
 
+    @with_callbacks  # in here, so that a callback's teardown that raises leaves self as it was, too
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> SoftmaxRegression:
         self._check_params()
         labels = y
