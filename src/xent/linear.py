@@ -197,11 +197,14 @@ def offset_moments(batch: Batch, K: int) -> tuple[Float, float]:
 
 
 def sample(batch: Batch, rows: int, fewest: int) -> Batch:
-    """About `rows` of the rows that count, chosen with a fixed seed; of class indices from every class in
-    proportion but `fewest` at least, where there are so many. Weighted up to what they stand for."""
+    """About `rows` of the rows that count, chosen with a fixed seed; from every class in proportion but
+    `fewest` at least, where there are so many (rows q_i belong to their largest class). Weighted up to what
+    they stand for."""
     live = batch.live(slice(0, batch.shape[0]))
     index = np.arange(batch.shape[0]) if live is None else np.flatnonzero(live)
     labels, rng = batch.labels, np.random.default_rng(0)
+    if labels is None and not isinstance(batch.y, TopK):
+        labels = batch.y.argmax(axis=1)
     index = rng.permutation(index)
     strata = [index]
     if labels is not None and len(index):
