@@ -3,9 +3,9 @@ says it has not converged, or a whole one, or none; never a wrong one.
 
 make soak             a few minutes; SOAK="--times 100 --seed 7" for others
 
-A child fits a memory-mapped table. 25 times it gets SIGINT (every fifth time a second one soon after), 25 times
-SIGKILL, half of these in the moment in which it writes its model file. The truth is this file's own: the
-objective in NumPy, in float64, and its optimum by plain Newton steps.
+A child fits a memory-mapped table. 25 times it gets SIGINT (every fifth time a second one soon after),
+25 times SIGKILL, half of these in the moment in which it writes its model file. The truth is this file's own:
+the objective in NumPy, in float64, and its optimum by plain Newton steps.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ class Truth:
         penalty = np.append(np.full(D, 1 / (C * self.n)), 0.0)
         total, gradient, H = 0.0, np.zeros(theta.shape), np.zeros((K * (D + 1),) * 2)
         for start in range(0, self.n, 20_000):
-            rows = np.column_stack([self.X[start : start + 20_000], np.ones(len(self.X[start : start + 20_000]))])
-            y = self.y[start : start + 20_000]
+            part = slice(start, start + 20_000)
+            y = self.y[part]
+            rows = np.column_stack([self.X[part], np.ones(len(y))])
             Z = rows @ theta.T
             Z -= Z.max(axis=1, keepdims=True)
             logs = Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
@@ -93,6 +94,8 @@ def child(task: str, out: str, before: bool) -> None:
     model, asked = SoftmaxRegression(C=C, tol=TOL), False
     if before:
         model.fit(X[:ROWS_BEFORE], y[:ROWS_BEFORE])
+    if task == "save":  # what saving loads, so that its own moment is short and can be hit
+        model_file.save(Path(out).with_suffix(".first"), SoftmaxRegression().fit(X[:100], y[:100]), {})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -175,7 +178,7 @@ def kill(truth: Truth, rng: np.random.Generator, usual: float, writing: float, i
     else:
         assert process.stdout is not None
         assert process.stdout.readline() == "save\n"
-        time.sleep(rng.uniform(0, 1.2 * writing))
+        time.sleep(rng.uniform(0, 1.5 * writing))
     process.kill()
     process.wait(120)
     for part in ROOT.glob(".model.xent.*"):
@@ -233,7 +236,8 @@ def main() -> None:
         after_int[interrupt(truth, small, rng, usual, i)] += 1
         after_kill[kill(truth, rng, usual, writing, i)] += 1
     for name, counts in (("SIGINT", after_int), ("SIGKILL", after_kill)):
-        print(f"{counts.total()} × {name} left " + ", ".join(f"{what} {n}×" for what, n in counts.most_common()))
+        left = ", ".join(f"{what} {n}×" for what, n in counts.most_common())
+        print(f"{counts.total()} × {name} left {left}")
     print(f"none of them wrong; {time.perf_counter() - began:.0f} s, seed {given.seed}")
 
 

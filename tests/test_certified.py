@@ -1,4 +1,4 @@
-"""`converged_`, `suboptimality_` and both bounds against optima found by plain NumPy, over random problems."""
+"""`converged_`, `suboptimality_` and both bounds against optima found by plain NumPy: random problems."""
 
 import warnings
 
@@ -73,11 +73,15 @@ def plain_of(X, y, s, offset, params):
     )
 
 
-def rounding(X, value):
-    """What b = c − W x̄ may lose, see docs/design/0002."""
-    x = np.abs(X.astype(np.float64))
-    ratio = x.max(axis=0) / np.where(x.std(axis=0) > 0, x.std(axis=0), np.inf)
-    return 1e-13 * (1 + value) * (1 + ratio.max())
+def rounding(X, model, value):
+    """What logits of this size, of which most may cancel, may lose: see docs/design/0002."""
+    sizes = np.abs(X.astype(np.float64)) @ np.abs(model.coef_.T.astype(np.float64))
+    return 1e-13 * (1 + value) + 1e-15 * float(sizes.max())
+
+
+def any_free(params):
+    """Whether collinear features may be without a penalty, where no certificate is found."""
+    return any(0 in params.get(f"{name}_penalty_factor", []) for name in ("class", "feature"))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -93,7 +97,7 @@ def test_no_figure_is_ever_better_than_the_truth(seed):
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model = SoftmaxRegression(solver=solver, tol=tol, **params).fit(X, y, s, offset)
             value = plain.of(model)
-            slack = rounding(X, value)
+            slack = rounding(X, model, value)
             assert abs(model.objective_ - value) <= slack
             assert value - best <= model.suboptimality_ + slack, (solver, params)
             assert model.converged_ == (model.suboptimality_ <= tol)
@@ -101,9 +105,7 @@ def test_no_figure_is_ever_better_than_the_truth(seed):
             proven = model.history_["objective"] - model.history_["suboptimality"]
             if X.dtype == np.float64:
                 assert (proven <= best + slack).all()
-                assert model.converged_ or tol < 1e-6 or params["C"] > 1e3 or 0 in params.get(
-                    "feature_penalty_factor", [1]
-                )
+                assert model.converged_ or tol < 1e-6 or params["C"] > 1e3 or any_free(params)
 
 
 def test_the_truths_agree():
@@ -206,5 +208,4 @@ def test_a_bound_that_is_wrong_by_a_tenth_would_be_seen(rng, monkeypatch):
         lambda *, penalties, **rest: right(penalties=np.asarray(penalties) * 1.1 + 1e-30, **rest) * 1.01,
     )
     with pytest.raises(AssertionError):
-        for seed in range(3):
-            test_no_figure_is_ever_better_than_the_truth(seed)
+        test_no_figure_is_ever_better_than_the_truth(0)

@@ -291,9 +291,7 @@ def test_class_factors_by_name_and_all_alike(rng):
     named = fit(X, names, class_penalty_factor={"a": 5.0})
     listed = fit(X, names, class_penalty_factor=[5.0, 1.0, 1.0])
     assert_array_equal(named.coef_, listed.coef_)
-    assert_allclose(
-        fit(X, y, class_penalty_factor=[3.0] * 3).coef_, fit(X, y, C=1 / 3).coef_, atol=1e-6
-    )
+    assert_allclose(fit(X, y, class_penalty_factor=[3.0] * 3).coef_, fit(X, y, C=1 / 3).coef_, atol=1e-6)
     assert_allclose(
         fit(X, y == 0, class_penalty_factor=[1.0, 3.0]).coef_, fit(X, y == 0, C=2 / 3).coef_, atol=1e-6
     )  # two classes: 2 u_0 u_1 / (u_0 + u_1), from Σ u_k W_k = 0

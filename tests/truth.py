@@ -1,5 +1,5 @@
-"""The objective of `SoftmaxRegression` written out once more, in plain NumPy and its own Newton's method: what
-the estimator's tests compare with."""
+"""The objective of `SoftmaxRegression` written out once more, in plain NumPy, with its own Newton's method:
+what the estimator's tests compare with."""
 
 import numpy as np
 
@@ -7,7 +7,8 @@ LONG = np.longdouble
 
 
 class Plain:
-    """F(W, b) = (1/S) Σ s_i Σ_k q_ik (log Σ_j exp z_ij − z_ik) + Σ_kj u_k v_j W_kj² / (2 C S), z = W x + b + o.
+    """F(W, b) = (1/S) Σ s_i Σ_k q_ik (log Σ_j exp z_ij − z_ik) + Σ_kj u_k v_j W_kj² / (2 C S), with
+    z = W x + b + o.
 
     Two classes have 2/(2 C S), as in scikit-learn: with u = 1 that is ‖W_1 − W_0‖² / (2 C S).
     """
@@ -93,8 +94,7 @@ class Plain:
             small = small + 1 if decrement < 1e-14 or t <= 1e-9 else 0
             if small >= 2:
                 break
-        else:
-            raise AssertionError("no optimum found")
+        assert decrement < 1e-11, "no optimum found"
         W = theta[:, : self.d] / scale
         b = theta[:, self.d] - W @ mean if self.intercept else np.zeros(self.K)
         return at, W, b

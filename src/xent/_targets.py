@@ -53,7 +53,9 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
     classes = np.arange(K) if columns is None else np.asarray(columns)
     names, times = np.unique(classes.astype(str), return_counts=True)
     if len(names) < K:
-        raise ValueError(f"y: {times.max()} columns are called {str(names[np.argmax(times)])!r}; a class has one")
+        raise ValueError(
+            f"y: {times.max()} columns are called {str(names[np.argmax(times)])!r}; a class has one"
+        )
     weight = _weights(X, sample_weight)
     check_probabilities(Q, n, K, np.ones(n) if weight is None else weight, "y")
     if weight is not None and not weight.all():
