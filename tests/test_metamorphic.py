@@ -199,3 +199,33 @@ def test_a_fit_is_repeatable_bit_for_bit(rng):
             a, b = (SoftmaxRegression(**params).fit(X.astype(np.float32), y) for _ in range(2))
             assert_array_equal(a.coef_, b.coef_)
             assert a.objective_ == b.objective_
+
+
+@pytest.mark.parametrize("kind", ["rows with one class", "a class without a largest row"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_class_that_soft_rows_have_almost_nowhere(rng, kind, dtype):
+    """With rows enough for a start from subsets, which do not see that class."""
+    n = 21_000
+    X = rng.normal(size=(n, 3)).astype(dtype)
+    Q = np.eye(3)[rng.integers(0, 2, n)]
+    few = rng.permutation(n)[:2]
+    Q[few] = [0, 0, 1] if kind == "rows with one class" else [0.6, 0.1, 0.3]
+    model = SoftmaxRegression(solver="lbfgs").fit(X, Q)
+    best, _, _ = Plain(X, Q).optimum()
+    assert model.converged_
+    assert model.objective_ <= best + 1e-6
+    assert model.objective_ - model.suboptimality_ <= best + 1e-13
+
+
+@pytest.mark.parametrize("share", [1e-12, 1e-20, 1e-300])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_class_of_hardly_any_weight_is_the_same_in_rows_and_labels(rng, share, solver):
+    X, y = data(rng)
+    s = np.where(y == 2, share, 1.0)
+    hard, soft = (fit(X, target, s, solver=solver, tol=1e-6) for target in (y, np.eye(3)[y]))
+    assert hard.converged_
+    assert soft.converged_
+    assert soft.objective_ == pytest.approx(hard.objective_, abs=2e-6)
+    Q = np.column_stack([np.eye(2)[y % 2], np.full(len(y), share)])
+    two = fit(X, y % 2, C=2.0, solver=solver)  # which has the penalty of three classes, one of them never
+    assert fit(X, Q, solver=solver, tol=1e-6).objective_ == pytest.approx(two.objective_, abs=2e-6)

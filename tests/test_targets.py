@@ -323,22 +323,6 @@ def test_columns_of_a_frame_are_the_classes(rng):
     assert_allclose(weighed.coef_, fit(X, Q, class_weight={1: 3.0}).coef_, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["rows with one class", "a class without a largest row"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_class_that_soft_rows_have_almost_nowhere(rng, kind, dtype):
-    """With rows enough for a start from subsets, which do not see that class."""
-    n = 21_000
-    X = rng.normal(size=(n, 3)).astype(dtype)
-    Q = np.eye(3)[rng.integers(0, 2, n)]
-    few = rng.permutation(n)[:2]
-    Q[few] = [0, 0, 1] if kind == "rows with one class" else [0.6, 0.1, 0.3]
-    model = SoftmaxRegression(solver="lbfgs").fit(X, Q)
-    best, _, _ = Plain(X, Q).optimum()
-    assert model.converged_
-    assert model.objective_ <= best + 1e-6
-    assert model.objective_ - model.suboptimality_ <= best + 1e-13
-
-
 GOOD = np.full((4, 3), 1 / 3)
 
 
