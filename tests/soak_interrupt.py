@@ -90,6 +90,7 @@ class Truth:
 
 def child(task: str, out: str, before: bool) -> None:
     """Says "fit", fits, and tells what came of it; for `task` "save" writes a model file."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     X, y = np.load(ROOT / "X.npy", mmap_mode="r"), np.load(ROOT / "y.npy")
     model, asked = SoftmaxRegression(C=C, tol=TOL), False
     if before:

@@ -197,6 +197,7 @@ CHILD = """
     import os, signal, sys, warnings
     import numpy as np
     from xent import SoftmaxRegression
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     rng = np.random.default_rng(5)
     X, y = rng.normal(size=(2000, 10)) * 10.0 ** np.linspace(-2, 2, 10), rng.integers(0, 5, 2000)
     model = SoftmaxRegression(solver=sys.argv[1], tol=1e-17)
