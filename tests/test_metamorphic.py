@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from truth import Plain, softmax_rows
 
-from xent import SoftmaxRegression
+from xent import SoftmaxRegression, linear
 from xent.solvers import lbfgs
 
 SOLVERS = ["lbfgs", "newton"]
@@ -201,20 +201,31 @@ def test_a_fit_is_repeatable_bit_for_bit(rng):
             assert a.objective_ == b.objective_
 
 
-@pytest.mark.parametrize("kind", ["rows with one class", "a class without a largest row"])
+@pytest.mark.parametrize("row", [[0, 0, 1], [0.6, 0.1, 0.3]])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_class_that_soft_rows_have_almost_nowhere(rng, kind, dtype):
-    """With rows enough for a start from subsets, which do not see that class."""
+def test_a_class_in_one_soft_row_of_many(rng, row, dtype):
+    """Subsets to start from need not see that row; of three at least one does not."""
     n = 21_000
     X = rng.normal(size=(n, 3)).astype(dtype)
-    Q = np.eye(3)[rng.integers(0, 2, n)]
-    few = rng.permutation(n)[:2]
-    Q[few] = [0, 0, 1] if kind == "rows with one class" else [0.6, 0.1, 0.3]
-    model = SoftmaxRegression(solver="lbfgs").fit(X, Q)
-    best, _, _ = Plain(X, Q).optimum()
-    assert model.converged_
-    assert model.objective_ <= best + 1e-6
-    assert model.objective_ - model.suboptimality_ <= best + 1e-13
+    labels = rng.integers(0, 2, n)
+    for place in rng.permutation(n)[:3]:
+        Q = np.eye(3)[labels]
+        Q[place] = row
+        model = fit(X, Q, solver="lbfgs", tol=1e-6)
+        best = fit(X.astype(np.float64), Q, solver="newton", tol=1e-10).objective_
+        assert model.converged_
+        assert best - 1e-10 <= model.objective_ <= best + 1e-6
+        assert model.objective_ - model.suboptimality_ <= best
+
+
+def test_a_sample_of_soft_rows_has_every_class_in_its_share(rng):
+    Q = np.eye(3)[rng.integers(0, 2, 20_000)]
+    few = rng.permutation(len(Q))[:12]
+    Q[few] = [0.2, 0.2, 0.6]
+    part = linear.sample(linear.Batch(rng.normal(size=(len(Q), 2)), Q), 2000, 8)
+    assert part.shape[0] == pytest.approx(2000, abs=10)
+    assert (part.y[:, 2] > 0).sum() == 8
+    assert_allclose(part.weight @ part.y, Q.sum(axis=0), rtol=0.01)
 
 
 @pytest.mark.parametrize("share", [1e-12, 1e-20, 1e-300])
