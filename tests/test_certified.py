@@ -151,7 +151,8 @@ def test_no_bound_is_ever_below_the_true_gap(rng, case, C, intercept):
     o = float(given.get("offset", 0)) * rng.normal(size=(n, K)) if "offset" in given else None
     s, alpha = rng.uniform(0.2, 3, n), given.get("alpha", 0.0)
     u, v = (np.array(given[name]) if name in given else None for name in "uv")
-    best, W, b = Plain(X, y, s, C, intercept, alpha, o, u, v).optimum()
+    plain = Plain(X, y, s, C, intercept, alpha, o, u, v)
+    best, W, b = plain.optimum()
     objective = Objective(
         (linear.Batch(X, y, s, alpha, offset=o),),
         K,
@@ -160,6 +161,7 @@ def test_no_bound_is_ever_below_the_true_gap(rng, case, C, intercept):
         class_factors=u,
         feature_factors=v,
     )
+    np.testing.assert_allclose(objective.share, s @ plain.Q / s.sum(), rtol=1e-12)
     theta = objective.without_shift(objective.theta(W, b))
     slack = 1e-13 * (1 + best)
     assert objective.evaluate(theta).value == pytest.approx(best, abs=slack)
@@ -189,6 +191,8 @@ def test_passes_in_float32_prove_nothing(rng, solver):
     rough = objective.evaluate(objective.start(), exact=False)
     assert not rough.exact
     assert objective.evaluate(objective.start()).value != rough.value
+    short = solver(Settings(max_iter=2)).solve(objective, objective.start())
+    assert objective.evaluate(short.theta).value == short.value
     for tol in (1e-5, 1e-8, 1e-11):
         solution = solver(Settings(tol=tol)).solve(objective, objective.start())
         best, _, _ = Plain(X, y).optimum()
