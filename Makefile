@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench race fuzz sanitize mutants clean lock
+.PHONY: setup demo test check bench race fuzz sanitize mutants soak clean lock
 
 setup: $(VENV)/.dev
 
@@ -47,6 +47,10 @@ sanitize: $(VENV)/.dev
 # Breakages made on purpose, each of which must turn a test red.
 mutants: $(VENV)/.dev
 	$(BIN)/python tests/mutants.py
+
+# A million-row fit, interrupted and killed 50 times; SOAK="--times 100 --seed 7" for others.
+soak: $(VENV)/.dev
+	$(BIN)/python tests/soak_interrupt.py $(SOAK)
 
 clean:
 	rm -rf $(VENV) build

@@ -83,8 +83,10 @@ def callbacks(
     given = {"estimator": estimator, "X": X, "y": y, "metadata": metadata or None}
     context.call_on_fit_task_begin(**given)
     current: list[Any] = []
+    made: Callable[[], dict[str, Any]] | None = None
 
     def watch(progress: Progress) -> bool:
+        nonlocal made
         made = functools.partial(attributes, progress.theta)
         stop = bool(current) and current.pop().call_on_fit_task_end(**given, reconstruction_attributes=made)
         current.append(context.subcontext(task_name="iteration"))
@@ -94,4 +96,5 @@ def callbacks(
     yield [watch]
     for unfinished in current:
         unfinished.call_on_fit_task_end(estimator=estimator)
-    context.call_on_fit_task_end(**given, reconstruction_attributes=dict)
+    # The estimator itself is not fitted yet: what ends is the model of the last iteration.
+    context.call_on_fit_task_end(**given, reconstruction_attributes=made)

@@ -51,8 +51,15 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
     Q = Q if Q.dtype in (np.float32, np.float64) else Q.astype(np.float64)
     n, K = X.shape[0], Q.shape[1]
     classes = np.arange(K) if columns is None else np.asarray(columns)
+    names, times = np.unique(classes.astype(str), return_counts=True)
+    if len(names) < K:
+        raise ValueError(
+            f"y: {times.max()} columns are called {str(names[np.argmax(times)])!r}; a class has one"
+        )
     weight = _weights(X, sample_weight)
     check_probabilities(Q, n, K, np.ones(n) if weight is None else weight, "y")
+    if weight is not None and not weight.all():
+        Q = np.where(weight[:, None] > 0, Q, 0)  # what was not looked at may be NaN
     if class_weight is not None:
         row_weight = np.ones(n) if weight is None else weight
         by_class = _balanced(Q, row_weight) if class_weight == "balanced" else _of_dict(class_weight, classes)

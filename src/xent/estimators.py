@@ -152,7 +152,6 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    @with_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> SoftmaxRegression:
         """Fit to X (n, d) and labels y (n,), or rows of probabilities y (n, K); returns self.
 
@@ -168,6 +167,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.__dict__.update(before)
             raise
 
+    @with_callbacks  # in here, so that a callback's teardown that raises leaves self as it was, too
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> SoftmaxRegression:
         self._check_params()
         labels = y
@@ -338,9 +338,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         probability, only the penalty), nor has b."""
         W, b = objective.coefficients(objective.without_shift(theta))
         b = b - b.mean()
+        if len(W) == 2:  # rounded once, as a difference: class factors make W_0 another number than −W_1
+            W, b = W - W[0], b - b[0]
         W, b = W.astype(dtype), b.astype(dtype)
-        rounded = objective.theta(W.astype(np.float64), b.astype(np.float64))
-        return (W[1:] - W[:1], b[1:] - b[:1], rounded) if len(W) == 2 else (W, b, rounded)
+        kept = objective.theta(W.astype(np.float64), b.astype(np.float64))
+        rounded = objective.without_shift(kept)
+        return (W[1:], b[1:], rounded) if len(W) == 2 else (W, b, rounded)
 
     def _figures(self, solution: Solution, objective: Objective, dtype: Any) -> dict[str, Any]:
         """How the fit went, of the coefficients that are kept: float32 has rounded what the solver found."""

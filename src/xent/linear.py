@@ -163,7 +163,7 @@ def moments(batch: Batch, K: int, *, n_threads: int = 0) -> Moments:
         at = _at_zero(plain, K, n_threads)
         everything = _at_zero(replace(plain, y=np.zeros(batch.shape[0], np.int64)), 2, n_threads)
         x, weight = 2 * everything.grad_W[1], everything.weight
-        class_x, classes = x / K - at.grad_W, weight / K - at.grad_b
+        class_x, classes = x / K - at.grad_W, _target_totals(plain, K)
     else:
         at = _at_zero(plain, K + 1, n_threads)
         x, weight = (K + 1) * at.grad_W[K], at.weight
@@ -179,6 +179,23 @@ def moments(batch: Batch, K: int, *, n_threads: int = 0) -> Moments:
         np.maximum((1 - alpha) * classes + alpha * weight / K, 0.0),
         (1 - alpha) * class_x + alpha / K * x,
     )
+
+
+def _target_totals(batch: Batch, K: int) -> Float:
+    """Σ s_i q_i (K,) of soft rows, added up as they are: as a difference a share under 1e-16 would be 0."""
+    total = np.zeros(K)
+    step = max(_BLOCK_BYTES // (8 * K), 64)
+    for start in range(0, batch.shape[0], step):
+        part = slice(start, min(start + step, batch.shape[0]))
+        live = batch.live(part)
+        pick: Any = part if live is None else start + np.flatnonzero(live)
+        weight = np.ones(part.stop - start) if batch.weight is None else batch.weight[pick]
+        if isinstance(batch.y, TopK):
+            values = batch.y.values[pick] * weight[:, None]
+            total += np.bincount(batch.y.indices[pick].ravel(), values.ravel(), K)
+        else:
+            total += weight @ batch.y[pick]
+    return total
 
 
 def _at_zero(batch: Batch, K: int, n_threads: int) -> Sums:
@@ -198,11 +215,14 @@ def offset_moments(batch: Batch, K: int) -> tuple[Float, float]:
 
 
 def sample(batch: Batch, rows: int, fewest: int) -> Batch:
-    """About `rows` of the rows that count, chosen with a fixed seed; of class indices from every class in
-    proportion but `fewest` at least, where there are so many. Weighted up to what they stand for."""
+    """About `rows` of the rows that count, chosen with a fixed seed; from every class in proportion but
+    `fewest` at least, where there are so many (rows q_i belong to their largest class). Weighted up to what
+    they stand for."""
     live = batch.live(slice(0, batch.shape[0]))
     index = np.arange(batch.shape[0]) if live is None else np.flatnonzero(live)
     labels, rng = batch.labels, np.random.default_rng(0)
+    if labels is None and not isinstance(batch.y, TopK):
+        labels = batch.y.argmax(axis=1)
     index = rng.permutation(index)
     strata = [index]
     if labels is not None and len(index):
