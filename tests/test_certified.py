@@ -205,10 +205,10 @@ def test_a_bound_that_is_wrong_by_a_tenth_would_be_seen(rng, monkeypatch):
     """The sweep is not vacuous: with λ taken too large by a tenth in the dual, it fails."""
     from xent import certificate
 
-    right = certificate.dual_lower_bound
+    right = certificate.dual_from_products
     monkeypatch.setattr(
         certificate,
-        "dual_lower_bound",
+        "dual_from_products",
         lambda *, penalties, **rest: right(penalties=np.asarray(penalties) * 1.1 + 1e-30, **rest) * 1.01,
     )
     with pytest.raises(AssertionError):
