@@ -378,3 +378,12 @@ def test_a_bad_offset_in_prediction_is_refused(rng):
             call(X, np.zeros((150, 2)))
         with pytest.raises(ValueError, match=r"offset\[4, 0\] = nan"):
             call(X, np.where(np.arange(450).reshape(150, 3) == 12, np.nan, 0))
+
+
+def test_what_a_factor_of_0_leaves_uncertain_is_said(rng):
+    X = rng.normal(size=(200, 3))
+    X = np.column_stack([X, X[:, 0]])  # a column twice, unpenalised both times
+    y = rng.integers(0, 3, 200)
+    with pytest.warns(ConvergenceWarning, match="with a penalty factor of 0 no certificate was found"):
+        model = SoftmaxRegression(feature_penalty_factor=[0, 1, 1, 0]).fit(X, y)
+    assert not model.converged_

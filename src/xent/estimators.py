@@ -188,8 +188,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 coef, intercept, _ = self._coefficients(theta, objective, dtype)
                 return {"coef_": coef, "intercept_": intercept, "classes_": targets.classes}
 
-            metadata = {"sample_weight": sample_weight, "offset": offset}
-            metadata = {name: given for name, given in metadata.items() if given is not None}
+            # scikit-learn hands metadata on to scorers, which know no offset.
+            metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
             with callbacks(self, X, labels, metadata, attributes) as watchers:
                 watchers += [self._report] if self._report is not None else []
                 control = Control(self.max_time, self.verbose, watchers)

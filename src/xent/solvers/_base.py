@@ -27,6 +27,10 @@ class Result(Enum):
         "rounding leaves no step that lowers the objective; a larger tol, a stronger penalty "
         "(smaller C) or features on comparable scales would help"
     )
+    UNPENALISED = (
+        "with a penalty factor of 0 no certificate was found: what is left unpenalised may be collinear, or "
+        "separate the classes; a factor above 0 gives it one"
+    )
     UNCERTIFIED = (
         "without a penalty (C=inf) no certificate was found: the classes may be separable, which leaves no "
         "optimum, or the problem too large; a finite C has an optimum and a certificate"
@@ -163,7 +167,10 @@ class Run:
         """Finish where no step lowers F: certified after all, or for want of digits, or of an optimum."""
         if self.certified:
             return self.finish(Result.CERTIFIED)
-        return self.finish(Result.STALLED if self.objective.is_penalised else Result.UNCERTIFIED)
+        if self.objective.is_penalised:
+            return self.finish(Result.STALLED)
+        partly = self.objective.penalties.any()
+        return self.finish(Result.UNPENALISED if partly else Result.UNCERTIFIED)
 
     def finish(self, result: Result) -> Solution:
         if not self.exact:
