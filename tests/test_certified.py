@@ -215,3 +215,28 @@ def test_a_bound_that_is_wrong_by_a_tenth_would_be_seen(rng, monkeypatch):
     )
     with pytest.raises(AssertionError):
         test_no_figure_is_ever_better_than_the_truth(0)
+
+
+@pytest.mark.parametrize("solver", ["newton", "lbfgs"])
+def test_no_bound_comes_of_a_wild_trial_point(solver):
+    """Offsets of 100 send trial steps to logits of 1e80, where entropy is a difference of huge numbers."""
+    wrong = 0
+    for seed in range(150):
+        r = np.random.default_rng(seed)
+        X, y, o = r.normal(size=(12, 2)), np.arange(12) % 3, r.normal(size=(12, 3)) * 100
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fits = [
+                SoftmaxRegression(C=100, solver=s).fit(X, y, offset=o) for s in (solver, "lbfgs", "newton")
+            ]
+        best = min(fit.objective_ for fit in fits)
+        wrong += fits[0].objective_ - best > fits[0].suboptimality_ + 1e-9
+    assert wrong == 0
+
+
+def test_no_bound_of_any_point_is_above_a_value(rng):
+    X, y = rng.normal(size=(60, 3)), np.arange(60) % 3
+    objective = Objective((linear.Batch(X, y),), 3, 1 / 60)
+    for size in 10.0 ** np.arange(0, 60, 0.1):
+        theta = objective.without_shift(rng.normal(size=objective.shape) * size)
+        assert objective.evaluate(theta).lower_bound <= np.log(3)

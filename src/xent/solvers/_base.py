@@ -130,7 +130,8 @@ class Run:
 
     def seen(self, new: Evaluation) -> None:
         """Keep what an evaluation proves, and show it to who watches."""
-        if new.exact:
+        # A bound above a value of F is no bound but rounding.
+        if new.exact and new.lower_bound <= min(new.value, self.at.value) * (1 + 1e-12) + 1e-15:
             self.raise_bound(new.lower_bound)
         if self.settings.watch:
             gap = max(0.0, new.value - self.lower_bound)
