@@ -324,6 +324,38 @@ WEIGHT = np.ones(150)
         ({"max_iter": 1.5}, {}, ValueError, "The 'max_iter' parameter"),
         ({"solver": "foo"}, {}, ValueError, "must be a str among {'auto', 'lbfgs', 'newton'}. Got 'foo'"),
         ({"class_weight": "even"}, {}, ValueError, "The 'class_weight' parameter"),
+        (
+            {"l1_ratio": 1.5},
+            {},
+            ValueError,
+            r"'l1_ratio' parameter of SoftmaxRegression must be a float in the range \[0.0, 1.0\]. Got 1.5",
+        ),
+        ({"l1_ratio": np.nan}, {}, ValueError, "Got nan instead"),
+        ({"grouped": "yes"}, {}, ValueError, "'grouped' parameter .* an instance of 'bool'. Got 'yes'"),
+        ({"bounds": 3.0}, {}, ValueError, r"must be a pair \(lower, upper\) or None. Got 3.0 instead"),
+        ({"bounds": (0, 1, 2)}, {}, ValueError, r"must be a pair \(lower, upper\) or None"),
+        (
+            {"bounds": (0, [[1] * 4, [1] * 4, [1, 1, 1, -1]])},
+            {},
+            ValueError,
+            r"bounds: for class .*2.* and feature .*3.* lower = 0 and upper = -1 leave no finite coefficient",
+        ),
+        (
+            {"bounds": ([0, np.nan, 0, 0], 1)},
+            {"X": pd.DataFrame(iris_with()["X"], columns=list("abcd")), "y": np.repeat(list("uvw"), 50)},
+            ValueError,
+            "for class .*'u'.* and feature 'b' lower = nan and upper = 1",
+        ),
+        ({"bounds": (np.inf, np.inf)}, {}, ValueError, "lower = inf and upper = inf leave no finite"),
+        ({"bounds": (np.zeros(3), 1)}, {}, ValueError, r"lower has shape \(3,\); .* coef_'s \(3, 4\)"),
+        ({"bounds": (0, ["a"])}, {}, ValueError, "bounds: upper must be numbers, got dtype <U1"),
+        ({"grouped": True, "bounds": (0, 1)}, {}, ValueError, "group norm within bounds has no closed form"),
+        (
+            {"grouped": True, "class_penalty_factor": {0: 2.0}},
+            {},
+            ValueError,
+            "'class_penalty_factor' is given: the norm of a group runs over all classes",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_any_work(monkeypatch, params, changes, error, message):

@@ -22,6 +22,8 @@ LEVELS = [
     {"separation"},
     {"solvers"},
     {"_control", "_targets"},
+    {"_problem"},
+    {"_classifier"},
     {"estimators"},
     {"model_file", "tables"},
     {"cli"},

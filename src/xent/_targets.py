@@ -134,6 +134,52 @@ def factors_of(name: str, factors: Any, size: int) -> Float | None:
     return a
 
 
+def class_factors_of(factors: Any, classes: NDArray[Any]) -> Float | None:
+    """(K,) finite and ≥ 0, or None; of a dict {class: factor}, 1 where it names none."""
+    if isinstance(factors, dict):
+        unknown = [label for label in factors if label not in classes]
+        if unknown:
+            raise ValueError(f"class_penalty_factor: {unknown} are no classes of y")
+        factors = [factors.get(label, 1.0) for label in classes.tolist()]
+    return factors_of("class_penalty_factor", factors, len(classes))
+
+
+def bounds_of(bounds: Any, classes: NDArray[Any], d: int, names: Any = None) -> tuple[Float, Float] | None:
+    """Lower and upper bounds, each broadcast to coef_'s shape (K, d), or (1, d) for two classes; or None.
+
+    Raises ValueError for another shape, NaN, or where no finite number lies between them, naming class and
+    feature.
+    """
+    if bounds is None:
+        return None
+    shape = (1 if len(classes) == 2 else len(classes), d)
+    lower, upper = (
+        _bound(side, given, shape) for side, given in zip(("lower", "upper"), bounds, strict=True)
+    )
+    bad = ~((lower <= upper) & (lower < np.inf) & (upper > -np.inf))  # NaN, too
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        label = classes[1 if len(classes) == 2 else row]
+        feature = column if names is None else names[column]
+        raise ValueError(
+            f"bounds: for class {label!r} and feature {feature!r} lower = {lower[row, column]:g} and upper = "
+            f"{upper[row, column]:g} leave no finite coefficient; expected lower ≤ upper, none NaN"
+        )
+    return lower, upper
+
+
+def _bound(side: str, given: Any, shape: tuple[int, int]) -> Float:
+    a = np.asarray(given)
+    if a.dtype.kind not in "fiu":
+        raise ValueError(f"bounds: {side} must be numbers, got dtype {a.dtype}")
+    try:
+        return np.broadcast_to(a.astype(np.float64), shape)
+    except ValueError:
+        raise ValueError(
+            f"bounds: {side} has shape {a.shape}; expected a number or what broadcasts to coef_'s {shape}"
+        ) from None
+
+
 def _weights(X: Any, sample_weight: Any) -> Float | None:
     if sample_weight is None:
         return None

@@ -1,0 +1,97 @@
+"""What fitted classifiers have in common: logits, probabilities and predictions of coef_ and intercept_."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import linear
+from ._problem import TAKES, locate
+from ._targets import offset_of
+
+Self = TypeVar("Self", bound="SoftmaxClassifier")
+
+
+class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier by softmax(W x + b + o) with coef_ (K, d) or (1, d), intercept_ and classes_."""
+
+    coef_: Any  # dense, or CSR after `sparsify`
+    intercept_: NDArray[Any]
+    classes_: NDArray[Any]
+    converged_: bool
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def decision_function(self, X: Any, offset: Any = None) -> NDArray[Any]:
+        """Logits z = W x + b + o: (n, K), or (n,) for two classes, positive where the second is likelier."""
+        X, o = self._rows(X, offset)
+        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        if scores.shape[1] == 1:
+            return scores.ravel() if o is None else scores.ravel() + (o[:, 1] - o[:, 0])
+        return scores if o is None else scores + o
+
+    def predict(self, X: Any, offset: Any = None) -> NDArray[Any]:
+        """The class of the largest logit, (n,)."""
+        chosen = self._score(linear.predict, X, offset)
+        return self.classes_[chosen]
+
+    def predict_proba(self, X: Any, offset: Any = None) -> NDArray[Any]:
+        """softmax(z), (n, K), columns in the order of `classes_`; computed in float64 if X or `coef_` is."""
+        return self._score(linear.predict_proba, X, offset)
+
+    def predict_log_proba(self, X: Any, offset: Any = None) -> NDArray[Any]:
+        """log softmax(z) computed from the logits, (n, K): finite where log(predict_proba) is −inf."""
+        return self._score(linear.predict_log_proba, X, offset)
+
+    def densify(self: Self) -> Self:
+        """Turn `coef_` back into a dense array; returns self."""
+        check_is_fitted(self)
+        if sparse.issparse(self.coef_):
+            self.coef_ = self.coef_.toarray()
+        return self
+
+    def sparsify(self: Self) -> Self:
+        """Turn `coef_` into a CSR matrix; returns self."""
+        check_is_fitted(self)
+        self.coef_ = sparse.csr_matrix(self.coef_)
+        return self
+
+    def _rows(self, X: Any, offset: Any) -> tuple[Any, NDArray[Any] | None]:
+        check_is_fitted(self)
+        X = locate(X, lambda: validate_data(self, X, reset=False, **TAKES))
+        return X, offset_of(offset, X.shape[0], len(self.classes_))
+
+    def _score(self, of_rows: Callable[..., NDArray[Any]], X: Any, offset: Any) -> NDArray[Any]:
+        X, o = self._rows(X, offset)
+        W, b = both_rows(self.coef_, self.intercept_)
+        return of_rows(X, W, b, offset=o)
+
+
+def both_rows(coef: Any, intercept: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """W (K, d), dense, and b (K,): of two classes the first has logit 0."""
+    W = coef.toarray() if sparse.issparse(coef) else coef
+    if len(W) > 1:
+        return W, intercept
+    return np.vstack([np.zeros_like(W), W]), np.append(np.zeros_like(intercept), intercept)
+
+
+def forget_if_it_raises(fit: Callable[[], Any], estimator: Any) -> Any:
+    """What `fit` returns; if it raises, the estimator's fitted attributes are what they were before."""
+    before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
+    try:
+        return fit()
+    except BaseException:
+        for name in [name for name in vars(estimator) if name.endswith("_")]:
+            delattr(estimator, name)
+        estimator.__dict__.update(before)
+        raise

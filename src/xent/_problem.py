@@ -1,0 +1,250 @@
+"""What `fit` is given, checked and made into what a solver takes, and what a solver finds made into coef_."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils.validation import validate_data
+
+from . import linear, solvers
+from ._targets import (
+    Targets,
+    bounds_of,
+    class_factors_of,
+    factors_of,
+    is_soft,
+    label_targets,
+    offset_of,
+    soft_targets,
+)
+from .objective import Objective
+from .separation import Status, Verdict, find_separation
+from .solvers import Result, Solution
+
+Float = NDArray[np.float64]
+
+TAKES: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32, np.float16]}
+_MOST_COLLINEAR = 2048  # features: beyond, collinear ones are not looked for
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data and penalty; only C is open.
+
+    `one_row`: there are two classes, coef_ is (1, d) and the penalty is on that row.
+    """
+
+    batch: linear.Batch
+    targets: Targets
+    one_row: bool
+    fit_intercept: bool = True
+    class_factors: Float | None = None
+    feature_factors: Float | None = None
+    l1_ratio: float = 0.0
+    grouped: bool = False
+    bounds: tuple[Float, Float] | None = None
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.targets.classes)
+
+    @property
+    def dtype(self) -> Any:
+        """What coef_ is rounded to."""
+        return np.float64 if self.batch.X.dtype == np.float64 else np.float32
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether the penalty is L2 alone and coefficients are free, so that F is an `Objective`."""
+        return self.l1_ratio == 0 and self.bounds is None
+
+    def objective(self, C: float) -> Objective:
+        """F at this C. Reads X once."""
+        return Objective(
+            (self.batch,),
+            self.n_classes,
+            # With two classes the penalty is on w = W_1 − W_0 (coef_ is (1, d)), and ‖W‖² = ‖w‖²/2.
+            (2 if self.one_row else 1) / (C * self.targets.total),
+            fit_intercept=self.fit_intercept,
+            class_factors=self.class_factors,
+            feature_factors=self.feature_factors,
+        )
+
+    def coefficients(self, theta: Float, objective: Objective) -> tuple[Any, Any, Float]:
+        """coef_, intercept_ and θ as they round it. W has no shift common to all classes (it changes no
+        probability, only the penalty), nor has b."""
+        W, b = objective.coefficients(objective.without_shift(theta))
+        b = b - b.mean()
+        if self.one_row:  # rounded once, as a difference: class factors make W_0 another number than −W_1
+            W, b = W - W[0], b - b[0]
+        W, b = W.astype(self.dtype), b.astype(self.dtype)
+        kept = objective.theta(W.astype(np.float64), b.astype(np.float64))
+        rounded = objective.without_shift(kept)
+        return (W[1:], b[1:], rounded) if self.one_row else (W, b, rounded)
+
+    def outcome(self, solution: Solution, objective: Objective, tol: float, names: Any = None) -> Outcome:
+        """What is kept of a solution, `names` being the features'."""
+        coef, intercept, rounded = self.coefficients(solution.theta, objective)
+        verdict = _separation(solution, objective)
+        value = solution.value
+        if self.dtype == np.float32:
+            value = objective.evaluate(rounded).value
+        gap = value - solution.lower_bound
+        gap = max(0.0, gap) if np.isfinite(gap) else np.inf
+        found = None if verdict is None else verdict.separation
+        separation = None if found is None else found.as_dict(self.targets.classes, names)
+        return Outcome(coef, intercept, value, gap, bool(gap <= tol), separation, _why(solution, verdict))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A fit as it is kept: coefficients rounded to `Problem.dtype`, F and its certificate at those (nats),
+    how classes separate, if they do, and why it ended."""
+
+    coef: Any
+    intercept: NDArray[Any]
+    value: float
+    suboptimality: float
+    converged: bool
+    separation: dict[str, Any] | None
+    reason: str
+
+    @property
+    def is_fine(self) -> bool:
+        return self.converged and self.separation is None
+
+    def complaint(self, tol: float) -> str:
+        """How near, and what is in the way."""
+        near, reason = f"within {self.suboptimality:.1e} nats of the", self.reason
+        if self.separation is not None:
+            reason = f"{self.separation['description']}; a finite C has an optimum"
+        if self.converged:
+            return f"{near} infimum, which is no minimum: {reason}"
+        return f"{near} optimum, tol={tol:g} asked for: {reason}"
+
+
+def read_problem(
+    owner: Any, X: Any, y: Any, sample_weight: Any, offset: Any, l1_ratio: float
+) -> tuple[Problem, Any]:
+    """The problem that an estimator's parameters and data pose, and y as scikit-learn's checks leave it.
+
+    Sets the estimator's n_features_in_ and feature_names_in_. Raises ValueError for what no fit can take.
+    """
+    if is_soft(y):
+        X = locate(X, lambda: validate_data(owner, X, accept_large_sparse=True, **TAKES))
+        targets = soft_targets(X, y, owner.class_weight, sample_weight)
+    else:
+        X, y = locate(X, lambda: validate_data(owner, X, y, accept_large_sparse=True, **TAKES))
+        targets = label_targets(X, y, owner.class_weight, sample_weight)
+    (n, d), K = X.shape, len(targets.classes)
+    o = offset_of(offset, n, K)
+    names = getattr(owner, "feature_names_in_", None)
+    problem = Problem(
+        linear.Batch(X, targets.y, targets.weight, owner.label_smoothing, offset=o),
+        targets,
+        one_row=K == 2,
+        fit_intercept=owner.fit_intercept,
+        class_factors=class_factors_of(owner.class_penalty_factor, targets.classes),
+        feature_factors=factors_of("feature_penalty_factor", owner.feature_penalty_factor, d),
+        l1_ratio=float(l1_ratio),
+        grouped=bool(owner.grouped),
+        bounds=bounds_of(owner.bounds, targets.classes, d, names),
+    )
+    return problem, y
+
+
+def locate(X: Any, validate: Callable[[], Any]) -> Any:
+    """scikit-learn's validation, with the place of the first NaN or infinity added to its message."""
+    try:
+        return validate()
+    except ValueError as error:
+        what, _, rest = str(error).partition("\n")
+        if not what.startswith("Input X contains") or sparse.issparse(X):
+            raise
+        bad = ~np.isfinite(np.asarray(X, dtype=np.float64))
+        row, column = np.argwhere(bad)[0] if bad.any() else (0, 0)
+        name = getattr(X, "columns", range(bad.shape[1]))[column]
+        raise ValueError(f"{what} First in row {row}, column {name!r}.\n{rest}".strip()) from error
+
+
+def check_parameters(who: str, given: dict[str, Any]) -> None:
+    """Raise ValueError, in scikit-learn's words, for the first of the parameters that is not what it must be.
+
+    Before the data are looked at: what depends on their shape is checked in `read_problem`.
+    """
+    for name, (is_good, expected) in _RULES.items():
+        if name in given and not is_good(given[name]):
+            raise ValueError(
+                f"The {name!r} parameter of {who} must be {expected}. Got {given[name]!r} instead."
+            )
+    if given["grouped"] and given["bounds"] is not None:
+        raise ValueError(
+            f"The 'grouped' parameter of {who} must be False where 'bounds' are given: the step of a group "
+            "norm within bounds has no closed form"
+        )
+    if given["grouped"] and given["class_penalty_factor"] is not None:
+        raise ValueError(
+            f"The 'grouped' parameter of {who} must be False where 'class_penalty_factor' is given: the norm "
+            "of a group runs over all classes, which share its factor; feature_penalty_factor weighs groups"
+        )
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "C": (lambda v: _is_real(v) and v > 0, "a float in the range (0.0, inf]"),
+    "l1_ratio": (lambda v: _is_real(v) and 0 <= v <= 1, "a float in the range [0.0, 1.0]"),
+    "grouped": (lambda v: isinstance(v, bool | np.bool_), "an instance of 'bool'"),
+    "bounds": (lambda v: v is None or _is_pair(v), "a pair (lower, upper) or None"),
+    "tol": (lambda v: _is_real(v) and 0 < v < np.inf, "a float in the range (0.0, inf)"),
+    "label_smoothing": (lambda v: _is_real(v) and 0 <= v < 1, "a float in the range [0.0, 1.0)"),
+    "max_time": (lambda v: v is None or (_is_real(v) and v > 0), "a float in the range (0.0, inf] or None"),
+    "max_iter": (
+        lambda v: isinstance(v, Integral) and _is_real(v) and int(v) >= 1,
+        "an int in the range [1, inf)",
+    ),
+    "solver": (lambda v: v in ("auto", *solvers.SOLVERS), "a str among {'auto', 'lbfgs', 'newton'}"),
+    "class_weight": (
+        lambda v: v is None or isinstance(v, dict) or (isinstance(v, str) and v == "balanced"),
+        "an instance of 'dict', a str among {'balanced'} or None",
+    ),
+}
+
+
+def _separation(solution: Solution, objective: Objective) -> Verdict | None:
+    """Whether classes separate: asked where nothing is penalised and nothing but F ≥ 0 is proven."""
+    smooth = any(batch.label_smoothing for batch in objective.batches)  # every class is then a label
+    if objective.penalties.any() or smooth or solution.lower_bound > 0:
+        return None
+    if solution.result in (Result.INTERRUPTED, Result.MAX_TIME, Result.STOPPED):
+        return None
+    verdict = find_separation(
+        objective.batches,
+        objective.n_classes,
+        objective.centre,
+        objective.fit_intercept,
+        theta=solution.theta,
+        null=objective.null_features if objective.n_features <= _MOST_COLLINEAR else None,
+    )
+    objective.n_passes += verdict.n_passes
+    return verdict
+
+
+def _why(solution: Solution, verdict: Verdict | None) -> str:
+    if solution.result is Result.CERTIFIED:
+        return "rounding the coefficients to float32 cost the rest; fit on float64"
+    if verdict is not None and verdict.status is Status.OVERLAPPING:
+        return "the classes overlap, so there is an optimum, but no certificate; try a finite C"
+    return solution.result.value
