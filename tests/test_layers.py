@@ -13,7 +13,7 @@ SOURCE = Path(xent.__file__).parent
 
 # Each module may import those on lower levels only; modules of one level do not know each other.
 LEVELS = [
-    {"reference", "_files", "_batch", "_threads"},
+    {"reference", "_files", "_batch", "_threads", "_plots"},
     {"_plain", "_checks", "certificate"},
     {"_kernels"},
     {"_tiled", "losses", "_config"},
@@ -25,6 +25,8 @@ LEVELS = [
     {"_problem"},
     {"_classifier"},
     {"estimators"},
+    {"path"},
+    {"cv"},
     {"model_file", "tables"},
     {"cli"},
     {"__main__"},

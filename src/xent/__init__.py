@@ -1,10 +1,11 @@
 """xent: softmax regression and its cross-entropy loss, exact and fast.
 
-`import xent` loads NumPy and nothing heavier; `SoftmaxRegression` brings scikit-learn when first used.
+`import xent` loads NumPy and nothing heavier; the estimators bring scikit-learn when first used.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import reference
@@ -13,10 +14,12 @@ from .losses import cross_entropy, log_softmax, softmax
 
 if TYPE_CHECKING:
     from .estimators import SoftmaxRegression
+    from .path import SoftmaxPath, softmax_path
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SoftmaxPath",
     "SoftmaxRegression",
     "__version__",
     "cross_entropy",
@@ -24,14 +27,15 @@ __all__ = [
     "reference",
     "show_config",
     "softmax",
+    "softmax_path",
 ]
+
+_LATER = {"SoftmaxPath": "path", "SoftmaxRegression": "estimators", "softmax_path": "path"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "SoftmaxRegression":
-        from .estimators import SoftmaxRegression
-
-        return SoftmaxRegression
+    if name in _LATER:
+        return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
     raise AttributeError(f"module 'xent' has no attribute {name!r}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -23,6 +24,7 @@ from ._targets import (
     offset_of,
     soft_targets,
 )
+from ._threads import blas
 from .objective import Objective
 from .separation import Status, Verdict, find_separation
 from .solvers import Result, Solution
@@ -64,6 +66,10 @@ class Problem:
         """Whether the penalty is L2 alone and coefficients are free, so that F is an `Objective`."""
         return self.l1_ratio == 0 and self.bounds is None
 
+    def threads(self) -> AbstractContextManager[None]:
+        """BLAS as a solve wants it: out of the fused kernel's way."""
+        return nullcontext() if linear.runs_tiled(self.batch, self.n_classes) else blas("one")
+
     def objective(self, C: float) -> Objective:
         """F at this C. Reads X once."""
         return Objective(
@@ -98,14 +104,23 @@ class Problem:
         gap = value - solution.lower_bound
         gap = max(0.0, gap) if np.isfinite(gap) else np.inf
         found = None if verdict is None else verdict.separation
-        separation = None if found is None else found.as_dict(self.targets.classes, names)
-        return Outcome(coef, intercept, value, gap, bool(gap <= tol), separation, _why(solution, verdict))
+        return Outcome(
+            coef,
+            intercept,
+            value,
+            gap,
+            converged=bool(gap <= tol),
+            separation=None if found is None else found.as_dict(self.targets.classes, names),
+            reason=_why(solution, verdict),
+            n_iter=max(1, solution.n_iter),
+            n_passes=objective.n_passes,
+        )
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A fit as it is kept: coefficients rounded to `Problem.dtype`, F and its certificate at those (nats),
-    how classes separate, if they do, and why it ended."""
+    how classes separate, if they do, why it ended, and what it cost."""
 
     coef: Any
     intercept: NDArray[Any]
@@ -114,10 +129,20 @@ class Outcome:
     converged: bool
     separation: dict[str, Any] | None
     reason: str
+    n_iter: int
+    n_passes: int
 
     @property
     def is_fine(self) -> bool:
         return self.converged and self.separation is None
+
+    @property
+    def line(self) -> str:
+        """For who asked to be told of every fit."""
+        return (
+            f"objective {self.value:.10f}  within {self.suboptimality:.1e} nats of the optimum after "
+            f"{self.n_passes} passes"
+        )
 
     def complaint(self, tol: float) -> str:
         """How near, and what is in the way."""
@@ -203,8 +228,28 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2
 
 
+def _are_cs(value: Any) -> bool:
+    if isinstance(value, Integral):
+        return not isinstance(value, bool) and int(value) >= 1
+    return _are_numbers(value) and bool((np.asarray(value) > 0).all())
+
+
+def _are_ratios(value: Any) -> bool:
+    return _are_numbers(value) and bool(((np.asarray(value) >= 0) & (np.asarray(value) <= 1)).all())
+
+
+def _are_numbers(value: Any) -> bool:
+    if isinstance(value, str | dict) or not np.iterable(value):
+        return False
+    a = np.asarray(value)
+    return a.ndim == 1 and a.size > 0 and a.dtype.kind in "fiu"
+
+
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "C": (lambda v: _is_real(v) and v > 0, "a float in the range (0.0, inf]"),
+    "Cs": (_are_cs, "an int in the range [1, inf) or an array of floats in the range (0.0, inf]"),
+    "l1_ratios": (_are_ratios, "an array of floats in the range [0.0, 1.0]"),
+    "refit": (lambda v: isinstance(v, bool | np.bool_), "an instance of 'bool'"),
     "l1_ratio": (lambda v: _is_real(v) and 0 <= v <= 1, "a float in the range [0.0, 1.0]"),
     "grouped": (lambda v: isinstance(v, bool | np.bool_), "an instance of 'bool'"),
     "bounds": (lambda v: v is None or _is_pair(v), "a pair (lower, upper) or None"),

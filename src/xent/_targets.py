@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import compute_class_weight
+from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
@@ -56,7 +56,7 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
         raise ValueError(
             f"y: {times.max()} columns are called {str(names[np.argmax(times)])!r}; a class has one"
         )
-    weight = _weights(X, sample_weight)
+    weight = weights_of(X, sample_weight)
     check_probabilities(Q, n, K, np.ones(n) if weight is None else weight, "y")
     if weight is not None and not weight.all():
         Q = np.where(weight[:, None] > 0, Q, 0)  # what was not looked at may be NaN
@@ -91,7 +91,7 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
             f"only one class: {classes[0]!r}"
         )
     codes = codes.astype(np.int64)
-    weight = _weights(X, sample_weight)
+    weight = weights_of(X, sample_weight)
     if class_weight is not None:
         weight = np.ones(len(codes)) if weight is None else weight
         by_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=weight)
@@ -101,6 +101,24 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
     if weight is not None:
         _check_totals(weight, np.bincount(codes, weights=weight).astype(np.float64), classes)
     return Targets(classes, codes, weight)
+
+
+def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any]:
+    """Labels y (n,) as indices into the sorted `classes`, or rows of probabilities (n, K) as they are.
+
+    Raises ValueError naming the first label that is no class.
+    """
+    if is_soft(y):
+        Q, K = np.asarray(y), len(classes)
+        check_probabilities(Q, len(Q), K, np.ones(len(Q)) if weight is None else weight, "y")
+        return Q
+    labels = column_or_1d(y)
+    codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    unknown = classes[codes] != labels
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise ValueError(f"y: row {row} is of class {labels[row]!r}, which is none of the model's")
+    return codes
 
 
 def offset_of(offset: Any, n: int, K: int) -> NDArray[Any] | None:
@@ -180,7 +198,8 @@ def _bound(side: str, given: Any, shape: tuple[int, int]) -> Float:
         ) from None
 
 
-def _weights(X: Any, sample_weight: Any) -> Float | None:
+def weights_of(X: Any, sample_weight: Any) -> Float | None:
+    """(n,) finite and ≥ 0, or None."""
     if sample_weight is None:
         return None
     with np.errstate(over="ignore"):

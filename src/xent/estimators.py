@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,10 @@ from scipy import sparse
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
-from . import linear, solvers
+from . import solvers
 from ._classifier import SoftmaxClassifier, forget_if_it_raises
 from ._control import Control, callbacks
 from ._problem import Outcome, Problem, check_parameters, read_problem
-from ._threads import blas
 from .objective import Objective
 from .solvers import Settings, Solution
 
@@ -158,8 +156,7 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> SoftmaxRegression:
         check_parameters(type(self).__name__, self.get_params(deep=False))
         problem, y = read_problem(self, X, y, sample_weight, offset, self.l1_ratio)
-        batch = problem.batch
-        with nullcontext() if linear.runs_tiled(batch, problem.n_classes) else blas("one"):
+        with problem.threads():
             objective = problem.objective(self.C)
 
             def attributes(theta: Float) -> dict[str, Any]:
@@ -168,7 +165,7 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
 
             # scikit-learn hands metadata on to scorers, which know no offset.
             metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-            with callbacks(self, batch.X, y, metadata, attributes) as watchers:
+            with callbacks(self, problem.batch.X, y, metadata, attributes) as watchers:
                 watchers += [self._report] if self._report is not None else []
                 control = Control(self.max_time, self.verbose, watchers)
                 settings = control.settings(self.tol, self.max_iter)
@@ -178,7 +175,7 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
                     )
             names = getattr(self, "feature_names_in_", None)
             outcome = problem.outcome(solution, objective, self.tol, names)
-            fitted = _fitted(outcome, solution, objective) | {"classes_": problem.targets.classes}
+            fitted = _fitted(outcome, solution) | {"classes_": problem.targets.classes}
         # One step, so that no interrupt can leave a part of it.
         self.__dict__.update(fitted, solver_=solver)
         if not outcome.is_fine:
@@ -220,7 +217,7 @@ def _solve(
     return solver.solve(objective, start), type(solver).__name__.lower()
 
 
-def _fitted(outcome: Outcome, solution: Solution, objective: Objective) -> dict[str, Any]:
+def _fitted(outcome: Outcome, solution: Solution) -> dict[str, Any]:
     return {
         "coef_": outcome.coef,
         "intercept_": outcome.intercept,
@@ -228,8 +225,8 @@ def _fitted(outcome: Outcome, solution: Solution, objective: Objective) -> dict[
         "suboptimality_": outcome.suboptimality,
         "converged_": outcome.converged,
         "separation_": outcome.separation,
-        "n_iter_": np.array([max(1, solution.n_iter)], dtype=np.int32),
-        "n_passes_": objective.n_passes,
+        "n_iter_": np.array([outcome.n_iter], dtype=np.int32),
+        "n_passes_": outcome.n_passes,
         "history_": {
             "n_passes": np.array([p.n_passes for p in solution.history]),
             "objective": np.array([p.objective for p in solution.history]),

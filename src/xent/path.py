@@ -1,0 +1,197 @@
+"""`softmax_path`: one model for each C, from the strongest penalty to the weakest."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_array, check_consistent_length
+
+from . import _plots, linear, solvers
+from ._classifier import both_rows
+from ._control import Control
+from ._problem import TAKES, Outcome, Problem, check_parameters, locate, read_problem
+from ._targets import codes_of, offset_of, weights_of
+from .estimators import SoftmaxRegression
+from .objective import Objective
+from .solvers import Settings, Solution
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SoftmaxPath:
+    """Models of the same data at m values of C, in the order in which these were given.
+
+    Cs (m,); l1_ratio; classes_ (K,); coefs: m arrays (K, d), or (1, d) for two classes, CSR with exact zeros
+    where l1_ratio > 0; intercepts (m, K) or (m, 1); objective and suboptimality (m,), F at the coefficients
+    and a proven bound on F − F*, in nats; converged (m,), whether that is ≤ tol; n_iter (m,), iterations of
+    the solver; n_passes, readings of X in all; feature_names_in_ (d,), or None where X had none.
+    """
+
+    Cs: Float
+    l1_ratio: float
+    classes_: NDArray[Any]
+    coefs: tuple[Any, ...]
+    intercepts: NDArray[Any]
+    objective: Float
+    suboptimality: Float
+    converged: NDArray[np.bool_]
+    n_iter: NDArray[np.int64]
+    n_passes: int
+    feature_names_in_: NDArray[Any] | None = None
+
+    def loss(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Float:
+        """Each model's mean log-loss (m,) in nats, Σ s_i ℓ_i / Σ s_i, from the logits and so finite.
+
+        X (n, d); y labels (n,) among `classes_`, or rows of probabilities (n, K); sample_weight (n,) ≥ 0;
+        offset (n, K), or (n,) for two classes. Raises ValueError for a label that no model knows.
+        """
+        X = locate(X, lambda: check_array(X, accept_large_sparse=True, **TAKES))
+        check_consistent_length(X, y)
+        d = self.coefs[0].shape[1]
+        if X.shape[1] != d:
+            raise ValueError(f"X has {X.shape[1]} features, but the path was fitted on {d}")
+        weight = weights_of(X, sample_weight)
+        o = offset_of(offset, X.shape[0], len(self.classes_))
+        batch = linear.Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
+        pairs = zip(self.coefs, self.intercepts, strict=True)
+        return np.array([mean_loss(batch, coef, intercept) for coef, intercept in pairs])
+
+    def plot(self, ax: Any = None, validation: Any = None) -> Any:
+        """Draw coefficients against log C and return the Axes, `ax` or those of a new figure.
+
+        validation: (X, y) or losses (m,): their curve goes into a panel below, its minimum marked. Of more
+        than 200 coefficients the largest are drawn. Needs matplotlib (`pip install 'xent[plot]'`).
+        """
+        if isinstance(validation, tuple):
+            validation = self.loss(*validation)
+        if validation is not None:
+            validation = np.asarray(validation, np.float64)
+            if validation.shape != self.Cs.shape:
+                raise ValueError(
+                    f"validation: expected (X, y) or {len(self.Cs)} losses, got shape {validation.shape}"
+                )
+        return _plots.draw_path(self, ax, validation)
+
+
+def softmax_path(
+    X: Any,
+    y: Any,
+    *,
+    Cs: Any = 10,
+    l1_ratio: float = 0.0,
+    grouped: bool = False,
+    bounds: Any = None,
+    sample_weight: Any = None,
+    offset: Any = None,
+    fit_intercept: bool = True,
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    class_penalty_factor: Any = None,
+    feature_penalty_factor: Any = None,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    verbose: int = 0,
+) -> SoftmaxPath:
+    """`SoftmaxRegression` at each C of a grid, each fit certified to `tol` nats and started from the last.
+
+    Cs : (m,) values in (0, inf], or their number m, default 10
+        A number stands for logspace(-4, 4, m); with l1_ratio > 0 for m values in geometric progression from
+        the largest C at which every penalised coefficient is 0 to 10⁴ times that (10² for n < d). Infinity
+        only with l1_ratio = 0.
+    verbose : int, default 0
+        Above 0, print a line a fit.
+
+    The others are `SoftmaxRegression`'s, X, y, sample_weight and offset those of its `fit`. Fits that fall
+    short of `tol` are told of in one `ConvergenceWarning`. Raises ValueError as `fit` does.
+    """
+    given = locals()
+    del given["X"], given["y"], given["sample_weight"], given["offset"]
+    check_parameters("softmax_path", given)
+    owner = SoftmaxRegression(**{k: v for k, v in given.items() if k not in ("Cs", "verbose")})
+    problem, _ = read_problem(owner, X, y, sample_weight, offset, l1_ratio)
+    names = getattr(owner, "feature_names_in_", None)
+    at = grid(problem, Cs)
+    found: list[Any] = [None] * len(at)
+    order = np.argsort(at, kind="stable")
+    settings = Control(None, 0, []).settings(tol, max_iter)
+    for i, outcome in zip(order, outcomes(problem, at[order], settings, names), strict=True):
+        found[i] = outcome
+        if verbose:
+            print(f"C {at[i]:<10.4g} {outcome.line}", flush=True)
+    complain("softmax_path", [(f"C = {C:g}", o) for C, o in zip(at, found, strict=True)], tol)
+    return SoftmaxPath(
+        at,
+        float(l1_ratio),
+        problem.targets.classes,
+        tuple(outcome.coef for outcome in found),
+        np.array([outcome.intercept for outcome in found]),
+        np.array([outcome.value for outcome in found]),
+        np.array([outcome.suboptimality for outcome in found]),
+        np.array([outcome.converged for outcome in found]),
+        np.array([outcome.n_iter for outcome in found]),
+        sum(outcome.n_passes for outcome in found),
+        names,
+    )
+
+
+def grid(problem: Problem, Cs: Any) -> Float:
+    """The values of C that `Cs` stands for."""
+    if np.iterable(Cs):
+        values = np.array(Cs, np.float64)
+        if problem.l1_ratio > 0 and np.isinf(values).any():
+            raise ValueError("Cs: inf is no penalty, which l1_ratio > 0 cannot have; leave it out")
+        return values
+    if problem.l1_ratio == 0:
+        return np.logspace(-4, 4, int(Cs))
+    raise NotImplementedError("the grid of an L1 penalty starts at l1_min_c")
+
+
+def sweep(problem: Problem, Cs: Sequence[float], settings: Settings) -> Iterator[tuple[Objective, Solution]]:
+    """F's minimiser at each of the ascending Cs, with the objective that it is of.
+
+    An objective's `n_passes` counts what was read for it alone.
+    """
+    if not problem.is_smooth:
+        raise NotImplementedError("l1_ratio > 0 and bounds have no solver yet")
+    theta = None
+    for C in Cs:
+        objective = problem.objective(C)
+        solution = solvers.choose("auto", objective, settings).solve(objective, theta)
+        theta = solution.theta
+        yield objective, solution
+
+
+def outcomes(problem: Problem, Cs: Any, settings: Settings, names: Any = None) -> Iterator[Outcome]:
+    """What is kept of each solution of `sweep`."""
+    with problem.threads():
+        for objective, solution in sweep(problem, Cs, settings):
+            yield problem.outcome(solution, objective, settings.tol, names)
+
+
+def mean_loss(batch: linear.Batch, coef: Any, intercept: Any) -> float:
+    """Σ s_i ℓ_i / Σ s_i in nats, computed in float64."""
+    W, b = (a.astype(np.float64) for a in both_rows(coef, intercept))
+    sums = linear.sums(batch, W, b, gradient=False)
+    return sums.loss / sums.weight
+
+
+def complain(who: str, fits: list[tuple[str, Outcome]], tol: float, stacklevel: int = 3) -> None:
+    """One warning for all fits that fell short, `fits` being pairs of where and what."""
+    short = [(where, outcome) for where, outcome in fits if not outcome.is_fine]
+    if not short:
+        return
+    where, worst = max(short, key=lambda pair: (not pair[1].converged, pair[1].suboptimality))
+    others = ", ".join(name for name, _ in short[:8]) + (", …" if len(short) > 8 else "")
+    warnings.warn(
+        f"{who}: {len(short)} of {len(fits)} fits did not reach an optimum ({others}). The worst, {where}: "
+        f"{worst.complaint(tol)}.",
+        ConvergenceWarning,
+        stacklevel=stacklevel,
+    )
