@@ -2,6 +2,7 @@
 //   XENT_ISA     the name of the set, XENT_VECTOR its vector width in bytes.
 #include "blocks.hpp"
 #include "csr.hpp"
+#include "descent.hpp"
 #include "products.hpp"
 #include "table.hpp"
 #include "tiles.hpp"
@@ -139,6 +140,7 @@ const Kernels& XENT_CAT(kernels_, XENT_ISA)() {
       sparse<double, double, int32_t>(), sparse<double, double, int64_t>(), sparse<float, double, int32_t>(),
       sparse<float, double, int64_t>(), sparse<float, float, int32_t>(), sparse<float, float, int64_t>(),
       tiles<float>(), tiles<double>(),
+      {descent_bytes<float>, descend<float>}, {descent_bytes<double>, descend<double>},
   };
   return table;
 }

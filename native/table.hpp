@@ -34,6 +34,29 @@ struct TileKernels {
                int filled, int64_t* bad_row);
 };
 
+// ½ vᵀ(B − ΨM Ψᵀ)v: B is blocks along the diagonal, one behind the other, block k of coordinates start[k] … start[k + 1] − 1;
+// psi and dual = ΨM are (size, rank), the rank a multiple of 8.
+template <class T>
+struct Quadratic {
+  int64_t size, blocks, rank;
+  const int64_t* start;
+  const T* block;
+  const double *psi, *dual;
+};
+
+// l1 |w| + l2/2 w² for lower ≤ w ≤ upper; or, with groups, l1 ‖w_g‖₂ + l2/2 ‖w_g‖² for the members of each.
+struct Separable {
+  const double *l2, *l1, *lower, *upper;
+  int64_t groups = 0;
+  const int64_t *group_start = nullptr, *member = nullptr;
+};
+
+template <class T>
+struct DescentKernels {
+  int64_t (*bytes)(const Quadratic<T>&);
+  int (*run)(void* memory, const Quadratic<T>&, const Separable&, const double* gradient, double* w, double tolerance, int most);
+};
+
 // Named by X's storage type, the type a row is computed in and, of CSR, that of the indices.
 struct Kernels {
   const char* name;
@@ -52,6 +75,8 @@ struct Kernels {
   SparseKernels<float, float, int64_t> ffl;
   TileKernels<float> f;
   TileKernels<double> d;
+  DescentKernels<float> descent_f;
+  DescentKernels<double> descent_d;
 };
 
 const Kernels& kernels_baseline();

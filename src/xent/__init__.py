@@ -14,7 +14,7 @@ from .losses import cross_entropy, log_softmax, softmax
 
 if TYPE_CHECKING:
     from .estimators import SoftmaxRegression
-    from .path import SoftmaxPath, softmax_path
+    from .path import SoftmaxPath, l1_min_c, softmax_path
 
 __version__ = "0.1.0"
 
@@ -23,6 +23,7 @@ __all__ = [
     "SoftmaxRegression",
     "__version__",
     "cross_entropy",
+    "l1_min_c",
     "log_softmax",
     "reference",
     "show_config",
@@ -30,7 +31,12 @@ __all__ = [
     "softmax_path",
 ]
 
-_LATER = {"SoftmaxPath": "path", "SoftmaxRegression": "estimators", "softmax_path": "path"}
+_LATER = {
+    "SoftmaxPath": "path",
+    "SoftmaxRegression": "estimators",
+    "l1_min_c": "path",
+    "softmax_path": "path",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -147,6 +147,35 @@ def columns(batch: Batch, rows: NDArray[np.int64], K: int, dtype: Any) -> Any:
     return kind(_targets(batch, K), _plain_array(rows, np.int64), batch.shape[0], K, _isa)
 
 
+def descend(
+    start: NDArray[np.int64],
+    blocks: NDArray[Any],
+    psi: Float,
+    dual: Float,
+    penalty: Float,
+    gradient: Float,
+    w: Float,
+    groups: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    tolerance: float,
+    most: int,
+) -> int:
+    """Move w (m,) by coordinate descent towards where w + v minimises a quadratic model plus a penalty.
+
+    The model is ⟨gradient, v⟩ + ½ vᵀ(B − psi dualᵀ)v. B: square blocks along the diagonal, one behind the
+    other in `blocks` (float64 or float32), block k of the coordinates start[k] … start[k + 1] − 1. psi, dual
+    (m, r), r a multiple of 8. The penalty is Σ l2/2 w² + l1 |w| within bounds, `penalty` (4, m) being l2, l1,
+    lower and upper; with `groups`, the coordinates `member` (m,) of each from group_start[g] on, l1 ‖w_g‖₂
+    instead. Ends where a sweep moves no more than `tolerance` of what the first did, or after `most`; returns
+    how many.
+    """
+    if not HAS_NATIVE:
+        return _plain.descend(start, blocks, psi, dual, penalty, gradient, w, groups, tolerance, most)
+    run = _native.descend_f if blocks.dtype == np.float32 else _native.descend_d
+    group_start, member = (None, None) if groups is None else groups
+    model = (start, blocks, psi, dual, penalty, gradient, w)
+    return int(run(*model, group_start, member, tolerance, most, _isa))
+
+
 def _arrays(W: NDArray[Any], b: NDArray[Any], grad_b: Float | None) -> Any:
     kind = _native.Arrays_f if W.dtype.char == "f" else _native.Arrays_d
     arrays = kind(_plain_array(W), _plain_array(b, W.dtype))

@@ -5,6 +5,8 @@ Slower, and less accurate by half an ulp of the largest gap between logits (`ref
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,3 +85,63 @@ def predict(
     for _, Z, _, _ in _blocks(batch, W, b):
         out[start : start + len(Z)] = value(Z)
         start += len(Z)
+
+
+def descend(
+    start: NDArray[np.int64],
+    blocks: NDArray[Any],
+    psi: Float,
+    dual: Float,
+    penalty: Float,
+    gradient: Float,
+    w: Float,
+    groups: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    tolerance: float,
+    most: int,
+) -> int:
+    """See `_kernels.descend`."""
+    l2, l1, lower, upper = penalty
+    widths = np.diff(start)
+    squares = np.split(blocks, np.cumsum(widths**2)[:-1])
+    rows = [row for square, n in zip(squares, widths, strict=True) for row in square.reshape(n, n)]
+    where = [slice(a, b) for a, b in itertools.pairwise(start) for _ in range(a, b)]
+    own = np.array([row[i - at.start] for i, (row, at) in enumerate(zip(rows, where, strict=True))])
+    curvature = np.maximum(own - np.einsum("ij,ij->i", psi, dual), 1e-3 * own)
+    first, members = (np.arange(len(w) + 1), np.arange(len(w))) if groups is None else groups
+    sets = [members[a:b] for a, b in itertools.pairwise(first) if a < b]
+    if groups is not None:
+        for g in sets:
+            across = np.abs(psi[g] @ dual[g].T)
+            curvature[g] = (curvature[g] + across.sum(axis=1) - across.diagonal()).max()
+    q, t = np.zeros(len(w)), np.zeros(psi.shape[1])
+
+    def step(g: NDArray[np.int64]) -> float:
+        h = curvature[g] + l2[g]
+        pull = curvature[g] * w[g] - (gradient[g] + q[g] - psi[g] @ t)
+        size = np.linalg.norm(pull)
+        if size <= l1[g[0]]:
+            to = np.zeros(len(g))
+        else:
+            to = pull * (1 - l1[g[0]] / size) / np.where(h > 0, h, np.nan)
+        to = np.where(np.isfinite(to), to, w[g])
+        if groups is None:
+            to = np.clip(to, lower[g], upper[g])
+        by = to - w[g]
+        w[g] = to
+        for i, b in zip(g[by != 0], by[by != 0], strict=True):
+            q[where[i]] += b * rows[i]
+            t[:] += b * dual[i]
+        return float(by * by @ h)
+
+    sweeps, scale = 0, math.inf
+    while sweeps < most:
+        moved = sum(step(g) for g in sets)
+        sweeps += 1
+        scale = moved if sweeps == 1 else scale
+        if not moved > tolerance * scale:
+            break
+        moving = [g for g in sets if w[g].any()]
+        while sweeps < most and moved > tolerance * scale:
+            moved = sum(step(g) for g in moving)
+            sweeps += 1
+    return sweeps

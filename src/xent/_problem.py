@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from ._targets import (
     soft_targets,
 )
 from ._threads import blas
+from .composite import Composite
 from .objective import Objective
+from .penalty import Penalty
 from .separation import Status, Verdict, find_separation
 from .solvers import Result, Solution
 
@@ -70,19 +73,43 @@ class Problem:
         """BLAS as a solve wants it: out of the fused kernel's way."""
         return nullcontext() if linear.runs_tiled(self.batch, self.n_classes) else blas("one")
 
-    def objective(self, C: float) -> Objective:
+    def objective(self, C: float) -> Objective | Composite:
         """F at this C. Reads X once."""
+        penalty = 1 / (C * self.targets.total)
+        if not self.is_smooth:
+            smooth = Objective((self.batch,), self.n_classes, 0.0, fit_intercept=self.fit_intercept)
+            return Composite(smooth, self.penalty.scaled(penalty))
         return Objective(
             (self.batch,),
             self.n_classes,
             # With two classes the penalty is on w = W_1 − W_0 (coef_ is (1, d)), and ‖W‖² = ‖w‖²/2.
-            (2 if self.one_row else 1) / (C * self.targets.total),
+            (2 if self.one_row else 1) * penalty,
             fit_intercept=self.fit_intercept,
             class_factors=self.class_factors,
             feature_factors=self.feature_factors,
         )
 
-    def coefficients(self, theta: Float, objective: Objective) -> tuple[Any, Any, Float]:
+    @functools.cached_property
+    def penalty(self) -> Penalty:
+        """What is not smooth, at λ = 1. Of two classes the first is held at 0."""
+        K, d = self.n_classes, self.batch.shape[1]
+        intercept = [0.0] if self.fit_intercept else []
+        v = np.ones(d) if self.feature_factors is None else self.feature_factors
+        row = np.append(v, intercept)
+        factors = np.broadcast_to(row, (K, len(row)))
+        if self.class_factors is not None:
+            factors = np.outer(self.class_factors, row)
+        bounds = None
+        if self.bounds is not None or self.one_row:
+            lower, upper = self.bounds or (np.full((1, d), -np.inf), np.full((1, d), np.inf))
+            free = np.full((len(lower), len(intercept)), np.inf)
+            lower, upper = np.hstack([lower, -free]), np.hstack([upper, free])
+            if self.one_row:
+                lower, upper = (np.vstack([np.zeros(len(row)), side[-1]]) for side in (lower, upper))
+            bounds = lower, upper
+        return Penalty.elastic_net(factors, self.l1_ratio, bounds, grouped=self.grouped and not self.one_row)
+
+    def coefficients(self, theta: Float, objective: Objective | Composite) -> tuple[Any, Any, Float]:
         """coef_, intercept_ and θ as they round it. W has no shift common to all classes (it changes no
         probability, only the penalty), nor has b."""
         W, b = objective.coefficients(objective.without_shift(theta))
@@ -94,7 +121,9 @@ class Problem:
         rounded = objective.without_shift(kept)
         return (W[1:], b[1:], rounded) if self.one_row else (W, b, rounded)
 
-    def outcome(self, solution: Solution, objective: Objective, tol: float, names: Any = None) -> Outcome:
+    def outcome(
+        self, solution: Solution, objective: Objective | Composite, tol: float, names: Any = None
+    ) -> Outcome:
         """What is kept of a solution, `names` being the features'."""
         coef, intercept, rounded = self.coefficients(solution.theta, objective)
         verdict = _separation(solution, objective)
@@ -168,6 +197,16 @@ def read_problem(
         X, y = locate(X, lambda: validate_data(owner, X, y, accept_large_sparse=True, **TAKES))
         targets = label_targets(X, y, owner.class_weight, sample_weight)
     (n, d), K = X.shape, len(targets.classes)
+    plain = l1_ratio == 0 and owner.bounds is None
+    if K == 2 and not plain and owner.class_penalty_factor is not None:
+        raise ValueError(
+            "class_penalty_factor: two classes share one row of coefficients and, with l1_ratio or bounds, "
+            "one penalty on it; use C or feature_penalty_factor"
+        )
+    if not plain and getattr(owner, "solver", "auto") != "auto":
+        raise ValueError(
+            f"Solver {owner.solver} supports neither l1_ratio > 0 nor bounds; leave solver at 'auto'"
+        )
     o = offset_of(offset, n, K)
     names = getattr(owner, "feature_names_in_", None)
     problem = Problem(
@@ -268,8 +307,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _separation(solution: Solution, objective: Objective) -> Verdict | None:
+def _separation(solution: Solution, objective: Objective | Composite) -> Verdict | None:
     """Whether classes separate: asked where nothing is penalised and nothing but F ≥ 0 is proven."""
+    if isinstance(objective, Composite):
+        return None
     smooth = any(batch.label_smoothing for batch in objective.batches)  # every class is then a label
     if objective.penalties.any() or smooth or solution.lower_bound > 0:
         return None

@@ -68,22 +68,35 @@ def dual_from_products(
     """`dual_lower_bound` with its sums over coefficients made already."""
     if not math.isfinite(mean_entropy):
         return 0.0
-    epsilon = 0.0
-    if probability is not None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            epsilon = float(np.nanmax(np.where(probability > share, 1 - share / probability, 0.0)))
-    bound, (GG, GC, CC) = mean_entropy, products.tolist()
-    if epsilon > 0 and probability is not None:
-        r = np.maximum((share - (1 - epsilon) * probability) / epsilon, 0.0)
-        # An ε of rounding alone can leave nothing of r; shares are then what p̄ is, to rounding.
-        r = r / r.sum() if r.any() else share
-        entropy_r = -float(np.sum(r * np.log(np.where(r > 0, r, 1.0))))
-        if offset is not None:
-            entropy_r += float(r @ offset[0]) - offset[1]
-        # p' = (1 − ε) p + ε r: entropy is concave, and r meets the centred features' mean, 0, in G'.
-        bound = (1 - epsilon) * mean_entropy + epsilon * entropy_r
-        GG = (1 - epsilon) ** 2 * GG - 2 * epsilon * (1 - epsilon) * GC + epsilon**2 * CC
+    epsilon, bound = balanced(mean_entropy, probability, share, offset)
+    GG, GC, CC = products.tolist()
+    GG = (1 - epsilon) ** 2 * GG - 2 * epsilon * (1 - epsilon) * GC + epsilon**2 * CC
     return max(0.0, bound - 0.5 * GG) if math.isfinite(GG) else 0.0
+
+
+def balanced(
+    mean_entropy: float,
+    probability: Float | None,
+    share: Float,
+    offset: tuple[Float, float] | None = None,
+) -> tuple[float, float]:
+    """ε, and of the rows p' = (1 − ε) p + ε r whose class totals are right at least so much entropy, in nats.
+
+    Their residuals have the gradient (1 − ε) grad_W − ε class_x: r meets the centred features' mean, 0.
+    """
+    if probability is None:
+        return 0.0, mean_entropy
+    with np.errstate(divide="ignore", invalid="ignore"):
+        epsilon = float(np.nanmax(np.where(probability > share, 1 - share / probability, 0.0)))
+    if epsilon <= 0:
+        return 0.0, mean_entropy
+    r = np.maximum((share - (1 - epsilon) * probability) / epsilon, 0.0)
+    # An ε of rounding alone can leave nothing of r; shares are then what p̄ is, to rounding.
+    r = r / r.sum() if r.any() else share
+    entropy_r = -float(np.sum(r * np.log(np.where(r > 0, r, 1.0))))
+    if offset is not None:
+        entropy_r += float(r @ offset[0]) - offset[1]
+    return epsilon, (1 - epsilon) * mean_entropy + epsilon * entropy_r  # entropy is concave
 
 
 def self_concordant_gap(decrement: float, reach: float) -> float:

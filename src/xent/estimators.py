@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
 from . import solvers
-from ._classifier import SoftmaxClassifier, forget_if_it_raises
+from ._classifier import SoftmaxClassifier, both_rows, forget_if_it_raises
 from ._control import Control, callbacks
-from ._problem import Outcome, Problem, check_parameters, read_problem
+from ._problem import Outcome, check_parameters, read_problem
+from .composite import Composite
 from .objective import Objective
-from .solvers import Settings, Solution
+from .solvers import Solution
 
 Float = NDArray[np.float64]
 
@@ -170,31 +170,27 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
                 control = Control(self.max_time, self.verbose, watchers)
                 settings = control.settings(self.tol, self.max_iter)
                 with control.interruptible():
-                    solution, solver = _solve(
-                        problem, objective, self.solver, settings, self._initial(objective)
-                    )
+                    solver = solvers.choose(self.solver, objective, settings)
+                    solution = solver.solve(objective, self._initial(objective))
             names = getattr(self, "feature_names_in_", None)
             outcome = problem.outcome(solution, objective, self.tol, names)
             fitted = _fitted(outcome, solution) | {"classes_": problem.targets.classes}
         # One step, so that no interrupt can leave a part of it.
-        self.__dict__.update(fitted, solver_=solver)
+        self.__dict__.update(fitted, solver_=solver.name)
         if not outcome.is_fine:
             self._warn(outcome, solution)
         return self
 
-    def _initial(self, objective: Objective) -> Float | None:
+    def _initial(self, objective: Objective | Composite) -> Float | None:
         if not (self.warm_start and hasattr(self, "coef_")):
             return None
-        W = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
-        b = self.intercept_
-        if len(W) == 1:
-            W, b = np.vstack([-W / 2, W / 2]), np.array([-b[0] / 2, b[0] / 2])
+        W, b = both_rows(self.coef_, self.intercept_)
         if W.shape != (objective.n_classes, objective.n_features):
             return None
         cold = objective.start()
         # Coefficients of other data or another C may be worse than none: take the better start.
         with np.errstate(all="ignore"):
-            warm = objective.theta(W.astype(np.float64), b.astype(np.float64))
+            warm = objective.without_shift(objective.theta(W.astype(np.float64), b.astype(np.float64)))
             better = objective.evaluate(warm).value < objective.evaluate(cold).value
         return warm if better else None
 
@@ -205,16 +201,6 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
             ConvergenceWarning,
             stacklevel=5,
         )
-
-
-def _solve(
-    problem: Problem, objective: Objective, name: str, settings: Settings, start: Float | None
-) -> tuple[Solution, str]:
-    """The minimiser and the name of the solver that found it: where each kind of penalty gets its solver."""
-    if not problem.is_smooth:
-        raise NotImplementedError("l1_ratio > 0 and bounds have no solver yet")
-    solver = solvers.choose(name, objective, settings)
-    return solver.solve(objective, start), type(solver).__name__.lower()
 
 
 def _fitted(outcome: Outcome, solution: Solution) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,6 +43,30 @@ class Evaluation:
     gradient: Float
     lower_bound: float
     exact: bool = True
+
+
+@dataclass(frozen=True)
+class Loss:
+    """(1/S) Σ s_i ℓ_i in nats and its gradient (K, D) at θ, and what the dual bound needs besides: ⟨gradient,
+    θ⟩, the mean probabilities p̄ (K,), and what rounding may have taken off `entropy`."""
+
+    theta: Float
+    value: float
+    gradient: Float
+    inner: float
+    probability: Float
+    rounding: float
+    exact: bool
+
+    @property
+    def entropy(self) -> float:
+        """(1/S) Σ s_i [H(p_i) + ⟨p_i − y_i, o_i⟩], less its rounding.
+
+        Σ s H(p_i) = Σ s ℓ_i − Σ s ⟨p_i − y_i, z_i⟩, and the last sum is ⟨gradient, θ⟩. At a wild trial point
+        that is a small difference of huge numbers: without the rounding, offsets of 100 gave certificates 30
+        nats wrong.
+        """
+        return self.value - self.inner - self.rounding
 
 
 @dataclass(frozen=True)
@@ -79,7 +103,7 @@ class Objective:
         self.weight = m.weight
         self.share = m.classes / m.weight
         self.centre = m.x / m.weight if fit_intercept else np.zeros(len(m.x))
-        self._class_x = m.class_x / m.weight - np.outer(self.share, self.centre)
+        self.class_x = m.class_x / m.weight - np.outer(self.share, self.centre)
         self.shape = (n_classes, len(m.x) + fit_intercept)
         self.class_factors, self.feature_factors = class_factors, feature_factors
         v = np.ones(len(m.x)) if feature_factors is None else np.asarray(feature_factors, np.float64)
@@ -92,14 +116,14 @@ class Objective:
             self.penalties = np.outer(class_factors, row)
             weights = np.where(self.penalties.any(axis=0), np.asarray(class_factors)[:, None], 1.0)
             self._gauge = weights / weights.sum(axis=0)
-        self._offset = self._offset_moments()
+        self.offset_moments = self._moments_of_offsets()
         self._offset_size = max((float(np.abs(o).max()) for o in self._offsets), default=0.0)
 
     @property
     def _offsets(self) -> list[Float]:
         return [batch.offset for batch in self.batches if batch.offset is not None]
 
-    def _offset_moments(self) -> tuple[Float, float]:
+    def _moments_of_offsets(self) -> tuple[Float, float]:
         """(1/S) Σ s_i o_i (K,) and (1/S) Σ s_i ⟨y_i, o_i⟩, which the dual bound needs."""
         if not self._offsets:
             return np.zeros(self.n_classes), 0.0
@@ -193,30 +217,43 @@ class Objective:
             return theta - theta.mean(axis=0)
         return theta - (self._gauge * theta).sum(axis=0)
 
-    def evaluate(self, theta: Float, *, exact: bool = True) -> Evaluation:
-        """One pass: F, ∂F/∂θ and the dual lower bound at θ; not `exact` in float32, if X is no wider."""
+    def loss(self, theta: Float, *, exact: bool = True) -> Loss:
+        """One pass: the mean loss and its gradient at θ; not `exact` in float32, if X is no wider."""
         W, b = self.coefficients(theta)
         exact = exact or not self.is_narrow
         dtype = np.float64 if exact else np.float32
         sums = self._add(linear.sums, W.astype(dtype, order="C"), b.astype(dtype), n_threads=self.n_threads)
-        d, loss, grad_b = self.n_features, sums.loss / self.weight, sums.grad_b / self.weight
-        gradient, inner, terms, ridged, products = np.empty(self.shape), 0.0, 0.0, 0.0, np.zeros(3)
-        # Some classes at a time, in cache: with 100000 features and 20 classes this took as long as the pass.
-        step = max(1, _CACHED // self.shape[1])
-        for start in range(0, self.n_classes, step):
-            rows = slice(start, start + step)
-            g, at = gradient[rows], theta[rows]
+        d, grad_b = self.n_features, sums.grad_b / self.weight
+        gradient, inner, terms = np.empty(self.shape), 0.0, 0.0
+        for rows in self._in_cache():
+            g = gradient[rows]
             np.divide(sums.grad_W[rows], self.weight, out=g[:, :d])
             if self.fit_intercept:
                 g[:, :d] -= np.multiply.outer(grad_b[rows], self.centre)
                 g[:, d] = grad_b[rows]
-            moved = g * at
+            moved = g * theta[rows]
             inner += float(moved.sum())
             terms += float(np.abs(moved, out=moved).sum())
+        value = sums.loss / self.weight
+        lost = 64 * (value + terms) + 4 * self._offset_size + float(np.abs(b).max())
+        rounding = float(np.finfo(float).eps) * lost
+        return Loss(theta, value, gradient, inner, grad_b + self.share, rounding, exact)
+
+    def _in_cache(self) -> Iterator[slice]:
+        """Some classes at a time: with 100000 features and 20 classes what follows a pass took as long."""
+        step = max(1, _CACHED // self.shape[1])
+        return (slice(start, start + step) for start in range(0, self.n_classes, step))
+
+    def evaluate(self, theta: Float, *, exact: bool = True) -> Evaluation:
+        """One pass: F, ∂F/∂θ and the dual lower bound at θ; not `exact` in float32, if X is no wider."""
+        loss = self.loss(theta, exact=exact)
+        gradient, d, ridged, products = loss.gradient, self.n_features, 0.0, np.zeros(3)
+        for rows in self._in_cache():
+            g, at = gradient[rows], theta[rows]
             if self.is_penalised:
                 products += certificate.dual_products(
                     g[:, :d],
-                    self._class_x[rows],
+                    self.class_x[rows],
                     self.penalties[rows, :d] if self._has_factors else self.penalty,
                 )
             ridge = self.penalties[rows] * at
@@ -224,16 +261,11 @@ class Objective:
             g += ridge
         bound = 0.0
         if self.is_penalised:
-            # Σ s H(p_i) = Σ s ℓ_i − Σ s ⟨p_i − y_i, z_i⟩, and the last sum is ⟨gradient, θ⟩.
-            probability = grad_b + self.share if self.fit_intercept else None
+            probability = loss.probability if self.fit_intercept else None
             bound = certificate.dual_from_products(
-                loss - inner, probability, self.share, products, self._offset
+                loss.entropy, probability, self.share, products, self.offset_moments
             )
-            # At a wild trial point the entropy is a small difference of huge numbers: what they may have
-            # lost is taken off (without it, offsets of 100 gave certificates 30 nats wrong).
-            lost = 64 * (loss + terms) + 4 * self._offset_size + float(np.abs(b).max())
-            bound = max(0.0, bound - float(np.finfo(float).eps) * lost)
-        return Evaluation(theta, loss + 0.5 * ridged, gradient, bound, exact)
+        return Evaluation(theta, loss.value + 0.5 * ridged, gradient, bound, loss.exact)
 
     @functools.cached_property
     def feature_curvature(self) -> Float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_array, check_consistent_length
 
@@ -17,6 +18,7 @@ from ._classifier import both_rows
 from ._control import Control
 from ._problem import TAKES, Outcome, Problem, check_parameters, locate, read_problem
 from ._targets import codes_of, offset_of, weights_of
+from .composite import Composite
 from .estimators import SoftmaxRegression
 from .objective import Objective
 from .solvers import Settings, Solution
@@ -150,29 +152,93 @@ def grid(problem: Problem, Cs: Any) -> Float:
         return values
     if problem.l1_ratio == 0:
         return np.logspace(-4, 4, int(Cs))
-    raise NotImplementedError("the grid of an L1 penalty starts at l1_min_c")
+    n, d = problem.batch.shape
+    with problem.threads():
+        first = _first_c(problem)
+    return first * np.logspace(0, 4 if n >= d else 2, int(Cs))
 
 
-def sweep(problem: Problem, Cs: Sequence[float], settings: Settings) -> Iterator[tuple[Objective, Solution]]:
+def l1_min_c(
+    X: Any,
+    y: Any,
+    *,
+    l1_ratio: float = 1.0,
+    grouped: bool = False,
+    bounds: Any = None,
+    sample_weight: Any = None,
+    offset: Any = None,
+    fit_intercept: bool = True,
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    class_penalty_factor: Any = None,
+    feature_penalty_factor: Any = None,
+) -> float:
+    """The largest C at which every penalised coefficient is 0; +inf if it is at all.
+
+    Computed, not searched: with ∇ the gradient of (1/S) Σ s_i ℓ_i at the model of the intercept and of
+    features whose factor is 0, C S = min over k, j of l1_ratio u_k v_j / |∇_kj|, or with `grouped` of
+    l1_ratio v_j / ‖∇_:j‖₂. Parameters as for `softmax_path`, l1_ratio > 0; as `sklearn.svm.l1_min_c` for more
+    than two classes. Source: the optimality conditions, see docs/design/0005.
+    """
+    given = locals()
+    for name in ("X", "y", "sample_weight", "offset"):
+        del given[name]
+    check_parameters("l1_min_c", given)
+    if l1_ratio == 0:
+        raise ValueError("l1_ratio: without an L1 part no C makes every coefficient 0; it must be > 0")
+    owner = SoftmaxRegression(**given)
+    problem, _ = read_problem(owner, X, y, sample_weight, offset, l1_ratio)
+    with problem.threads():
+        return _first_c(problem)
+
+
+def _first_c(problem: Problem) -> float:
+    composite: Any = problem.objective(1.0)
+    penalty = composite.penalty
+    lower, upper = (np.where(penalty.l1 > 0, 0.0, side) for side in (penalty.lower, penalty.upper))
+    null = replace(composite, penalty=replace(penalty, lower=lower, upper=upper, grouped=False))
+    solution = solvers.choose("auto", null, Settings(tol=1e-12)).solve(null)
+    return penalty.least_scale(solution.at.gradient)
+
+
+def sweep(
+    problem: Problem, Cs: Sequence[float], settings: Settings
+) -> Iterator[tuple[Objective | Composite, Solution]]:
     """F's minimiser at each of the ascending Cs, with the objective that it is of.
 
     An objective's `n_passes` counts what was read for it alone.
     """
-    if not problem.is_smooth:
-        raise NotImplementedError("l1_ratio > 0 and bounds have no solver yet")
+    if problem.is_smooth:
+        yield from _smooth_sweep(problem, Cs, settings)
+        return
+    composite: Any = problem.objective(Cs[0])
+    solver, start = solvers.choose("auto", composite, settings), None
+    for C in Cs:
+        composite = replace(composite, penalty=problem.penalty.scaled(1 / (C * problem.targets.total)))
+        solution = solver.solve(composite, start)
+        start = solution.at
+        yield composite, solution
+        composite.smooth.n_passes = 0
+
+
+def _smooth_sweep(
+    problem: Problem, Cs: Sequence[float], settings: Settings
+) -> Iterator[tuple[Objective, Solution]]:
     theta = None
     for C in Cs:
         objective = problem.objective(C)
+        assert isinstance(objective, Objective)
         solution = solvers.choose("auto", objective, settings).solve(objective, theta)
         theta = solution.theta
         yield objective, solution
 
 
 def outcomes(problem: Problem, Cs: Any, settings: Settings, names: Any = None) -> Iterator[Outcome]:
-    """What is kept of each solution of `sweep`."""
+    """What is kept of each solution of `sweep`; coefficients CSR where an L1 penalty makes them sparse."""
     with problem.threads():
         for objective, solution in sweep(problem, Cs, settings):
-            yield problem.outcome(solution, objective, settings.tol, names)
+            outcome = problem.outcome(solution, objective, settings.tol, names)
+            yield replace(outcome, coef=csr_array(outcome.coef)) if problem.l1_ratio > 0 else outcome
 
 
 def mean_loss(batch: linear.Batch, coef: Any, intercept: Any) -> float:

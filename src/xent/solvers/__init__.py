@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..composite import Composite
 from ..objective import Objective
 from ._base import Progress, Result, Settings, Solution, hessian_price
 from .lbfgs import LBFGS
 from .newton import Newton
+from .proximal import Proximal
+from .quadratic import Quadratic
+from .working_set import WorkingSet
 
-__all__ = ["LBFGS", "Newton", "Progress", "Result", "Settings", "Solution", "choose"]
+__all__ = [
+    "LBFGS",
+    "Newton",
+    "Progress",
+    "Proximal",
+    "Result",
+    "Settings",
+    "Solution",
+    "WorkingSet",
+    "choose",
+]
 
 SOLVERS = {"lbfgs": LBFGS, "newton": Newton}
 
 
-def choose(name: str, objective: Objective, settings: Settings) -> LBFGS | Newton:
-    """The solver called `name`; "auto" weighs about 10 Newton steps against about 80 L-BFGS passes."""
+def choose(name: str, objective: Objective | Composite, settings: Settings) -> Any:
+    """The solver called `name`; "auto" weighs about 10 Newton steps against about 80 L-BFGS passes.
+
+    Penalties with corners and bounds have their own: on all features where the Hessian's blocks fit, else on
+    those that matter.
+    """
+    if isinstance(objective, Composite):
+        return Proximal(settings) if Quadratic.fits(objective) else WorkingSet(settings)
     if name != "auto":
         return SOLVERS[name](settings)
     newton = objective.has_hessian and 10 * hessian_price(objective) < 80

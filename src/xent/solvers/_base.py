@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..objective import Evaluation, NewtonStep, Objective
+from ..objective import NewtonStep, Objective
 
 Float = NDArray[np.float64]
 
@@ -74,7 +75,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Solution:
-    """theta (K, D), its F, a certified lower bound on F* and the way there."""
+    """theta (K, D), its F, a certified lower bound on F* and the way there; `at`, the evaluation at theta,
+    may start another solve."""
 
     theta: Float
     value: float
@@ -82,22 +84,28 @@ class Solution:
     result: Result
     n_iter: int
     history: list[Progress]
+    at: Any = field(default=None, repr=False)
 
 
 @dataclass
 class Run:
     """The state that every solver keeps: where it is, the best lower bound so far, and the record."""
 
-    objective: Objective
+    objective: Any  # an Objective, or a Composite with its Points for evaluations
     settings: Settings
-    at: Evaluation
+    at: Any
     lower_bound: float = 0.0  # F ≥ 0
     history: list[Progress] = field(default_factory=list)
     told_to_stop: Result | None = None
 
     @staticmethod
-    def begin(objective: Objective, settings: Settings, theta: Float, *, exact: bool = True) -> Run:
+    def begin(objective: Any, settings: Settings, theta: Float, *, exact: bool = True) -> Run:
         at = objective.evaluate(objective.without_shift(theta), exact=exact)
+        return Run.resume(objective, settings, at)
+
+    @staticmethod
+    def resume(objective: Any, settings: Settings, at: Any) -> Run:
+        """At a point that is evaluated already."""
         run = Run(objective, settings, at)
         run.seen(at)
         run.record(0)
@@ -122,13 +130,13 @@ class Run:
     def certified(self) -> bool:
         return self.exact and self.gap <= self.settings.tol
 
-    def evaluate(self, theta: Float) -> Evaluation:
+    def evaluate(self, theta: Float) -> Any:
         """A pass at θ, its shift by rounding taken out; its lower bound counts even if it is refused."""
         new = self.objective.evaluate(self.objective.without_shift(theta), exact=self.exact)
         self.seen(new)
         return new
 
-    def seen(self, new: Evaluation) -> None:
+    def seen(self, new: Any) -> None:
         """Keep what an evaluation proves, and show it to who watches."""
         # A bound above a value of F is no bound but rounding.
         if new.exact and new.lower_bound <= min(new.value, self.at.value) * (1 + 1e-12) + 1e-15:
@@ -177,4 +185,4 @@ class Run:
         if not self.exact:
             self.go_exact()
         n_iter = self.history[-1].iteration if self.history else 0
-        return Solution(self.at.theta, self.at.value, self.lower_bound, result, n_iter, self.history)
+        return Solution(self.at.theta, self.at.value, self.lower_bound, result, n_iter, self.history, self.at)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class LBFGS:
     """Settings of the solver; `solve` runs it."""
 
     settings: Settings
+    name: ClassVar[str] = "lbfgs"
     memory: int = 20
 
     def solve(self, objective: Objective, theta: Float | None = None) -> Solution:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..objective import MAX_HESSIAN, Objective
 from ._base import Float, Result, Run, Settings, Solution
@@ -19,6 +20,7 @@ class Newton:
     """
 
     settings: Settings
+    name: ClassVar[str] = "newton"
 
     def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
         """Minimise from `theta` (K, D), or `objective.start()`. Raises ValueError where the Hessian

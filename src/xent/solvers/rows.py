@@ -67,13 +67,22 @@ def curvature_weights(
         first += batch.shape[0]
 
 
-def centred_rows(objective: Objective, source: Objective, index: Any, dtype: Any) -> NDArray[Any]:
-    """Rows of the source, centred as the objective's, with a 1 behind them for an intercept, (m, D)."""
+def centred_rows(
+    objective: Objective, source: Objective, index: Any, dtype: Any, columns: NDArray[np.intp] | None = None
+) -> NDArray[Any]:
+    """Rows of the source, centred as the objective's, with a 1 behind them for an intercept, (m, D); or these
+    of their columns."""
+    d, intercept, centre = objective.n_features, objective.fit_intercept, objective.centre
+    features = None
+    if columns is not None and len(columns) < d + intercept:
+        features = columns[columns < d]
+        intercept, centre = len(features) < len(columns), centre[features]
     parts, first = [], 0
     for batch in source.batches:
         mine = index
         if not isinstance(index, slice):
             mine = index[(index >= first) & (index < first + batch.shape[0])] - first
-        parts.append(linear.augmented(batch.X[mine], objective.centre, objective.fit_intercept, dtype))
+        X = batch.X[mine] if features is None else batch.X[mine][:, features]
+        parts.append(linear.augmented(X, centre, intercept, dtype))
         first += batch.shape[0]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

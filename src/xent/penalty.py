@@ -1,0 +1,147 @@
+"""The part of F that is not the loss: elastic net, a group lasso over classes, bounds on coefficients.
+
+R(θ) = Σ_kj [½ l2_kj θ_kj² + l1_kj |θ_kj|] where lower ≤ θ ≤ upper, +inf elsewhere; grouped, l1_j ‖θ_:j‖₂ for
+feature j takes the place of Σ_k l1_kj |θ_kj|, so that a feature is in or out for all classes at once. In
+nats. Source of conjugates and optimality conditions: S. Boyd, L. Vandenberghe, "Convex Optimization" (2004),
+3.3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """l2, l1, lower and upper, all (K, D), 0 or infinite for an intercept. `grouped`: see above; l1 is then
+    the same for all classes, and there are no bounds."""
+
+    l2: Float
+    l1: Float
+    lower: Float
+    upper: Float
+    grouped: bool = False
+
+    @staticmethod
+    def elastic_net(
+        penalties: Float,
+        l1_ratio: float,
+        bounds: tuple[Float, Float] | None = None,
+        *,
+        grouped: bool = False,
+    ) -> Penalty:
+        """(1 − r)/2 θ² + r |θ|, times `penalties` (K, D)."""
+        infinite = np.broadcast_to(np.inf, penalties.shape)
+        lower, upper = (np.broadcast_to(-np.inf, penalties.shape), infinite) if bounds is None else bounds
+        l2, l1 = _times(1 - l1_ratio, penalties), _times(l1_ratio, penalties)
+        return Penalty(l2, l1, lower, upper, grouped)
+
+    def scaled(self, factor: float) -> Penalty:
+        """The same at another C."""
+        return replace(self, l2=_times(factor, self.l2), l1=_times(factor, self.l1))
+
+    def take(self, columns: NDArray[np.intp] | slice) -> Penalty:
+        """Of these columns only."""
+        l2, l1, lower, upper = (a[:, columns] for a in (self.l2, self.l1, self.lower, self.upper))
+        return Penalty(l2, l1, lower, upper, self.grouped)
+
+    @property
+    def frozen(self) -> NDArray[np.bool_]:
+        """(K, D): what the bounds leave no room to move."""
+        return self.lower == self.upper
+
+    def value(self, theta: Float) -> float:
+        """R(θ) within the bounds."""
+        sizes = np.linalg.norm(theta, axis=0) if self.grouped else np.abs(theta)
+        l1 = self.l1[0] if self.grouped else self.l1
+        return float(np.vdot(l1, sizes)) + 0.5 * float(np.vdot(self.l2 * theta, theta))
+
+    def clip(self, theta: Float) -> Float:
+        """The nearest point within the bounds."""
+        return np.clip(theta, self.lower, self.upper)
+
+    def subgradient(self, theta: Float, gradient: Float) -> Float:
+        """The smallest element of ∇loss + ∂R at θ, (K, D): 0 everywhere at the optimum, and only there."""
+        g = gradient + self.l2 * theta
+        if self.grouped:
+            norm = np.linalg.norm(theta, axis=0)
+            size = np.linalg.norm(g, axis=0)
+            left = np.maximum(1 - self.l1[0] / np.where(size > 0, size, 1.0), 0.0)
+            live = norm > 0
+            return np.where(live, g + self.l1[0] * theta / np.where(live, norm, 1.0), g * left)
+        below = g - self.l1 * np.where(theta > 0, -1.0, 1.0)  # the slope to the left,
+        above = g + self.l1 * np.where(theta < 0, -1.0, 1.0)  # and to the right
+        below = np.where(theta <= self.lower, -np.inf, below)
+        above = np.where(theta >= self.upper, np.inf, above)
+        return np.where(below > 0, below, np.where(above < 0, above, 0.0))
+
+    def least_scale(self, gradient: Float) -> float:
+        """The largest 1/λ for which λ times this penalty holds all that it penalises by l1 at 0, where the
+        loss has this gradient; +inf if every λ does."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.grouped:
+                scale = self.l1[0] / np.linalg.norm(gradient, axis=0)
+                free = self.l1[0] > 0
+            else:
+                scale = self.l1 / np.abs(gradient)
+                free = (self.l1 > 0) & np.where(gradient > 0, self.lower < 0, self.upper > 0)
+        return float(np.min(scale, where=free & ~np.isnan(scale), initial=np.inf))
+
+    def dual_bound(self, entropy: float, gradient: Float) -> float:
+        """The best of c·entropy − R*(−c·gradient) over 0 ≤ c ≤ 1, in nats: see docs/design/0002.
+
+        For c = 1 it is the dual value of probabilities whose residuals have this gradient; c < 1 mixes the
+        labels in, which shrinks the gradient until R* is finite: without an l2 it is infinite beyond l1.
+        """
+        reach = self._reach(-gradient)
+        c = 1.0 if reach <= 1 else (1 - 1e-15) / reach
+        best, slope = self._dual(entropy, -gradient, c)
+        # Concave in c: where it falls at the end, its maximum lies before.
+        low, high = 0.0, c
+        for _ in range(8 if slope < 0 else 0):
+            c = 0.5 * (low + high)
+            value, slope = self._dual(entropy, -gradient, c)
+            best = max(best, value)
+            low, high = (c, high) if slope > 0 else (low, c)
+        return max(0.0, best) if math.isfinite(best) else 0.0
+
+    def _reach(self, v: Float) -> float:
+        """By how much v must be divided for R*(v) to be finite."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.grouped:
+                ratio = np.linalg.norm(v, axis=0) / self.l1[0]
+                open_ = self.l2.min(axis=0) == 0
+            else:
+                ratio = np.abs(v) / self.l1
+                open_ = (self.l2 == 0) & np.isinf(np.where(v > 0, self.upper, self.lower))
+        return float(np.max(ratio, where=open_ & ~np.isnan(ratio), initial=0.0))
+
+    def _dual(self, entropy: float, v: Float, c: float) -> tuple[float, float]:
+        """c·entropy − R*(c·v) and its slope in c."""
+        w = self._maximiser(c * v)
+        along = float(np.vdot(w, v))
+        return c * (entropy - along) + self.value(w), entropy - along
+
+    def _maximiser(self, v: Float) -> Float:
+        """argmax over θ of ⟨v, θ⟩ − R(θ)."""
+        if self.grouped:
+            size = np.linalg.norm(v, axis=0)
+            left = np.maximum(1 - self.l1[0] / np.where(size > 0, size, 1.0), 0.0)
+            l2 = self.l2.max(axis=0)
+            return np.where(l2 > 0, left * v / np.where(l2 > 0, l2, 1.0), 0.0)
+        past = np.sign(v) * np.maximum(np.abs(v) - self.l1, 0.0)
+        inner = past / np.where(self.l2 > 0, self.l2, 1.0)
+        ends = np.where(past > 0, self.upper, np.where(past < 0, self.lower, 0.0))
+        ends = np.where(np.isinf(ends), 0.0, ends)  # rounding of what was divided to lie within l1
+        return self.clip(np.where(self.l2 > 0, inner, ends))
+
+
+def _times(factor: float, a: Float) -> Float:
+    """One row for all classes stays one row in memory."""
+    return np.broadcast_to(factor * a[0], a.shape) if a.strides[0] == 0 else factor * a

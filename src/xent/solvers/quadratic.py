@@ -1,0 +1,193 @@
+"""The quadratic model of the loss in whose minimum plus penalty a proximal step ends.
+
+B = one block of the Hessian a class, corrected by the pairs of L-BFGS in compact form: B − Ψ M Ψᵀ with
+Ψ = [B S, Y], M⁻¹ = [[SᵀB S, L], [Lᵀ, −D]] (R. Byrd, J. Nocedal, R. Schnabel, Math. Program. 63 (1994)). The
+blocks hold the coordinates that may move: all of them where that fits, else those that are not 0 or nearly
+break their optimality condition. Minimised by coordinate descent in the native code, penalty and bounds
+included exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _kernels
+from ..composite import Composite, Point
+from .blocks import MAX_BYTES, MIXED
+from .rows import centred_rows, heaviest_rows
+
+Float = NDArray[np.float64]
+
+_PAIRS = 8  # 16 columns of Ψ
+_SINGLE_ABOVE = 128  # coordinates of a class: larger blocks are kept in float32
+_NEAR = 0.7  # coordinates at 0 whose gradient is beyond so much of l1 are let in
+_FEWEST_ROWS = 128
+_MOST_FEATURES = 2048  # beyond, their mean curvature's diagonal stands for it
+_SWEEPS, _ENOUGH = 30, 0.05
+
+
+class Quadratic:
+    """The model: `refresh` takes blocks at a point, `add` a pair, `minimiser` solves for the next point.
+
+    Nothing in it depends on the penalty but the choice of coordinates, so a path of penalties shares one.
+    """
+
+    def __init__(self, composite: Composite) -> None:
+        self.composite = composite
+        self._pairs: list[tuple[Float, Float]] = []
+        self._images: list[Float] = []
+        self._lists: list[NDArray[np.intp]] = []
+        self.steps = 0  # since the blocks were taken
+        self._everything = self.fits(composite)
+
+    @staticmethod
+    def fits(composite: Composite) -> bool:
+        """Whether blocks of all coordinates do."""
+        K, D = composite.shape
+        return 4 * K * D * D <= MAX_BYTES and D <= _MOST_FEATURES
+
+    def forget(self) -> None:
+        self._pairs, self._images = [], []
+
+    def covers(self, at: Point) -> bool:
+        """Whether the blocks hold all that has to move."""
+        if not self._lists:
+            return False
+        if self._everything:
+            return True
+        outside = np.ones(self.composite.shape, bool)
+        outside.ravel()[self._index] = False
+        must = (at.theta != 0) | (self.composite.subgradient(at) != 0)
+        return not (must & outside & ~self.composite.penalty.frozen).any()
+
+    def refresh(self, at: Point) -> None:
+        """Take the blocks at a point."""
+        self._lists = self._candidates(at)
+        D = self.composite.shape[1]
+        self._index = np.concatenate([k * D + mine for k, mine in enumerate(self._lists)])
+        self._start = np.cumsum([0, *map(len, self._lists)]).astype(np.int64)
+        dtype = np.float32 if max(map(len, self._lists)) > _SINGLE_ABOVE else np.float64
+        self._blocks = [block.astype(dtype, copy=False) for block in self._blocks_at(at.theta)]
+        self._flat = np.concatenate([block.ravel() for block in self._blocks])
+        self._images = [self._times(s) for s, _ in self._pairs]
+        self.steps = 0
+
+    def _candidates(self, at: Point) -> list[NDArray[np.intp]]:
+        K, D = self.composite.shape
+        penalty = self.composite.penalty
+        if self._everything:
+            free = ~penalty.frozen
+            return [np.flatnonzero(free[k]) for k in range(K)]
+        slope = self.composite.subgradient(at)
+        # By how much each breaks its condition, or how near it is to breaking it.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if penalty.grouped:
+                size = np.linalg.norm(at.gradient, axis=0) / penalty.l1[0]
+                near = np.broadcast_to(np.nan_to_num(size, posinf=2.0), (K, D))
+            else:
+                near = np.nan_to_num(np.abs(at.gradient) / penalty.l1, posinf=2.0)
+        wanted = ((at.theta != 0) | (slope != 0) | (near > _NEAR)) & ~penalty.frozen
+        if penalty.grouped:
+            wanted = np.broadcast_to(wanted.any(axis=0), (K, D)) & ~penalty.frozen
+        most = max(int(np.sqrt(MAX_BYTES / (4 * K))), 64)
+        lists = []
+        for k in range(K):
+            mine = np.flatnonzero(wanted[k])
+            if len(mine) > most:
+                rank = np.abs(slope[k, mine]) + (mine >= D - 1) * 1e300
+                mine = np.sort(mine[np.argpartition(-rank, most)[:most]])
+            lists.append(mine)
+        return lists
+
+    def _blocks_at(self, theta: Float) -> Iterator[NDArray[Any]]:
+        """From the heaviest rows of each class; what the others carry is shaped like the mean curvature."""
+        smooth = self.composite.smooth
+        D, longest = smooth.shape[1], max(map(len, self._lists))
+        dtype = np.dtype(np.float32 if longest > _SINGLE_ABOVE else np.float64)
+        base = self._mean_curvature().astype(dtype)
+        chosen, total = heaviest_rows(smooth, theta, max(longest, _FEWEST_ROWS))
+        for mine, (rows, weight), everything in zip(self._lists, chosen, total, strict=True):
+            X = centred_rows(smooth, smooth, rows, dtype, mine)
+            X *= np.sqrt(weight / smooth.weight)[:, None].astype(dtype)
+            rest = (max(everything - weight.sum(), 0.0) + MIXED * everything) / smooth.weight
+            block = X.T @ X
+            if base.ndim == 1:
+                block[np.diag_indices_from(block)] += base[mine] * dtype.type(rest)
+            else:
+                block += (base if len(mine) == D else base[np.ix_(mine, mine)]) * dtype.type(rest)
+            yield block
+
+    def _mean_curvature(self) -> Float:
+        """(D, D), or its diagonal (D,) for many features."""
+        smooth, d = self.composite.smooth, self.composite.smooth.n_features
+        if d > _MOST_FEATURES:
+            return np.append(smooth.feature_curvature_diagonal(), np.ones(int(smooth.fit_intercept)))
+        base = np.eye(smooth.shape[1])
+        base[:d, :d] = smooth.feature_curvature
+        return base
+
+    def _times(self, s: Float) -> Float:
+        """The blocks' product with a step, as a vector of their coordinates."""
+        inside = s.ravel()[self._index]
+        parts = (
+            block @ inside[a:b].astype(block.dtype)
+            for block, a, b in zip(self._blocks, self._start, self._start[1:], strict=False)
+        )
+        return np.concatenate([*parts]).astype(np.float64)
+
+    def add(self, s: Float, y: Float) -> None:
+        """Keep a step and what it changed of the gradient."""
+        image = self._times(s)
+        bends = float(s.ravel()[self._index] @ image)
+        if float(np.vdot(s, y)) > 1e-8 * bends > 0:
+            self._pairs.append((s, y))
+            self._images.append(image)
+            del self._pairs[:-_PAIRS], self._images[:-_PAIRS]
+
+    def _low_rank(self) -> tuple[Float, Float]:
+        """Ψ and Ψ M, (size, rank)."""
+        size, n = len(self._index), len(self._pairs)
+        psi = np.zeros((size, 2 * _PAIRS if n else 0))
+        if not n:
+            return psi, psi
+        S = np.array([s.ravel()[self._index] for s, _ in self._pairs])
+        Y = np.array([y.ravel()[self._index] for _, y in self._pairs])
+        BS = np.array(self._images)
+        SY = S @ Y.T
+        core = np.block([[S @ BS.T, np.tril(SY, -1)], [np.tril(SY, -1).T, -np.diag(np.diag(SY))]])
+        unit = 1 / np.sqrt(np.maximum(np.abs(np.diag(core)), np.finfo(float).tiny))
+        psi[:, : 2 * n] = np.concatenate([BS, Y]).T * unit
+        dual = np.zeros_like(psi)
+        try:
+            dual[:, : 2 * n] = np.linalg.solve(core * unit * unit[:, None], psi[:, : 2 * n].T).T
+        except np.linalg.LinAlgError:
+            return np.zeros((size, 0)), np.zeros((size, 0))
+        return psi, dual
+
+    def minimiser(self, at: Point) -> Float:
+        """Where the model plus R is least, nearly, (K, D)."""
+        penalty, index = self.composite.penalty, self._index
+        psi, dual = self._low_rank()
+        parts = np.array([a.ravel()[index] for a in (penalty.l2, penalty.l1, penalty.lower, penalty.upper)])
+        theta = at.theta.copy()
+        w = theta.ravel()[index]
+        groups = self._groups() if penalty.grouped else None
+        gradient = at.gradient.ravel()[index]
+        _kernels.descend(self._start, self._flat, psi, dual, parts, gradient, w, groups, _ENOUGH, _SWEEPS)
+        theta.ravel()[index] = w
+        self.steps += 1
+        return theta
+
+    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where each feature's members start, and the members, the classes' coordinates of it."""
+        D, d = self.composite.shape[1], self.composite.smooth.n_features
+        feature = self._index % D
+        # An intercept is nobody's group: each stands alone.
+        feature = np.where(feature == d, d + self._index, feature)
+        order = np.argsort(feature, kind="stable").astype(np.int64)
+        starts = np.flatnonzero(np.diff(feature[order], prepend=-1))
+        return np.append(starts, len(order)).astype(np.int64), order
