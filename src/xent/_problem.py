@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -75,19 +75,29 @@ class Problem:
 
     def objective(self, C: float) -> Objective | Composite:
         """F at this C. Reads X once."""
-        penalty = 1 / (C * self.targets.total)
         if not self.is_smooth:
             smooth = Objective((self.batch,), self.n_classes, 0.0, fit_intercept=self.fit_intercept)
-            return Composite(smooth, self.penalty.scaled(penalty))
+            return Composite(smooth, self.penalty.scaled(self.weight_of_penalty(C)))
         return Objective(
             (self.batch,),
             self.n_classes,
-            # With two classes the penalty is on w = W_1 − W_0 (coef_ is (1, d)), and ‖W‖² = ‖w‖²/2.
-            (2 if self.one_row else 1) * penalty,
+            self.weight_of_penalty(C),
             fit_intercept=self.fit_intercept,
             class_factors=self.class_factors,
             feature_factors=self.feature_factors,
         )
+
+    def weight_of_penalty(self, C: float) -> float:
+        """λ = 1/(C S). With two classes the L2 penalty is on w = W_1 − W_0, as coef_ is (1, d), and
+        ‖W‖² = ‖w‖²/2."""
+        return (2 if self.one_row and self.is_smooth else 1) / (C * self.targets.total)
+
+    def at(self, C: float, other: Objective | Composite) -> Objective | Composite:
+        """`other`, an objective of this problem, at this C, without reading X."""
+        if isinstance(other, Composite):
+            other.smooth.n_passes = 0
+            return replace(other, penalty=self.penalty.scaled(self.weight_of_penalty(C)))
+        return other.at_penalty(self.weight_of_penalty(C))
 
     @functools.cached_property
     def penalty(self) -> Penalty:

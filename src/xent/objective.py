@@ -8,6 +8,7 @@ of the intercept do not mix; X itself is never centred. Without one θ = W.
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import operator
@@ -96,7 +97,7 @@ class Objective:
         feature_factors: Float | None = None,
         n_threads: int = 0,
     ) -> None:
-        self.batches, self.n_classes, self.penalty = batches, n_classes, penalty
+        self.batches, self.n_classes = batches, n_classes
         self.fit_intercept, self.n_threads = fit_intercept, n_threads
         self.n_passes = 0
         m = self._add(linear.moments, n_classes, n_threads=n_threads)
@@ -106,18 +107,30 @@ class Objective:
         self.class_x = m.class_x / m.weight - np.outer(self.share, self.centre)
         self.shape = (n_classes, len(m.x) + fit_intercept)
         self.class_factors, self.feature_factors = class_factors, feature_factors
-        v = np.ones(len(m.x)) if feature_factors is None else np.asarray(feature_factors, np.float64)
-        row = penalty * (np.append(v, 0.0) if fit_intercept else v)
+        self._set_penalty(penalty)
+        self.offset_moments = self._moments_of_offsets()
+        self._offset_size = max((float(np.abs(o).max()) for o in self._offsets), default=0.0)
+
+    def _set_penalty(self, penalty: float) -> None:
+        v = np.ones(self.n_features) if self.feature_factors is None else self.feature_factors
+        row = penalty * (np.append(v, 0.0) if self.fit_intercept else np.asarray(v, np.float64))
+        self.penalty = penalty
         # λ u_k v_j for each entry of θ, 0 for the intercept's; one row for all classes where u is 1.
         self.penalties = np.broadcast_to(row, self.shape)
         # A shift common to all classes leaves the loss as it is; the penalty is least where Σ_k u_k W_k = 0.
-        self._gauge = np.broadcast_to(np.array(1 / n_classes), self.shape)
-        if class_factors is not None:
-            self.penalties = np.outer(class_factors, row)
-            weights = np.where(self.penalties.any(axis=0), np.asarray(class_factors)[:, None], 1.0)
+        self._gauge = np.broadcast_to(np.array(1 / self.n_classes), self.shape)
+        if self.class_factors is not None:
+            self.penalties = np.outer(self.class_factors, row)
+            weights = np.where(self.penalties.any(axis=0), np.asarray(self.class_factors)[:, None], 1.0)
             self._gauge = weights / weights.sum(axis=0)
-        self.offset_moments = self._moments_of_offsets()
-        self._offset_size = max((float(np.abs(o).max()) for o in self._offsets), default=0.0)
+
+    def at_penalty(self, penalty: float) -> Objective:
+        """The same with another λ, without reading X; its `n_passes` count from 0."""
+        other = copy.copy(self)
+        other.__dict__.pop("is_penalised", None)
+        other.n_passes = 0
+        other._set_penalty(penalty)
+        return other
 
     @property
     def _offsets(self) -> list[Float]:

@@ -21,7 +21,7 @@ from ._targets import codes_of, offset_of, weights_of
 from .composite import Composite
 from .estimators import SoftmaxRegression
 from .objective import Objective
-from .solvers import Settings, Solution
+from .solvers import Settings, Solution, Sweep
 
 Float = NDArray[np.float64]
 
@@ -208,28 +208,13 @@ def sweep(
 
     An objective's `n_passes` counts what was read for it alone.
     """
-    if problem.is_smooth:
-        yield from _smooth_sweep(problem, Cs, settings)
-        return
-    composite: Any = problem.objective(Cs[0])
-    solver, start = solvers.choose("auto", composite, settings), None
-    for C in Cs:
-        composite = replace(composite, penalty=problem.penalty.scaled(1 / (C * problem.targets.total)))
-        solution = solver.solve(composite, start)
-        start = solution.at
-        yield composite, solution
-        composite.smooth.n_passes = 0
-
-
-def _smooth_sweep(
-    problem: Problem, Cs: Sequence[float], settings: Settings
-) -> Iterator[tuple[Objective, Solution]]:
-    theta = None
-    for C in Cs:
-        objective = problem.objective(C)
-        assert isinstance(objective, Objective)
-        solution = solvers.choose("auto", objective, settings).solve(objective, theta)
-        theta = solution.theta
+    objective: Any = problem.objective(Cs[0])
+    smooth, start = isinstance(objective, Objective), None
+    solver: Any = Sweep(settings) if smooth else solvers.choose("auto", objective, settings)
+    for i, C in enumerate(Cs):
+        objective = problem.at(C, objective) if i else objective
+        solution = solver.solve(objective, start)
+        start = None if smooth else solution.at
         yield objective, solution
 
 

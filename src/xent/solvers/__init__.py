@@ -11,6 +11,7 @@ from .lbfgs import LBFGS
 from .newton import Newton
 from .proximal import Proximal
 from .quadratic import Quadratic
+from .sweep import Sweep
 from .working_set import WorkingSet
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Result",
     "Settings",
     "Solution",
+    "Sweep",
     "WorkingSet",
     "choose",
 ]

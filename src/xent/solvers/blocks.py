@@ -38,6 +38,7 @@ MAX_BYTES = 64 << 20
 _SINGLE_ABOVE = 128  # features: larger blocks are inverted in float32
 _FEWEST_ROWS = 128
 _WORTH_THREADS = 1e8
+_WORTH_THREADS_TO_READ = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,21 @@ class ClassBlocks:
         """Block by block, for G (K, D) or (m, K, D)."""
         scaled = (G * self.scales).astype(self.inverses.dtype)
         if G.ndim == 2:
-            solved = np.matmul(self.inverses, scaled[:, :, None])[:, :, 0]
-        else:
-            solved = np.matmul(self.inverses, scaled.transpose(1, 2, 0)).transpose(2, 0, 1)
-        return solved.astype(np.float64) * self.scales
+            scaled = scaled[None]
+        solved = np.empty_like(scaled)
+
+        def part(classes: slice) -> None:
+            each = np.matmul(self.inverses[classes], scaled[:, classes].transpose(1, 2, 0))
+            solved[:, classes] = each.transpose(2, 0, 1)
+
+        if self.inverses.size < _WORTH_THREADS_TO_READ:
+            part(slice(None))
+        else:  # reading the inverses is what it costs
+            threads = _kernels.max_threads()
+            edges = np.linspace(0, len(self.inverses), threads + 1).astype(int)
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(part, map(slice, edges[:-1], edges[1:])))
+        return (solved.astype(np.float64) * self.scales).reshape(G.shape)
 
 
 def _dtype(D: int) -> np.dtype[Any]:

@@ -18,7 +18,7 @@ Design
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -32,15 +32,40 @@ from .metric import Metric
 _SUBSET = 10  # a subset of one row in so many is fitted first,
 _ROWS_A_COEFFICIENT = 10  # if it has so many rows for each coefficient
 _FEWEST_ROWS = 2000
+_FEW, _SERVE, _PATIENCE = 5, 50, 4  # iterations
 
 
-@dataclass(frozen=True)
+@dataclass
+class State:
+    """What a fit has learnt of the loss, for the next penalty's: metric and pairs, how many iterations the
+    blocks have served, and how many the last fit took."""
+
+    metric: Metric
+    memory: Memory
+    served: int = 0
+    last: int = 0
+
+    def rebase(self, objective: Objective) -> None:
+        """Go on with another λ, or with other rows of the same data."""
+        more = objective.penalties - self.metric.objective.penalties
+        self.metric.penalised_as(objective)
+        if more.any():
+            self.memory.penalised_by(more)
+
+    def first_refresh(self) -> int:
+        """At which iteration the metric is due. Blocks cost some 20 passes: they serve 50 iterations, and
+        fits of a few do without."""
+        return 0 if self.last > _FEW and (self.served >= _SERVE or not self.metric.has_blocks) else 12
+
+
+@dataclass
 class LBFGS:
-    """Settings of the solver; `solve` runs it."""
+    """Settings of the solver; `solve` runs it, and leaves what it has learnt for the next penalty."""
 
     settings: Settings
     name: ClassVar[str] = "lbfgs"
     memory: int = 20
+    state: State | None = field(default=None, repr=False)
 
     def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
         """Minimise from `theta` (K, D), or where none is given from the best start at hand."""
@@ -64,7 +89,7 @@ class LBFGS:
         enough = 0.05 * part.shape[0] * part.shape[1] / part.n_rows
         quiet = replace(self.settings, report=None, watch=None)
         run = Run.begin(part, quiet, theta, exact=not part.is_narrow)
-        found = replace(self, settings=quiet)._descend(run, ready, enough).theta
+        found = replace(self, settings=quiet, state=None)._descend(run, ready, enough).theta
         objective.n_passes += math.ceil(part.n_passes * part.n_rows / objective.n_rows)
         return objective.theta(*part.coefficients(found))
 
@@ -72,15 +97,28 @@ class LBFGS:
         """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`.
         `ready`: the start is good, so that the metric is worth taking at once."""
         objective = run.objective
+        if self.state is not None:
+            self.state.last = 0
         if run.certified:
             return run.finish(Result.CERTIFIED)
         if run.told_to_stop is not None:
             return run.finish(run.told_to_stop)
-        metric = Metric(objective)
-        memory = Memory(metric, objective.shape, self.memory)
+        carried = self.state is not None
+        if self.state is None:
+            metric = Metric(objective)
+            self.state = State(metric, Memory(metric, objective.shape, self.memory))
+        else:
+            self.state.rebase(objective)
+        state, metric, memory = self.state, self.state.metric, self.state.memory
         hessian = _Hessian(self.settings.tol / 4, objective.n_passes, hessian_price(objective))
-        refresh_at, certify_below = (0, self.settings.tol) if ready else (3, self.settings.tol)
+        refresh_at, certify_below = 0 if ready else 3, self.settings.tol
+        if carried:
+            ready, refresh_at = True, state.first_refresh()
+            if not metric.has_blocks:
+                metric.refresh(run.at.theta, blocks=False)
+                memory.refreshed()
         solved = metric.solve(run.at.gradient)
+        single = _Single(objective.has_hessian)
 
         for iteration in range(1, self.settings.max_iter + 1):
             gradient = run.at.gradient
@@ -92,6 +130,7 @@ class LBFGS:
                 if metric.refresh(run.at.theta, blocks=blocks, classes=balance or not blocks):
                     memory.refreshed()
                     solved = metric.solve(gradient)
+                    state.served = 0
                 refresh_at = max(2 * iteration, 6) if due else refresh_at
             if balance:
                 certify_below = quadratic / 4
@@ -119,13 +158,13 @@ class LBFGS:
             run.at, solved = new, solved + z
 
             estimate = 0.5 * float(np.vdot(run.at.gradient, solved))
-            promised = min(run.at.value - run.at.lower_bound, 100 * estimate) <= self.settings.tol
-            if promised and not run.exact:
+            if not run.exact and single.is_done(run, estimate):
                 run.go_exact()
                 solved = metric.solve(run.at.gradient)
             if not run.certified and hessian.wanted(run, estimate):
                 run.ask_hessian()
             run.record(iteration)
+            state.served, state.last = state.served + 1, iteration
             if run.certified or (enough is not None and estimate <= enough):
                 return run.finish(Result.CERTIFIED)
             if run.told_to_stop is not None:
@@ -133,6 +172,23 @@ class LBFGS:
             if run.flat:
                 return run.stalled()
         return run.finish(Result.MAX_ITER)
+
+
+@dataclass
+class _Single:
+    """When float32 has served: the dual would certify, or F is so near that only it is left to wait for and
+    no longer comes nearer; with a Hessian there is nothing to wait for."""
+
+    has_hessian: bool
+    best: float = math.inf
+    since: int = 0
+
+    def is_done(self, run: Run, estimate: float) -> bool:
+        gap, tol = run.at.value - run.at.lower_bound, run.settings.tol
+        self.since = 0 if gap < 0.9 * self.best else self.since + 1
+        self.best = min(self.best, gap)
+        near = 100 * estimate <= tol
+        return gap <= tol or (near and (self.has_hessian or self.since >= _PATIENCE))
 
 
 @dataclass

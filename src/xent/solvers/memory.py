@@ -41,6 +41,15 @@ class Memory:
     def forget(self) -> None:
         self.count = 0
 
+    def penalised_by(self, more: Float) -> None:
+        """The penalties have changed by so much (K, D): y of every pair changes by that times s, exactly."""
+        kept = self._row[: self.count]
+        more = np.broadcast_to(more, self.shape).ravel()
+        for row in kept:
+            self._Y[row] += (more * self._S[row]).astype(self._Y.dtype)
+        self._SY[: self.count, : self.count] = (self._S @ self._Y.T)[np.ix_(kept, kept)]
+        self.refreshed()
+
     def refreshed(self) -> None:
         """The metric has changed: M⁻¹y of every pair anew."""
         kept = self._row[: self.count]

@@ -42,6 +42,17 @@ class Metric:
         self._kronecker = Kronecker(self._sketch)
         self._blocks: ClassBlocks | LowRankBlocks | None = None
 
+    @property
+    def has_blocks(self) -> bool:
+        return self._blocks is not None
+
+    def penalised_as(self, objective: Objective) -> None:
+        """Go on with another λ: curvatures stay what they are, blocks with the λ that they were taken at."""
+        own = self._sketch is self.objective
+        self.objective = objective
+        self._sketch = objective if own else self._sketch.at_penalty(objective.penalty)
+        self._kronecker.penalise(self._sketch)
+
     def refresh(self, theta: Float, *, blocks: bool, classes: bool = True) -> bool:
         """Take a block a class at θ if asked and possible, and the classes' curvature if asked or if there
         are no blocks. Whether `solve` has changed."""
@@ -118,12 +129,21 @@ class Kronecker:
         else:
             a = objective.feature_curvature_diagonal()
         self.values = np.append(a, 1.0) if objective.fit_intercept else a
-        free_intercept = np.zeros(int(objective.fit_intercept))
-        self._penalties = np.append(np.full(len(a), self._penalty), free_intercept)
-        if self.basis is None:
-            self._penalties = np.append(by_feature, free_intercept)
+        self._gamma = np.zeros(0)
+        self.penalise(objective)
         self._V: Float | None = None
         self._start(objective)
+
+    def penalise(self, objective: Objective) -> None:
+        """Take λ from the objective."""
+        d = objective.n_features
+        by_feature = objective.penalties[:, :d].mean(axis=0)
+        self._penalty = objective.penalty * float(np.any(by_feature))
+        free_intercept = np.zeros(int(objective.fit_intercept))
+        in_units = np.full(len(self.values) - len(free_intercept), self._penalty)
+        self._penalties = np.append(by_feature if self.basis is None else in_units, free_intercept)
+        if len(self._gamma):
+            self._set(self._gamma)
 
     def _start(self, objective: Objective) -> None:
         """Σ of the model without features."""

@@ -21,6 +21,7 @@ from ._base import Float, Result, Run, Settings, Solution
 from .quadratic import Quadratic
 
 _TRIALS = 30
+_STALE = 4  # steps after which blocks from another penalty are taken anew
 _DECREASE = 1e-4
 
 
@@ -44,7 +45,7 @@ class Proximal:
         """From `run.at` to the certificate."""
         if not run.exact and run.gap <= self.settings.tol:
             run.go_exact()
-        due = 0
+        due = 0 if model.steps > _STALE else _STALE
         for iteration in range(1, self.settings.max_iter + 1):
             if run.certified:
                 return run.finish(Result.CERTIFIED)

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _kernels
+from .._threads import blas_for
 from ..composite import Composite, Point
 from .blocks import MAX_BYTES, MIXED
-from .rows import centred_rows, heaviest_rows
+from .rows import centred_rows, heaviest_rows, probabilities
 
 Float = NDArray[np.float64]
 
@@ -28,6 +29,8 @@ _NEAR = 0.7  # coordinates at 0 whose gradient is beyond so much of l1 are let i
 _FEWEST_ROWS = 128
 _MOST_FEATURES = 2048  # beyond, their mean curvature's diagonal stands for it
 _SWEEPS, _ENOUGH = 30, 0.05
+_RIDGE = 1e-6
+_SAVED = 30  # iterations that a Hessian of all classes saves against blocks of each
 
 
 class Quadratic:
@@ -57,7 +60,7 @@ class Quadratic:
         """Whether the blocks hold all that has to move."""
         if not self._lists:
             return False
-        if self._everything:
+        if len(self._index) == np.count_nonzero(~self.composite.penalty.frozen):
             return True
         outside = np.ones(self.composite.shape, bool)
         outside.ravel()[self._index] = False
@@ -65,23 +68,60 @@ class Quadratic:
         return not (must & outside & ~self.composite.penalty.frozen).any()
 
     def refresh(self, at: Point) -> None:
-        """Take the blocks at a point."""
-        self._lists = self._candidates(at)
-        D = self.composite.shape[1]
-        self._index = np.concatenate([k * D + mine for k, mine in enumerate(self._lists)])
+        """Take the blocks at a point: one for all classes where that is cheap, and then exact, else one a
+        class."""
+        lists, D = self._candidates(at), self.composite.shape[1]
+        self._index = np.concatenate([k * D + mine for k, mine in enumerate(lists)])
+        joint = self._joint_pays(len(self._index))
+        self._lists = [self._index] if joint else lists
         self._start = np.cumsum([0, *map(len, self._lists)]).astype(np.int64)
-        dtype = np.float32 if max(map(len, self._lists)) > _SINGLE_ABOVE else np.float64
-        self._blocks = [block.astype(dtype, copy=False) for block in self._blocks_at(at.theta)]
+        if joint:
+            self._blocks = [self._joint_block(at.theta, lists)]
+        else:
+            dtype = np.float32 if max(map(len, lists)) > _SINGLE_ABOVE else np.float64
+            self._blocks = [block.astype(dtype, copy=False) for block in self._class_blocks(at.theta, lists)]
         self._flat = np.concatenate([block.ravel() for block in self._blocks])
         self._images = [self._times(s) for s, _ in self._pairs]
         self.steps = 0
 
+    def _joint_pays(self, size: int) -> bool:
+        """Whether the Hessian of so many coordinates costs less than the iterations that it saves."""
+        n, K = self.composite.n_rows, self.composite.n_classes
+        stored = sum(b.X.nnz if b.is_sparse else b.X.size for b in self.composite.smooth.batches)
+        return 2 * n * size**2 / 30e9 < _SAVED * (4 * stored * K / 30e9 + 5e-4)
+
+    def _joint_block(self, theta: Float, lists: list[NDArray[np.intp]]) -> Float:
+        """The Hessian of the coordinates in `lists`. Its blocks of one class are summed from their own
+        weights p (1 − p): diag p − p pᵀ would cancel where a class is all but certain."""
+        smooth = self.composite.smooth
+        size = len(self._index)
+        block = np.zeros((size, size))
+        starts = np.cumsum([0, *map(len, lists)])
+        columns = np.unique(np.concatenate(lists))
+        places = [np.searchsorted(columns, mine) for mine in lists]
+        for rows, P in probabilities(smooth, theta, size + len(columns)):
+            X = centred_rows(smooth, smooth, rows, np.dtype(np.float64), columns)
+            weighted = np.empty((len(X), size))
+            own = []
+            for k, place in enumerate(places):
+                mine = X[:, place]
+                part = slice(starts[k], starts[k + 1])
+                weighted[:, part] = mine * P[1][:, k, None]
+                mine *= np.sqrt(P[0] * P[1][:, k] * (1 - P[1][:, k]))[:, None]
+                own.append((part, mine.T @ mine))
+            weighted *= np.sqrt(P[0])[:, None]
+            with blas_for(2 * len(X) * size**2):
+                product = weighted.T @ weighted
+            for part, square in own:
+                product[part, part] = -square
+            block -= product
+        block /= smooth.weight
+        block[np.diag_indices_from(block)] *= 1 + _RIDGE
+        return block
+
     def _candidates(self, at: Point) -> list[NDArray[np.intp]]:
         K, D = self.composite.shape
         penalty = self.composite.penalty
-        if self._everything:
-            free = ~penalty.frozen
-            return [np.flatnonzero(free[k]) for k in range(K)]
         slope = self.composite.subgradient(at)
         # By how much each breaks its condition, or how near it is to breaking it.
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -93,6 +133,8 @@ class Quadratic:
         wanted = ((at.theta != 0) | (slope != 0) | (near > _NEAR)) & ~penalty.frozen
         if penalty.grouped:
             wanted = np.broadcast_to(wanted.any(axis=0), (K, D)) & ~penalty.frozen
+        if self._everything and not self._joint_pays(np.count_nonzero(wanted)):
+            return [np.flatnonzero(free) for free in ~penalty.frozen]
         most = max(int(np.sqrt(MAX_BYTES / (4 * K))), 64)
         lists = []
         for k in range(K):
@@ -103,14 +145,14 @@ class Quadratic:
             lists.append(mine)
         return lists
 
-    def _blocks_at(self, theta: Float) -> Iterator[NDArray[Any]]:
+    def _class_blocks(self, theta: Float, lists: list[NDArray[np.intp]]) -> Iterator[NDArray[Any]]:
         """From the heaviest rows of each class; what the others carry is shaped like the mean curvature."""
         smooth = self.composite.smooth
-        D, longest = smooth.shape[1], max(map(len, self._lists))
+        D, longest = smooth.shape[1], max(map(len, lists))
         dtype = np.dtype(np.float32 if longest > _SINGLE_ABOVE else np.float64)
         base = self._mean_curvature().astype(dtype)
         chosen, total = heaviest_rows(smooth, theta, max(longest, _FEWEST_ROWS))
-        for mine, (rows, weight), everything in zip(self._lists, chosen, total, strict=True):
+        for mine, (rows, weight), everything in zip(lists, chosen, total, strict=True):
             X = centred_rows(smooth, smooth, rows, dtype, mine)
             X *= np.sqrt(weight / smooth.weight)[:, None].astype(dtype)
             rest = (max(everything - weight.sum(), 0.0) + MIXED * everything) / smooth.weight

@@ -67,6 +67,26 @@ def curvature_weights(
         first += batch.shape[0]
 
 
+def probabilities(
+    objective: Objective, theta: Float, width: int
+) -> Iterator[tuple[NDArray[np.intp], tuple[Float, Float]]]:
+    """Which rows that count, their weights s and probabilities (rows, K), a block with room for `width`
+    numbers a row at a time."""
+    objective.n_passes += 1
+    W, b = objective.coefficients(theta)
+    first, step = 0, max(_BLOCK_NUMBERS // width, 64)
+    for batch in objective.batches:
+        for start in range(0, batch.shape[0], step):
+            rows = np.arange(start, min(start + step, batch.shape[0]))
+            live = batch.live(slice(rows[0], rows[-1] + 1))
+            rows = rows if live is None else rows[live]
+            part = batch.take(rows)
+            P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=objective.n_threads)
+            weight = np.ones(len(rows)) if part.weight is None else part.weight
+            yield first + rows, (weight, P.astype(np.float64))
+        first += batch.shape[0]
+
+
 def centred_rows(
     objective: Objective, source: Objective, index: Any, dtype: Any, columns: NDArray[np.intp] | None = None
 ) -> NDArray[Any]:
