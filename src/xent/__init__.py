@@ -13,6 +13,7 @@ from ._config import show_config
 from .losses import cross_entropy, log_softmax, softmax
 
 if TYPE_CHECKING:
+    from .cv import SoftmaxRegressionCV
     from .estimators import SoftmaxRegression
     from .path import SoftmaxPath, softmax_path
 
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SoftmaxPath",
     "SoftmaxRegression",
+    "SoftmaxRegressionCV",
     "__version__",
     "cross_entropy",
     "log_softmax",
@@ -30,7 +32,12 @@ __all__ = [
     "softmax_path",
 ]
 
-_LATER = {"SoftmaxPath": "path", "SoftmaxRegression": "estimators", "softmax_path": "path"}
+_LATER = {
+    "SoftmaxPath": "path",
+    "SoftmaxRegression": "estimators",
+    "SoftmaxRegressionCV": "cv",
+    "softmax_path": "path",
+}
 
 
 def __getattr__(name: str) -> Any:

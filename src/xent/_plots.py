@@ -160,7 +160,8 @@ def _colours(n: int) -> list[Any]:
     """Matplotlib's own without the greys, and a dark one in their place up to ten."""
     import matplotlib as mpl
 
-    few, many = (mpl.colormaps[name].colors for name in ("tab10", "tab20"))
+    few, many = ([mpl.colormaps[name](i) for i in range(20)] for name in ("tab10", "tab20"))
+    few = few[:10]
     if n <= 10:
         return [*few[:7], *few[8:], (0.15, 0.15, 0.2)][:n]
     return [*many[:14:2], *many[16::2], *many[1:14:2], *many[17::2]][:n]
