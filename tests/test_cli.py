@@ -20,7 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 import xent
-from xent import cli, model_file, tables
+from xent import _terminal, model_file, tables
 
 
 def run(*arguments, cwd, ok=True):
@@ -289,8 +289,8 @@ def test_a_progress_bar_after_a_second(big):
 
 def test_no_progress_bar_for_what_is_quick(monkeypatch):
     shown = io.StringIO()
-    monkeypatch.setattr(cli, "_err", Console(file=shown, force_terminal=True))
-    with cli._working() as stage:
+    monkeypatch.setattr(_terminal, "err", Console(file=shown, force_terminal=True))
+    with _terminal.working() as stage:
         stage("fitting", 0.5)
     assert shown.getvalue() == ""
 
