@@ -219,10 +219,12 @@ def complain(who: str, fits: list[tuple[str, Outcome]], tol: float, stacklevel: 
     if not short:
         return
     where, worst = max(short, key=lambda pair: (not pair[1].converged, pair[1].suboptimality))
+    # A solver's advice to those who fit once: a sweep has no warm_start.
+    complaint = worst.complaint(tol).replace(", or fit again with warm_start=True", "")
     others = ", ".join(name for name, _ in short[:8]) + (", …" if len(short) > 8 else "")
     warnings.warn(
         f"{who}: {len(short)} of {len(fits)} fits did not reach an optimum ({others}). The worst, {where}: "
-        f"{worst.complaint(tol)}.",
+        f"{complaint}.",
         ConvergenceWarning,
         stacklevel=stacklevel,
     )
