@@ -119,6 +119,13 @@ def test_the_loss_is_scikit_learns_log_loss(rng):
         path.loss(X, y, -np.ones(90))
 
 
+def test_a_path_reads_less_than_fits_on_their_own():
+    X, y = load_digits(return_X_y=True)
+    Cs = np.logspace(-2, 0, 9)
+    alone = sum(SoftmaxRegression(C=C).fit(X, y).n_passes_ for C in Cs)
+    assert softmax_path(X, y, Cs=Cs).n_passes < 0.9 * alone
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_float32_and_sparse_rows(rng, dtype):
     X = (rng.normal(size=(120, 6)) * (rng.random((120, 6)) < 0.4)).astype(dtype)
@@ -197,8 +204,9 @@ def test_verbose_prints_a_line_a_fit(capsys):
     X, y = load_iris(return_X_y=True)
     softmax_path(X, y, Cs=CS)
     assert capsys.readouterr().out == ""
-    softmax_path(X, y, Cs=CS, verbose=1)
+    path = softmax_path(X, y, Cs=CS, verbose=1)
     lines = capsys.readouterr().out.splitlines()
+    assert sum(int(line.split()[-2]) for line in lines) == path.n_passes
     assert [float(line.split()[1]) for line in lines] == sorted(CS)  # from the strongest penalty on
     assert all("nats of the optimum after" in line for line in lines)
 
