@@ -20,7 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 import xent
-from xent import cli, model_file, tables
+from xent import _terminal, model_file, tables
 
 
 def run(*arguments, cwd, ok=True):
@@ -171,6 +171,23 @@ def test_the_same_seed_gives_the_same_bits(tmp_path, mixed):
         (["fit", "iris", "--target", "sepal length (cm)"], "Unknown label type: continuous"),
         (["fit", "one.csv", "--target", "a"], "class '1' has a single row, which cannot be both"),
         (["fit", "iris", "--seed", "-1"], "--seed must be ≥ 0, got -1"),
+        (["fit", "iris", "--cv", "1"], "--cv must be ≥ 2 folds, got 1"),
+        (["fit", "iris", "--cv", "5", "--C", "2"], "--cv picks C itself; leave out --C, or --cv"),
+        (["fit", "iris", "--l1-ratio", "2"], "must be a float in the range [0.0, 1.0]. Got 2.0 instead"),
+        (
+            ["fit", "t.csv", "--target", "y", "--cv", "9", "--holdout", "0"],
+            "greater than the number of samples: n_samples=4",
+        ),
+        (["path", "iris", "-o", "p.pdf"], "--output p.pdf: expected a .png or .svg file"),
+        (["path", "iris", "-o", "no/such/p.png"], "no such directory: no/such"),
+        (
+            ["path", "iris", "--Cs", "0"],
+            "The 'Cs' parameter of xent path must be an int in the range [1, inf)",
+        ),
+        (["path", "iris", "--l1-ratio", "-1"], "'l1_ratio' parameter of xent path must be a float in the"),
+        (["path", "iris", "--holdout", "-1"], "--holdout must be in [0, 1), got -1"),
+        (["path", "iris", "--seed", "-1"], "--seed must be ≥ 0, got -1"),
+        (["path", "t.csv"], "say which column holds the classes, with --target COLUMN"),
         (["predict", "digits.xent", "gaps.csv"], "column 'pixel_0_0' has no value in row 1; the model was"),
         (["predict", "digits.xent", "digits", "-o", "p.txt"], "expected a .csv or .parquet file"),
         (["inspect", "other.zip"], "not a xent model: a zip archive without a model's schema"),
@@ -289,8 +306,8 @@ def test_a_progress_bar_after_a_second(big):
 
 def test_no_progress_bar_for_what_is_quick(monkeypatch):
     shown = io.StringIO()
-    monkeypatch.setattr(cli, "_err", Console(file=shown, force_terminal=True))
-    with cli._working() as stage:
+    monkeypatch.setattr(_terminal, "err", Console(file=shown, force_terminal=True))
+    with _terminal.working() as stage:
         stage("fitting", 0.5)
     assert shown.getvalue() == ""
 
@@ -458,3 +475,96 @@ def test_sigterm_leaves_nothing_behind(big):
     process.terminate()
     assert process.wait() in (143, -signal.SIGTERM)
     assert not list(big.glob("*term.csv*"))
+
+
+def table_in(text):
+    """The rows under a header that begins with C, as lists of words."""
+    lines = [line.split() for line in text.splitlines()]
+    start = next(i for i, words in enumerate(lines) if words and words[0] == "C")
+    rows = lines[start + 1 :]
+    return rows[: next((i for i, words in enumerate(rows) if not words or not words[0][0].isdigit()), None)]
+
+
+def test_c_by_cross_validation(tmp_path):
+    """The table is the estimator's, the least loss is taken, and the model is a fit at that C."""
+    out = run("fit", "wine", "--cv", "4", "--holdout", "0", "-o", "w.xent", cwd=tmp_path).stdout
+    X, y = load_wine(return_X_y=True)
+    search = xent.SoftmaxRegressionCV(cv=4).fit(X, y)
+    losses = -search.scores_.mean(axis=(0, 1))
+    rows = table_in(out)
+    assert [row[0] for row in rows] == [f"{C:.4g}" for C in np.logspace(-4, 4, 10)]
+    assert [row[1] for row in rows] == [f"{loss:.6f}" for loss in losses]
+    (taken,) = [i for i, row in enumerate(rows) if row[2:] == ["←", "taken"]]
+    assert taken == np.argmin(losses)
+    model, figures = model_file.load(tmp_path / "w.xent")
+    assert model.C == figures["C"] == search.C_
+    np.testing.assert_array_equal(model.coef_, xent.SoftmaxRegression(C=search.C_).fit(X, y).coef_)
+    assert figures["cv"] == {"folds": 4, "Cs": search.Cs_.tolist(), "losses": losses.tolist()}
+    shown = run("inspect", "w.xent", cwd=tmp_path).stdout
+    assert f"at C = {search.C_:g}, the best of 10 in 4-fold cross-validation" in " ".join(shown.split())
+
+
+def test_a_path_and_its_picture(tmp_path):
+    out = run("path", "wine", "--Cs", "6", "-o", "p.svg", cwd=tmp_path).stdout
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    X, X_test, y, y_test = tables.split(X, y.to_numpy(), 0.2, 0)
+    path = xent.softmax_path(X, y, Cs=6)
+    losses = path.loss(X_test, y_test)
+    rows = table_in(out)
+    assert [row[0] for row in rows] == [f"{C:.4g}" for C in np.logspace(-4, 4, 6)]
+    assert [row[1] for row in rows] == [f"{value:.8g}" for value in path.objective]
+    assert [row[3] for row in rows] == [f"{loss:.6f}" for loss in losses]
+    assert [i for i, row in enumerate(rows) if row[4:] == ["←", "least"]] == [np.argmin(losses)]
+    assert "picture written to p.svg" in out
+    assert (tmp_path / "p.svg").read_text().rstrip().endswith("</svg>")
+    out = run("path", "wine", "--Cs", "3", "--holdout", "0", "-o", "p.png", cwd=tmp_path).stdout
+    assert "log-loss" not in out
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert {file.name for file in tmp_path.iterdir()} == {"p.svg", "p.png"}
+
+
+def test_a_path_of_a_mixed_table(tmp_path, mixed):
+    """Encoded on the rows that are fitted, and the held-out ones likewise."""
+    mixed.to_parquet(tmp_path / "t.parquet")
+    out = run("path", "t.parquet", "--target", "kind", "--Cs", "5", cwd=tmp_path).stdout
+    losses = [float(row[3]) for row in table_in(out)]
+    assert min(losses) < 0.5 < losses[0]
+    table = tables.read(str(tmp_path / "t.parquet"), "kind", need_target=True)
+    X, X_test, y, y_test = tables.split(table.features, table.target, 0.2, 0)
+    model = tables.pipeline(X, xent.SoftmaxRegression(C=1.0), 0).fit(X, y)
+    truth = -np.mean(model.predict_log_proba(X_test)[np.arange(60), np.searchsorted(["no", "yes"], y_test)])
+    assert losses[2] == pytest.approx(truth, abs=1e-3)  # the third of five is C = 1
+
+
+def test_a_picture_needs_matplotlib(tmp_path):
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec;"
+        "u.find_spec = lambda name, *rest: None if name == 'matplotlib' else find(name, *rest);"
+        "from xent.cli import app; app(['path', 'iris', '-o', 'p.png'])"
+    )
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert out.returncode == 1
+    expected = "xent: --output needs matplotlib, which is not installed: pip install 'xent[plot]'"
+    assert " ".join(out.stderr.split()) == expected
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    from xent import cli_path
+
+    picture = tmp_path / "p.png"
+    picture.write_text("the old picture")
+
+    def full(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    found = xent.softmax_path(*load_wine(return_X_y=True), Cs=2)
+    with pytest.raises(OSError, match="No space left"):
+        cli_path._draw(found, None, picture)
+    assert picture.read_text() == "the old picture"
+    assert list(tmp_path.iterdir()) == [picture]

@@ -13,7 +13,7 @@ SOURCE = Path(xent.__file__).parent
 
 # Each module may import those on lower levels only; modules of one level do not know each other.
 LEVELS = [
-    {"reference", "_files", "_batch", "_threads", "_plots"},
+    {"reference", "_files", "_batch", "_threads", "_plots", "_terminal"},
     {"_plain", "_checks", "certificate"},
     {"_kernels"},
     {"_tiled", "losses", "_config"},
@@ -27,8 +27,10 @@ LEVELS = [
     {"_classifier"},
     {"estimators"},
     {"path"},
+    {"_folds"},
     {"cv"},
     {"model_file", "tables"},
+    {"cli_path"},
     {"cli"},
     {"__main__"},
 ]

@@ -13,6 +13,7 @@ from ._config import show_config
 from .losses import cross_entropy, log_softmax, softmax
 
 if TYPE_CHECKING:
+    from .cv import SoftmaxRegressionCV
     from .estimators import SoftmaxRegression
     from .path import SoftmaxPath, l1_min_c, softmax_path
 
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SoftmaxPath",
     "SoftmaxRegression",
+    "SoftmaxRegressionCV",
     "__version__",
     "cross_entropy",
     "l1_min_c",
@@ -34,6 +36,7 @@ __all__ = [
 _LATER = {
     "SoftmaxPath": "path",
     "SoftmaxRegression": "estimators",
+    "SoftmaxRegressionCV": "cv",
     "l1_min_c": "path",
     "softmax_path": "path",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -85,11 +86,12 @@ def both_rows(coef: Any, intercept: NDArray[Any]) -> tuple[NDArray[Any], NDArray
     return np.vstack([np.zeros_like(W), W]), np.append(np.zeros_like(intercept), intercept)
 
 
-def forget_if_it_raises(fit: Callable[[], Any], estimator: Any) -> Any:
-    """What `fit` returns; if it raises, the estimator's fitted attributes are what they were before."""
+@contextmanager
+def unchanged_if_it_raises(estimator: Any) -> Iterator[None]:
+    """Whatever is raised inside, the estimator's fitted attributes are what they were before."""
     before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
     try:
-        return fit()
+        yield
     except BaseException:
         for name in [name for name in vars(estimator) if name.endswith("_")]:
             delattr(estimator, name)

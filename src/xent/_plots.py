@@ -76,8 +76,8 @@ def _draw_coefficients(path: Any, ax: Any, order: Any, x: Float) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_axisbelow(True)
     ax.set_ylabel("coefficient" if K > 1 else f"coefficient (log-odds of {path.classes_[1]})")
-    if len(chosen) < K * d:
-        what = f"the {len(chosen)} largest of {K * d:,}" if len(chosen) == _MOST_LINES else "those not 0"
+    if len(chosen) == _MOST_LINES < K * d:
+        what = f"the {_MOST_LINES} largest of {K * d:,}"
         ax.text(0.01, 0.98, what, transform=ax.transAxes, va="top", fontsize=8, color="0.4")
     _draw_legend(path, ax, named, colours, K, len(set(groups.tolist())))
 
@@ -160,8 +160,8 @@ def _colours(n: int) -> list[Any]:
     """Matplotlib's own without the greys, and a dark one in their place up to ten."""
     import matplotlib as mpl
 
-    maps: Any = mpl.colormaps
-    few, many = maps["tab10"].colors, maps["tab20"].colors
+    few, many = ([mpl.colormaps[name](i) for i in range(20)] for name in ("tab10", "tab20"))
+    few = few[:10]
     if n <= 10:
         return [*few[:7], *few[8:], (0.15, 0.15, 0.2)][:n]
     return [*many[:14:2], *many[16::2], *many[1:14:2], *many[17::2]][:n]

@@ -6,25 +6,21 @@ pandas, scikit-learn, skrub and skops load inside the commands: `xent --help` wa
 from __future__ import annotations
 
 import math
-import os
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 from rich.text import Text
 
 from . import __version__
 from ._files import check_writable, replacing
+from ._terminal import clear_errors, out, plain, say, working
+from .cli_path import path
 
 if TYPE_CHECKING:
     from .estimators import SoftmaxRegression
@@ -35,56 +31,6 @@ app = App(
     version=__version__,
     help="Softmax regression, fitted to its certified optimum.",
 )
-_out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
-
-
-@contextmanager
-def _working() -> Iterator[Any]:
-    """A progress bar on a terminal's stderr, once the command has run for a second.
-
-    Yields `stage(what, fraction=None)`: what is being done, and how much of it where that is known.
-    """
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal)
-    task = bar.add_task("", total=None)
-    timer = threading.Timer(1.0, bar.start)
-    timer.start()
-
-    def stage(what: str, fraction: float | None = None) -> None:
-        bar.update(task, description=what, total=fraction and 1.0, completed=fraction)
-
-    try:
-        yield stage
-    finally:
-        timer.cancel()
-        timer.join()
-        bar.stop()
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """What a user can mend is one line on stderr and exit code 1, not a traceback."""
-    try:
-        yield
-    except BrokenPipeError:  # `xent predict … | head`: whoever read has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, MemoryError) as error:
-        _err.print(
-            f"xent: {_plain(error) or type(error).__name__}", style="red", markup=False, soft_wrap=True
-        )
-        sys.exit(1)
-
-
-def _say(caught: list[warnings.WarningMessage]) -> None:
-    """Each warning once, on a line of its own."""
-    for message in dict.fromkeys(_plain(warning.message) for warning in caught):
-        _err.print(f"xent: {message}", style="yellow", markup=False, soft_wrap=True)
-
-
-def _plain(text: Any) -> str:
-    """Text from files and tables without what a terminal would obey, on one line."""
-    shown = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 @app.command
@@ -92,7 +38,9 @@ def fit(
     data: str,
     *,
     target: str | None = None,
-    C: Annotated[float, Parameter(name=["--C", "-C"])] = 1.0,
+    C: Annotated[float | None, Parameter(name=["--C", "-C"])] = None,
+    cv: int | None = None,
+    l1_ratio: float = 0.0,
     holdout: float = 0.2,
     seed: int = 0,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
@@ -106,7 +54,11 @@ def fit(
     target
         The column with the classes; built-in data know theirs.
     C
-        Inverse penalty, as in scikit-learn; inf for none.
+        Inverse penalty, as in scikit-learn; inf for none, 1 if nothing is said.
+    cv
+        Pick C instead, of 10 from 1e-4 to 1e4: the one of least mean log-loss over so many folds of the rows.
+    l1_ratio
+        Share of the L1 penalty, in [0, 1]; above 0 features that do not pay drop out.
     holdout
         Share of the rows kept out of the fit to measure it on; 0 fits on all rows.
     seed
@@ -114,11 +66,15 @@ def fit(
     output
         Where to write the model.
     """
-    with _clear_errors(), _working() as stage:
+    with clear_errors(), working() as stage:
         if not 0 <= holdout < 1:
             raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
         if seed < 0:
             raise ValueError(f"--seed must be ≥ 0, got {seed}")
+        if cv is not None and cv < 2:
+            raise ValueError(f"--cv must be ≥ 2 folds, got {cv}")
+        if cv is not None and C is not None:
+            raise ValueError("--cv picks C itself; leave out --C, or --cv")
         if output is not None:
             check_writable(output, Path(data))
         stage("loading the libraries")
@@ -131,28 +87,42 @@ def fit(
         X, y = table.features, table.target
         X_test, y_test = None, None
         if holdout > 0:
-            X, X_test, y, y_test = _split(X, y, holdout, seed)
-        classifier = xent.SoftmaxRegression(C=C)
-        model = tables.pipeline(X, classifier, seed)
+            X, X_test, y, y_test = tables.split(X, y, holdout, seed)
         start = time.perf_counter()
-        stage("fitting")
         with warnings.catch_warnings(record=True) as caught:
+            search = None
+            if cv is not None:
+                search = xent.SoftmaxRegressionCV(cv=cv, l1_ratios=(l1_ratio,))
+                search._report = lambda done: stage(f"cross-validating, {cv} folds", done)
+                tables.pipeline(X, search, seed).fit(X, y)
+                C = search.C_
+            classifier = xent.SoftmaxRegression(C=1.0 if C is None else C, l1_ratio=l1_ratio)
+            model = tables.pipeline(X, classifier, seed)
+            stage("fitting")
             classifier._report = _towards(classifier.tol, stage)
             model.fit(X, y)
             classifier._report = None
-        _say(caught)
+        say(caught)
         seconds = time.perf_counter() - start
         figures = _figures(data, target, model, len(y), holdout, seed)
         figures["columns"] = tables.kinds_of(X)
+        if search is not None:
+            losses = -search.scores_.mean(axis=(0, 1))
+            figures["cv"] = {"folds": cv, "Cs": search.Cs_.tolist(), "losses": losses.tolist()}
         if X_test is not None:
             figures |= _holdout_figures(model, X_test, y_test)
         if output is not None:
             stage("writing")
             model_file.save(output, model, figures)
-    with _clear_errors():
-        _out.print(_grid(figures | {"seconds": seconds}))
+    with clear_errors():
+        out.print(_grid(figures | {"seconds": seconds}))
+        if cv is not None:
+            out.print(_search_grid(figures["cv"], figures["C"]))
         if output is not None:
-            _out.print(_plain(f"model written to {output}"), markup=False, soft_wrap=True)
+            out.print(plain(f"model written to {output}"), markup=False, soft_wrap=True)
+
+
+app.command(path)
 
 
 @app.command
@@ -170,7 +140,7 @@ def predict(
     output
         A .csv or .parquet file; standard output, as CSV, without it.
     """
-    with _clear_errors(), _working() as stage:
+    with clear_errors(), working() as stage:
         if output is not None:
             if output.suffix.lower() not in (".csv", ".parquet"):
                 raise ValueError(f"--output {output}: expected a .csv or .parquet file")
@@ -190,7 +160,7 @@ def predict(
             columns = {"prediction": fitted.predict(X)}
             for label, p in zip(fitted.classes_, fitted.predict_proba(X).T, strict=True):
                 columns[f"p_{label}"] = p
-        _say(caught)
+        say(caught)
         frame = pd.DataFrame(columns)
         if output is not None:
             with replacing(output) as temporary:
@@ -199,11 +169,11 @@ def predict(
                     frame.to_parquet(temporary, index=False)
                 else:
                     _write_csv(frame, temporary, stage)
-    with _clear_errors():
+    with clear_errors():
         if output is None:
             frame.to_csv(sys.stdout, index=False)
         else:
-            _out.print(_plain(f"{len(frame)} predictions written to {output}"), markup=False, soft_wrap=True)
+            out.print(plain(f"{len(frame)} predictions written to {output}"), markup=False, soft_wrap=True)
 
 
 @app.command
@@ -215,15 +185,15 @@ def inspect(model: Path) -> None:
     model
         A file written by `xent fit -o`.
     """
-    with _clear_errors():
+    with clear_errors():
         fitted, figures = _load(model)
         grid = _grid(figures)
         steps = [name for name, _ in getattr(fitted, "steps", [])[:-1]]
         steps_shown = " → ".join(steps) or "none: all features are numbers"
-        grid.add_row("preprocessing", Text(_plain(steps_shown)))
-        grid.add_row("class labels", Text(_plain(_listed(fitted.classes_))))
-        grid.add_row("feature names", Text(_plain(_listed(list(figures["columns"])))))
-        _out.print(grid)
+        grid.add_row("preprocessing", Text(plain(steps_shown)))
+        grid.add_row("class labels", Text(plain(_listed(fitted.classes_))))
+        grid.add_row("feature names", Text(plain(_listed(list(figures["columns"])))))
+        out.print(grid)
 
 
 def _towards(tol: float, stage: Any) -> Any:
@@ -238,28 +208,6 @@ def _towards(tol: float, stage: Any) -> Any:
         stage("fitting", math.log10(first[0] / gap) / decades if decades > 0 else 1.0)
 
     return report
-
-
-def _split(X: Any, y: Any, holdout: float, seed: int) -> tuple[Any, Any, Any, Any]:
-    """Rows to fit and rows to hold out, every class in both in its share."""
-    from sklearn.model_selection import train_test_split
-    from sklearn.utils.multiclass import check_classification_targets
-
-    check_classification_targets(y)
-    classes, counts = np.unique(y, return_counts=True)
-    remedy = "--holdout 0 fits on all rows"
-    if counts.min() < 2:
-        raise ValueError(
-            f"--holdout {holdout:g}: class {str(classes[np.argmin(counts)])!r} has a single row, which "
-            f"cannot be both fitted and held out ({int((counts < 2).sum())} such classes); {remedy}"
-        )
-    held = math.ceil(holdout * len(y))
-    if not len(classes) <= held <= len(y) - len(classes):
-        raise ValueError(
-            f"--holdout {holdout:g}: {held} of {len(y)} rows held out; the {len(classes)} classes need as "
-            f"many rows on either side; {remedy}"
-        )
-    return tuple(train_test_split(X, y, test_size=holdout, random_state=seed, stratify=y))
 
 
 _FIGURES: dict[str, type | tuple[type, ...]] = {
@@ -303,6 +251,8 @@ def _figures(
         "features": int(c.n_features_in_),
         "classes": len(c.classes_),
         "C": float(c.C),
+        "l1_ratio": float(c.l1_ratio),
+        "features in use": int(np.count_nonzero(c.coef_.any(axis=0))),
         "holdout": float(holdout),
         "seed": int(seed),
         "objective": float(c.objective_),
@@ -330,12 +280,17 @@ def _grid(figures: dict[str, Any]) -> Grid:
     grid.add_column(overflow="fold")
 
     def row(name: str, value: str) -> None:
-        grid.add_row(name, Text(_plain(value)))
+        grid.add_row(name, Text(plain(value)))
 
     row("data", f"{figures['data']}, target {figures['target']!r}")
+    ratio = figures.get("l1_ratio", 0.0)
     for name in ("rows", "features", "classes"):
-        row(name, f"{figures[name]:,}")
-    row("objective", f"{figures['objective']:.10g} nats at C = {figures['C']:g}")
+        used = f", {figures['features in use']:,} in use" if name == "features" and ratio > 0 else ""
+        row(name, f"{figures[name]:,}{used}")
+    at = f"C = {figures['C']:g}" + (f", l1_ratio = {ratio:g}" if ratio > 0 else "")
+    if "cv" in figures:
+        at += f", the best of {len(figures['cv']['Cs'])} in {figures['cv']['folds']}-fold cross-validation"
+    row("objective", f"{figures['objective']:.10g} nats at {at}")
     row("certificate", f"within {figures['suboptimality']:.1g} nats of the optimum")
     row("passes", f"{figures['passes']} ({figures['solver']})")
     if "seconds" in figures:
@@ -346,6 +301,16 @@ def _grid(figures: dict[str, Any]) -> Grid:
             f"accuracy {figures['holdout accuracy']:.4f}, log-loss {figures['holdout log-loss']:.4f} "
             f"on {figures['holdout rows']:,} rows",
         )
+    return grid
+
+
+def _search_grid(search: dict[str, Any], taken: float) -> Grid:
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    grid.add_column("C", justify="right")
+    grid.add_column("mean log-loss", justify="right")
+    grid.add_column()
+    for C, loss in zip(search["Cs"], search["losses"], strict=True):
+        grid.add_row(f"{C:.4g}", f"{loss:.6f}", "← taken" if taken == C else "")
     return grid
 
 

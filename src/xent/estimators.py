@@ -11,7 +11,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
 from . import solvers
-from ._classifier import SoftmaxClassifier, both_rows, forget_if_it_raises
+from ._classifier import SoftmaxClassifier, both_rows, unchanged_if_it_raises
 from ._control import Control, callbacks
 from ._problem import Outcome, check_parameters, read_problem
 from .composite import Composite
@@ -150,7 +150,8 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         sample_weight (n,) ≥ 0; a weight of 2 is the row twice. offset (n, K), or (n,) for two classes: known
         additions to the logits, to be given again in prediction. If it raises, self is as it was.
         """
-        return forget_if_it_raises(lambda: self._fit(X, y, sample_weight, offset), self)
+        with unchanged_if_it_raises(self):
+            return self._fit(X, y, sample_weight, offset)
 
     @with_callbacks  # in here, so that a callback's teardown that raises leaves self as it was, too
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> SoftmaxRegression:

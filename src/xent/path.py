@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_array, check_consistent_length
 
@@ -113,32 +113,62 @@ def softmax_path(
     The others are `SoftmaxRegression`'s, X, y, sample_weight and offset those of its `fit`. Fits that fall
     short of `tol` are told of in one `ConvergenceWarning`. Raises ValueError as `fit` does.
     """
-    given = locals()
-    del given["X"], given["y"], given["sample_weight"], given["offset"]
-    check_parameters("softmax_path", given)
-    owner = SoftmaxRegression(**{k: v for k, v in given.items() if k not in ("Cs", "verbose")})
-    problem, _ = read_problem(owner, X, y, sample_weight, offset, l1_ratio)
+    owner = SoftmaxRegression(
+        l1_ratio=l1_ratio,
+        grouped=grouped,
+        bounds=bounds,
+        fit_intercept=fit_intercept,
+        class_weight=class_weight,
+        label_smoothing=label_smoothing,
+        class_penalty_factor=class_penalty_factor,
+        feature_penalty_factor=feature_penalty_factor,
+        tol=tol,
+        max_iter=max_iter,
+    )
+
+    def show(C: float, outcome: Outcome, done: float) -> None:
+        print(f"C {C:<10.4g} {outcome.line}", flush=True)
+
+    return trace("softmax_path", owner, X, y, Cs, sample_weight, offset, show if verbose else None)
+
+
+def trace(
+    who: str,
+    owner: SoftmaxRegression,
+    X: Any,
+    y: Any,
+    Cs: Any,
+    sample_weight: Any = None,
+    offset: Any = None,
+    report: Callable[[float, Outcome, float], None] | None = None,
+) -> SoftmaxPath:
+    """The path of an estimator's problem, in the name of `who`; after every fit `report` is told C, outcome
+    and the share done."""
+    check_parameters(who, owner.get_params(deep=False) | {"Cs": Cs})
+    problem, _ = read_problem(owner, X, y, sample_weight, offset, owner.l1_ratio)
     names = getattr(owner, "feature_names_in_", None)
     at = grid(problem, Cs)
-    found: list[Any] = [None] * len(at)
-    order = np.argsort(at, kind="stable")
-    settings = Control(None, 0, []).settings(tol, max_iter)
+    found: dict[int, Outcome] = {}
+    order = np.argsort(at, kind="stable").tolist()
+    settings = Control(None, 0, []).settings(owner.tol, owner.max_iter)
     for i, outcome in zip(order, outcomes(problem, at[order], settings, names), strict=True):
-        found[i] = outcome
-        if verbose:
-            print(f"C {at[i]:<10.4g} {outcome.line}", flush=True)
-    complain("softmax_path", [(f"C = {C:g}", o) for C, o in zip(at, found, strict=True)], tol)
+        coef = outcome.coef if problem.l1_ratio == 0 else sparse.csr_array(outcome.coef)
+        found[i] = replace(outcome, coef=coef)
+        if report is not None:
+            report(float(at[i]), outcome, len(found) / len(at))
+    kept = [found[i] for i in range(len(at))]
+    complain(who, [(f"C = {C:g}", outcome) for C, outcome in zip(at, kept, strict=True)], owner.tol)
     return SoftmaxPath(
         at,
-        float(l1_ratio),
+        problem.l1_ratio,
         problem.targets.classes,
-        tuple(outcome.coef for outcome in found),
-        np.array([outcome.intercept for outcome in found]),
-        np.array([outcome.value for outcome in found]),
-        np.array([outcome.suboptimality for outcome in found]),
-        np.array([outcome.converged for outcome in found]),
-        np.array([outcome.n_iter for outcome in found]),
-        sum(outcome.n_passes for outcome in found),
+        tuple(outcome.coef for outcome in kept),
+        np.array([outcome.intercept for outcome in kept]),
+        np.array([outcome.value for outcome in kept]),
+        np.array([outcome.suboptimality for outcome in kept]),
+        np.array([outcome.converged for outcome in kept]),
+        np.array([outcome.n_iter for outcome in kept]),
+        sum(outcome.n_passes for outcome in kept),
         names,
     )
 
@@ -219,11 +249,10 @@ def sweep(
 
 
 def outcomes(problem: Problem, Cs: Any, settings: Settings, names: Any = None) -> Iterator[Outcome]:
-    """What is kept of each solution of `sweep`; coefficients CSR where an L1 penalty makes them sparse."""
+    """What is kept of each solution of `sweep`."""
     with problem.threads():
         for objective, solution in sweep(problem, Cs, settings):
-            outcome = problem.outcome(solution, objective, settings.tol, names)
-            yield replace(outcome, coef=csr_array(outcome.coef)) if problem.l1_ratio > 0 else outcome
+            yield problem.outcome(solution, objective, settings.tol, names)
 
 
 def mean_loss(batch: linear.Batch, coef: Any, intercept: Any) -> float:
@@ -233,16 +262,18 @@ def mean_loss(batch: linear.Batch, coef: Any, intercept: Any) -> float:
     return sums.loss / sums.weight
 
 
-def complain(who: str, fits: list[tuple[str, Outcome]], tol: float, stacklevel: int = 3) -> None:
+def complain(who: str, fits: list[tuple[str, Outcome]], tol: float, stacklevel: int = 4) -> None:
     """One warning for all fits that fell short, `fits` being pairs of where and what."""
     short = [(where, outcome) for where, outcome in fits if not outcome.is_fine]
     if not short:
         return
     where, worst = max(short, key=lambda pair: (not pair[1].converged, pair[1].suboptimality))
+    # A solver's advice to those who fit once: a sweep has no warm_start.
+    complaint = worst.complaint(tol).replace(", or fit again with warm_start=True", "")
     others = ", ".join(name for name, _ in short[:8]) + (", …" if len(short) > 8 else "")
     warnings.warn(
         f"{who}: {len(short)} of {len(fits)} fits did not reach an optimum ({others}). The worst, {where}: "
-        f"{worst.complaint(tol)}.",
+        f"{complaint}.",
         ConvergenceWarning,
         stacklevel=stacklevel,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,7 +205,29 @@ def check_complete(features: pd.DataFrame, data: str) -> None:
         )
 
 
-def pipeline(features: pd.DataFrame, classifier: SoftmaxRegression, seed: int) -> Any:
+def split(X: Any, y: Any, holdout: float, seed: int) -> tuple[Any, Any, Any, Any]:
+    """Rows to fit and rows to hold out, every class in both in its share."""
+    from sklearn.model_selection import train_test_split
+    from sklearn.utils.multiclass import check_classification_targets
+
+    check_classification_targets(y)
+    classes, counts = np.unique(y, return_counts=True)
+    remedy = "--holdout 0 fits on all rows"
+    if counts.min() < 2:
+        raise ValueError(
+            f"--holdout {holdout:g}: class {str(classes[np.argmin(counts)])!r} has a single row, which "
+            f"cannot be both fitted and held out ({int((counts < 2).sum())} such classes); {remedy}"
+        )
+    held = math.ceil(holdout * len(y))
+    if not len(classes) <= held <= len(y) - len(classes):
+        raise ValueError(
+            f"--holdout {holdout:g}: {held} of {len(y)} rows held out; the {len(classes)} classes need as "
+            f"many rows on either side; {remedy}"
+        )
+    return tuple(train_test_split(X, y, test_size=holdout, random_state=seed, stratify=y))
+
+
+def pipeline(features: pd.DataFrame, classifier: Any, seed: int) -> Any:
     """`classifier` alone where every feature is a number and none is missing; else behind skrub's
     tabular pipeline (categories, text and dates to numbers, missing values filled and marked, scaled)."""
     numeric = all(kind == "number" for kind in kinds_of(features).values())
@@ -218,6 +242,15 @@ def pipeline(features: pd.DataFrame, classifier: SoftmaxRegression, seed: int) -
         # in a model file.
         tablevectorizer__datetime__periodic_encoding="circular",
     )
+
+
+def numbers(features: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Callable[[pd.DataFrame], pd.DataFrame]]:
+    """`features` as the numbers that `pipeline` would hand its classifier, and what does so to other rows."""
+    model = pipeline(features, SoftmaxRegression(), seed)
+    if not hasattr(model, "steps"):
+        return features, lambda other: other
+    encoder = model[:-1].set_output(transform="pandas")
+    return encoder.fit_transform(features), encoder.transform
 
 
 def _some(names: Any, most: int = 12) -> str:

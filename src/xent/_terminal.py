@@ -1,0 +1,63 @@
+"""What the commands have in common: how they speak to a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def working() -> Iterator[Any]:
+    """A progress bar on a terminal's stderr, once the command has run for a second.
+
+    Yields `stage(what, fraction=None)`: what is being done, and how much of it where that is known.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    task = bar.add_task("", total=None)
+    timer = threading.Timer(1.0, bar.start)
+    timer.start()
+
+    def stage(what: str, fraction: float | None = None) -> None:
+        bar.update(task, description=what, total=fraction and 1.0, completed=fraction)
+
+    try:
+        yield stage
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """What a user can mend is one line on stderr and exit code 1, not a traceback."""
+    try:
+        yield
+    except BrokenPipeError:  # `xent predict … | head`: whoever read has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, OSError, MemoryError) as error:
+        err.print(f"xent: {plain(error) or type(error).__name__}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def say(caught: list[warnings.WarningMessage]) -> None:
+    """Each warning once, on a line of its own."""
+    for message in dict.fromkeys(plain(warning.message) for warning in caught):
+        err.print(f"xent: {message}", style="yellow", markup=False, soft_wrap=True)
+
+
+def plain(text: Any) -> str:
+    """Text from files and tables without what a terminal would obey, on one line."""
+    shown = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

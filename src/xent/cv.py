@@ -1,0 +1,306 @@
+"""`SoftmaxRegressionCV`: C, and the elastic net's ratio, by cross-validation."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
+from sklearn.utils._metadata_requests import _raise_for_params, _routing_enabled
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+
+from . import linear
+from ._classifier import SoftmaxClassifier, unchanged_if_it_raises
+from ._control import Control
+from ._folds import Fold, make_fold, scoring_of
+from ._problem import Outcome, Problem, check_parameters, read_problem
+from ._targets import codes_of, weights_of
+from .path import complain, grid, mean_loss, outcomes
+from .solvers import Settings
+
+Float = NDArray[np.float64]
+
+
+class SoftmaxRegressionCV(SoftmaxClassifier):
+    """`SoftmaxRegression` with the C, and the l1_ratio, that score best in cross-validation.
+
+    Each fold is fitted on its training rows at every C and every ratio, each fit certified to `tol` nats, and
+    scored on its held-out rows; the pair with the best mean over folds is fitted on all rows. Of equal means
+    the smallest C wins, the strongest penalty. Attributes are those of scikit-learn's LogisticRegressionCV
+    with `use_legacy_attributes=False`.
+
+    Parameters
+    ----------
+    Cs : int or array of floats in (0, inf], default 10
+        The values of C, or how many: then logspace(-4, 4, Cs). Infinity only if all of `l1_ratios` are 0.
+    l1_ratios : array of floats in [0, 1], default (0.0,)
+    cv : int, splitter, iterable of (train, test) or None, default None
+        As in scikit-learn; None is 5 and a number k a `StratifiedKFold(k)`, for rows of probabilities a
+        `KFold(k)`.
+    scoring : str, callable or None, default None
+        One of scikit-learn's scorers, by name or as scorer(estimator, X, y). None is the negative mean
+        log-loss in nats, weighted by `sample_weight`: "neg_log_loss", but from the logits, so that nothing is
+        clipped.
+    refit : bool, default True
+        Whether to fit all rows at the best pair. If not, the folds' coefficients, each fold's at its own best
+        pair, are averaged, and so are these; objective_, suboptimality_ and converged_ are then missing.
+    max_time : float > 0 or None, default None
+        Seconds for all fits together; those after it end with their first pass and a warning.
+    verbose : int, default 0
+        Above 0, print a line a fit.
+    grouped, bounds, fit_intercept, class_weight, label_smoothing, class_penalty_factor, \
+feature_penalty_factor, tol, max_iter
+        As in `SoftmaxRegression`. "balanced" weights are those of all rows, in every fold.
+
+    Attributes
+    ----------
+    C_, l1_ratio_ : float
+    scores_ : (n_folds, n_l1_ratios, n_cs)
+    coefs_paths_ : (n_folds, n_l1_ratios, n_cs, K or 1, d + 1)
+        Coefficients of every fit, the intercept behind them (without one, d). NaN for a class that the fold's
+        model does not have.
+    n_iter_ : (n_folds, n_l1_ratios, n_cs) int32
+    Cs_ : (n_cs,)
+    l1_ratios_ : (n_l1_ratios,)
+    coef_, intercept_, classes_, n_features_in_, feature_names_in_
+        As in `SoftmaxRegression`.
+    objective_, suboptimality_, converged_
+        As there, of the fit on all rows.
+    n_passes_ : int
+        Readings of X by all fits together.
+
+    Notes
+    -----
+    A class without a row in a fold's training part is not in that fold's model, which gives it probability 0.
+    Its held-out rows have an infinite log-loss at every C and could only hide what the other rows say: the
+    log-loss of that fold leaves them out, and one warning names class and fold. Other scorers see them. The
+    penalty on the other classes is what it is in the other folds, also where only two are left. With
+    `label_smoothing` every class has a share of every row, and none is missing.
+
+    Held-out rows are rows of weight 0, which are never read: X is not copied, but for scorers other than
+    None, which are handed a fold's rows. Fits that fall short of `tol` are told of in one
+    `ConvergenceWarning`.
+    """
+
+    def __init__(
+        self,
+        *,
+        Cs: Any = 10,
+        l1_ratios: Any = (0.0,),
+        cv: Any = None,
+        scoring: Any = None,
+        refit: bool = True,
+        grouped: bool = False,
+        bounds: Any = None,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        label_smoothing: float = 0.0,
+        class_penalty_factor: Any = None,
+        feature_penalty_factor: Any = None,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        max_time: float | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.cv = cv
+        self.scoring = scoring
+        self.refit = refit
+        self.grouped = grouped
+        self.bounds = bounds
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.class_penalty_factor = class_penalty_factor
+        self.feature_penalty_factor = feature_penalty_factor
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_time = max_time
+        self.verbose = verbose
+
+    # The command's progress bar sets this: told the share of fits that are done.
+    _report: Any = None
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, **params: Any
+    ) -> SoftmaxRegressionCV:
+        """Fit to X, y, sample_weight and offset as `SoftmaxRegression.fit` takes them; returns self.
+
+        params: metadata for the splitter and the scorer, where scikit-learn's metadata routing is on. Without
+        it the scorer is given sample_weight. Scorers know no offset: with one, `scoring` must be None. If it
+        raises, self is as it was.
+        """
+        with unchanged_if_it_raises(self):
+            return self._fit(X, y, sample_weight, offset, params)
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]
+    ) -> SoftmaxRegressionCV:
+        check_parameters(type(self).__name__, self.get_params(deep=False))
+        _raise_for_params(params, self, "fit")
+        scorer = self._scorer()
+        if scorer is not None and offset is not None:
+            raise ValueError("offset: scikit-learn's scorers know none; leave scoring=None, the log-loss")
+        problem, y = read_problem(self, X, y, sample_weight, offset, 0.0)
+        X, routed = problem.batch.X, self._route("fit", sample_weight, params)
+        folds = self._folds(problem, y, sample_weight, routed.splitter.split)
+        ratios = np.array(self.l1_ratios, np.float64)
+        Cs = self.Cs if np.iterable(self.Cs) else np.logspace(-4, 4, self.Cs)
+        Cs = grid(replace(problem, l1_ratio=float(ratios.max())), Cs)
+        settings = Control(self.max_time, 0, []).settings(self.tol, self.max_iter)
+        score = scoring_of(scorer, X, np.asarray(y), routed.scorer.score)
+        table = _Table.empty(problem, len(folds), ratios, Cs)
+        for i, fold in enumerate(folds):
+            for j in range(len(ratios)):
+                table.fill(i, j, fold, settings, score, self._tell)
+        best = self._best if self.refit else _average
+        fitted = best(problem, table, settings)
+        fitted |= {
+            "classes_": problem.targets.classes,
+            "scores_": table.scores,
+            "coefs_paths_": table.coefs,
+            "n_iter_": table.n_iter,
+            "Cs_": Cs,
+            "l1_ratios_": ratios,
+            "n_passes_": sum(outcome.n_passes for _, outcome in table.fits),
+        }
+        self.__dict__.update(fitted)
+        complain(type(self).__name__, table.fits, self.tol, stacklevel=4)
+        return self
+
+    def _folds(self, problem: Problem, y: Any, sample_weight: Any, given: dict[str, Any]) -> list[Fold]:
+        X, classes = problem.batch.X, problem.targets.classes
+        weight = weights_of(X, sample_weight)
+        # As they are given: class weights and smoothing are the fit's.
+        scored = linear.Batch(X, codes_of(y, classes, weight), weight, offset=problem.batch.offset)
+        splits = check_cv(self.cv, y, classifier=True).split(X, y, **given)
+        folds = [make_fold(problem, scored, i, train, test) for i, (train, test) in enumerate(splits)]
+        missing = [f"{label!r} in fold {i}" for i, fold in enumerate(folds) for label in fold.missing]
+        if missing:
+            what = "its held-out rows are left out of that fold's log-loss"
+            what = what if self.scoring is None else "that fold's model gives it probability 0"
+            shown = ", ".join(missing[:8]) + (", …" if len(missing) > 8 else "")
+            warnings.warn(f"cv: the training part has no row of class {shown}: {what}.", stacklevel=4)
+        return folds
+
+    def _best(self, problem: Problem, table: _Table, settings: Settings) -> dict[str, Any]:
+        """The fit on all rows at the best pair."""
+        j, k = _choose(table.scores.mean(axis=0), table.Cs)
+        C, ratio = float(table.Cs[k]), float(table.l1_ratios[j])
+        names = getattr(self, "feature_names_in_", None)
+        (outcome,) = outcomes(replace(problem, l1_ratio=ratio), [C], settings, names)
+        table.fits.append((f"all rows at C = {C:g}", outcome))
+        self._tell(f"all rows  C {C:<10.4g} {outcome.line}", 1.0)
+        return {
+            "C_": C,
+            "l1_ratio_": ratio,
+            "coef_": outcome.coef,
+            "intercept_": outcome.intercept,
+            "objective_": outcome.value,
+            "suboptimality_": outcome.suboptimality,
+            "converged_": outcome.converged,
+        }
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, **params: Any) -> float:
+        """What `scoring` says of the fitted model on X, y: by default the negative mean log-loss, in nats."""
+        _raise_for_params(params, self, "score")
+        scorer = self._scorer()
+        if scorer is not None:
+            return scorer(self, X, y, **self._route("score", sample_weight, params).scorer.score)
+        X, o = self._rows(X, offset)
+        weight = weights_of(X, sample_weight)
+        batch = linear.Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
+        return -mean_loss(batch, self.coef_, self.intercept_)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Who gets which metadata: the splitter in `fit`, the scorer in `fit` and `score`."""
+        router = MetadataRouter(owner=self).add_self_request(self)
+        router.add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+        if self.scoring is not None:
+            both = MethodMapping().add(caller="fit", callee="score").add(caller="score", callee="score")
+            router.add(scorer=self._scorer(), method_mapping=both)
+        return router
+
+    def _route(self, caller: str, sample_weight: Any, params: dict[str, Any]) -> Bunch:
+        given = params if sample_weight is None else params | {"sample_weight": sample_weight}
+        routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score=given))
+        if _routing_enabled():
+            routed.update(process_routing(self, caller, **given))
+        return routed
+
+    def _scorer(self) -> Any:
+        return None if self.scoring is None else get_scorer(self.scoring)
+
+    def _tell(self, line: str, done: float) -> None:
+        if self.verbose:
+            print(line, flush=True)
+        if self._report is not None:
+            self._report(done)
+
+
+@dataclass
+class _Table:
+    """What is kept of every fit: fold by ratio by C."""
+
+    Cs: Float
+    l1_ratios: Float
+    scores: Float
+    coefs: NDArray[Any]
+    n_iter: NDArray[np.int32]
+    fits: list[tuple[str, Outcome]] = field(default_factory=list)
+
+    @staticmethod
+    def empty(problem: Problem, n_folds: int, ratios: Float, Cs: Float) -> _Table:
+        shape = (n_folds, len(ratios), len(Cs))
+        rows, columns = 1 if problem.one_row else problem.n_classes, problem.batch.shape[1]
+        coefs = np.full((*shape, rows, columns + problem.fit_intercept), np.nan, problem.dtype)
+        return _Table(Cs, ratios, np.empty(shape), coefs, np.empty(shape, np.int32))
+
+    def fill(self, i: int, j: int, fold: Fold, settings: Settings, score: Any, tell: Any) -> None:
+        """Fit and score fold i at ratio j and every C."""
+        problem, order = replace(fold.problem, l1_ratio=float(self.l1_ratios[j])), np.argsort(self.Cs)
+        rows = slice(None) if problem.one_row else fold.present
+        for k, outcome in zip(order, outcomes(problem, self.Cs[order], settings), strict=True):
+            kept = self.coefs[i, j, k]
+            kept[rows, : problem.batch.shape[1]] = outcome.coef
+            if problem.fit_intercept:
+                kept[rows, -1] = outcome.intercept
+            self.scores[i, j, k] = score(fold, outcome.coef, outcome.intercept)
+            self.n_iter[i, j, k] = outcome.n_iter
+            where = f"fold {i} at C = {self.Cs[k]:g}"
+            self.fits.append((where, replace(outcome, coef=None)))
+            line = f"fold {i}  C {self.Cs[k]:<10.4g} score {self.scores[i, j, k]:<12.6g} {outcome.line}"
+            tell(line, len(self.fits) / (self.scores.size + 1))
+
+
+def _choose(scores: Float, Cs: Float) -> tuple[int, int]:
+    """Where the best of the scores (n_l1_ratios, n_cs) is; of equals, to rounding, that of the smallest C."""
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    best = scores.max()
+    if best == -np.inf:
+        raise ValueError("scoring: not one of the scores is a finite number")
+    ties = np.argwhere(scores >= best - 1e-12 * abs(best))
+    j, k = min(ties, key=lambda at: (Cs[at[1]], at[0]))
+    return int(j), int(k)
+
+
+def _average(problem: Problem, table: _Table, settings: Settings) -> dict[str, Any]:
+    """The mean over folds of what each found best, a class being averaged over those that have it."""
+    picks = [_choose(scores, table.Cs) for scores in table.scores]
+    each = np.array([table.coefs[i, j, k] for i, (j, k) in enumerate(picks)])
+    if np.isnan(each).all(axis=0).any():
+        raise ValueError("refit=False: a class is in no fold's training part, so there is nothing to average")
+    mean = np.nanmean(each, axis=0, dtype=np.float64).astype(each.dtype)
+    d = problem.batch.shape[1]
+    return {
+        "C_": float(np.mean([table.Cs[k] for _, k in picks])),
+        "l1_ratio_": float(np.mean([table.l1_ratios[j] for j, _ in picks])),
+        "coef_": mean[:, :d],
+        "intercept_": mean[:, d] if problem.fit_intercept else np.zeros(len(mean), mean.dtype),
+    }
