@@ -63,7 +63,7 @@ class Penalty:
         return float(np.vdot(l1, sizes)) + 0.5 * float(np.vdot(self.l2 * theta, theta))
 
     def change(self, before: Float, after: Float) -> float:
-        """R(after) − R(before), coefficient by coefficient: right where the two differ in their last digits."""
+        """R(after) − R(before), coefficient by coefficient: right where only last digits differ."""
         step, l1 = after - before, self.l1[0] if self.grouped else self.l1
         if self.grouped:
             sizes = [np.linalg.norm(theta, axis=0) for theta in (before, after)]
