@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
 from sparse_truth import Sparse
 
@@ -63,8 +64,8 @@ def test_scaled_and_taken(rng, kind):
     assert parts == pytest.approx(penalty.value(theta))
     row = Penalty.elastic_net(np.broadcast_to(np.ones(D), (K, D)), 0.25)
     assert row.scaled(2.0).l2.strides[0] == 0  # one row in memory
-    np.testing.assert_array_equal(row.scaled(2.0).l2, 1.5)
-    np.testing.assert_array_equal(row.scaled(2.0).l1, 0.5)
+    assert_array_equal(row.scaled(2.0).l2, 1.5)
+    assert_array_equal(row.scaled(2.0).l1, 0.5)
 
 
 @pytest.mark.parametrize("kind", ["l1", "elastic net", "bounds", "mixed"])
@@ -204,7 +205,19 @@ def test_the_least_shift(rng, grouped):
                 one = penalty.take(np.array([j]))
                 values = [one.value(theta[:, [j]] - t[j]) for t in shifts if low[j] <= t[j] <= high[j]]
                 assert one.value(new[:, [j]]) <= min(values) + 1e-12
-            np.testing.assert_allclose(penalty.without_shift(new), new, atol=1e-15)
+            assert_allclose(penalty.without_shift(new), new, atol=1e-15)
+
+
+def test_of_equal_shifts_one_makes_a_zero(rng):
+    """Of an even number of classes L1 is level between the middle two; without a penalty the mean is as
+    good as any."""
+    theta = np.array([[-0.3, 0.3], [-0.1, 0.1], [0.2, 0.2], [0.5, 0.5]])
+    ones, infinite = np.ones((4, 2)), np.full((4, 2), np.inf)
+    new = Penalty(0 * ones, ones, -infinite, infinite).without_shift(theta)
+    assert_allclose(new, [[-0.2, 0.1], [0, -0.1], [0.3, 0], [0.6, 0.3]], atol=1e-15)
+    assert (new == 0).sum() == 2
+    free = Penalty(0 * ones, 0 * ones, -infinite, infinite).without_shift(theta)
+    assert_allclose(free.mean(axis=0), 0, atol=1e-15)
 
 
 def problem(rng, kind, intercept):

@@ -85,7 +85,9 @@ class Penalty:
         signed = self.l1 * np.where(theta > 0, -1.0, 1.0)
         drawn = np.einsum("kj,kj->j", self.l2, theta)
         right, left = signed.sum(axis=0) - drawn, (signed - 2 * self.l1 * (theta == 0)).sum(axis=0) - drawn
-        off = np.flatnonzero((left > 0) | (right < 0) | ~(self.l1 + self.l2).any(axis=0))
+        # Level: between the middle two of an even number L1 is the same, and one of them may as well be 0.
+        level = (np.maximum(right, -left) <= 1e-12 * self.l1.sum(axis=0)) & ~self.l2.any(axis=0)
+        off = np.flatnonzero((left > 0) | (right < 0) | level)
         if not len(off):
             return theta
         x, part = theta[:, off], self.take(off)
