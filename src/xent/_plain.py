@@ -102,8 +102,9 @@ def descend(
     """See `_kernels.descend`."""
     l2, l1, lower, upper = penalty
     widths = np.diff(start)
-    squares = np.split(blocks, np.cumsum(widths**2)[:-1])
-    rows = [row for square, n in zip(squares, widths, strict=True) for row in square.reshape(n, n)]
+    ends = np.cumsum(widths**2)
+    squares = (blocks[end - n * n : end].reshape(n, n) for end, n in zip(ends, widths, strict=True))
+    rows = [row for square in squares for row in square]
     where = [slice(a, b) for a, b in itertools.pairwise(start) for _ in range(a, b)]
     own = np.array([row[i - at.start] for i, (row, at) in enumerate(zip(rows, where, strict=True))])
     curvature = np.maximum(own - np.einsum("ij,ij->i", psi, dual), 1e-3 * own)

@@ -75,7 +75,8 @@ class Problem:
 
     def objective(self, C: float) -> Objective | Composite:
         """F at this C. Reads X once."""
-        if not self.is_smooth:
+        # No penalty has no corners: the certificates of smooth F hold, and separation is told of.
+        if not self.is_smooth and (self.bounds is not None or C < np.inf):
             smooth = Objective((self.batch,), self.n_classes, 0.0, fit_intercept=self.fit_intercept)
             return Composite(smooth, self.penalty.scaled(self.weight_of_penalty(C)))
         return Objective(

@@ -100,8 +100,8 @@ class Composite:
         return self.penalty.clip(start)
 
     def without_shift(self, theta: Float) -> Float:
-        """θ itself: R fixes a shift common to all classes, or does not mind it."""
-        return theta
+        """θ less the shift common to all classes that leaves R least: the loss does not know it."""
+        return self.penalty.without_shift(theta)
 
     def evaluate(self, theta: Float, *, exact: bool = True) -> Point:
         """One pass: F and its lower bound at θ; not `exact` in float32, if X is no wider."""

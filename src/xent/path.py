@@ -185,6 +185,7 @@ def grid(problem: Problem, Cs: Any) -> Float:
     n, d = problem.batch.shape
     with problem.threads():
         first = _first_c(problem)
+    first = first if np.isfinite(first) else 1.0  # nothing enters at any C
     return first * np.logspace(0, 4 if n >= d else 2, int(Cs))
 
 
@@ -203,12 +204,13 @@ def l1_min_c(
     class_penalty_factor: Any = None,
     feature_penalty_factor: Any = None,
 ) -> float:
-    """The largest C at which every penalised coefficient is 0; +inf if it is at all.
+    """The largest C at which every penalised coefficient is 0; +inf if it is at any.
 
     Computed, not searched: with ∇ the gradient of (1/S) Σ s_i ℓ_i at the model of the intercept and of
     features whose factor is 0, C S = min over k, j of l1_ratio u_k v_j / |∇_kj|, or with `grouped` of
     l1_ratio v_j / ‖∇_:j‖₂. Parameters as for `softmax_path`, l1_ratio > 0; as `sklearn.svm.l1_min_c` for more
-    than two classes. Source: the optimality conditions, see docs/design/0005.
+    than two classes. Raises ValueError as `fit` does, and for bounds that leave 0 out. Source: the optimality
+    conditions, see docs/design/0005.
     """
     given = locals()
     for name in ("X", "y", "sample_weight", "offset"):
@@ -218,6 +220,9 @@ def l1_min_c(
         raise ValueError("l1_ratio: without an L1 part no C makes every coefficient 0; it must be > 0")
     owner = SoftmaxRegression(**given)
     problem, _ = read_problem(owner, X, y, sample_weight, offset, l1_ratio)
+    penalty = problem.penalty
+    if ((penalty.l1 > 0) & ((penalty.lower > 0) | (penalty.upper < 0))).any():
+        raise ValueError("bounds: they leave out 0, which a penalised coefficient then is at no C")
     with problem.threads():
         return _first_c(problem)
 

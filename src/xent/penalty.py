@@ -62,6 +62,53 @@ class Penalty:
         l1 = self.l1[0] if self.grouped else self.l1
         return float(np.vdot(l1, sizes)) + 0.5 * float(np.vdot(self.l2 * theta, theta))
 
+    def change(self, before: Float, after: Float) -> float:
+        """R(after) − R(before), coefficient by coefficient: right where only last digits differ."""
+        step, l1 = after - before, self.l1[0] if self.grouped else self.l1
+        if self.grouped:
+            sizes = [np.linalg.norm(theta, axis=0) for theta in (before, after)]
+            total = np.where(sizes[0] + sizes[1] > 0, sizes[0] + sizes[1], 1.0)
+            grows = np.einsum("kj,kj->j", step, before + after) / total
+        else:
+            grows = np.abs(after) - np.abs(before)
+        return float(np.vdot(l1, grows)) + 0.5 * float(np.vdot(self.l2 * step, before + after))
+
+    def without_shift(self, theta: Float) -> Float:
+        """θ − t within the bounds, t (D,) the shift common to all classes for which R is least.
+
+        The loss does not know such shifts, and blocks of one class each hardly see them: left to coordinate
+        descent, L1 on 30 features and 3 classes took 1000 steps at weak penalties, and 25 without the shift.
+        """
+        if self.grouped:
+            return theta - theta.mean(axis=0)
+        # The slopes of R(θ − t) at t = 0, to the left and right: most columns have least R where they are.
+        signed = self.l1 * np.where(theta > 0, -1.0, 1.0)
+        drawn = np.einsum("kj,kj->j", self.l2, theta)
+        right, left = signed.sum(axis=0) - drawn, (signed - 2 * self.l1 * (theta == 0)).sum(axis=0) - drawn
+        # Level: between the middle two of an even number L1 is the same, and one of them may as well be 0.
+        level = (np.maximum(right, -left) <= 1e-12 * self.l1.sum(axis=0)) & ~self.l2.any(axis=0)
+        off = np.flatnonzero((left > 0) | (right < 0) | level)
+        if not len(off):
+            return theta
+        x, part = theta[:, off], self.take(off)
+        t = np.clip(part._least_shift(x), (x - part.upper).max(axis=0), (x - part.lower).min(axis=0))
+        theta = theta.copy()
+        theta[:, off] = part.clip(x - t)
+        return theta
+
+    def _least_shift(self, theta: Float) -> Float:
+        """argmin over t of R(θ − t), (D,), bounds aside; the mean where nothing is penalised."""
+        order = np.argsort(theta, axis=0)
+        x, l1 = (np.take_along_axis(a, order, axis=0) for a in (theta, self.l1))
+        l2, drawn = self.l2.sum(axis=0), np.einsum("kj,kj->j", self.l2, theta)
+        below = np.cumsum(l1, axis=0) - l1  # Σ l1 of the smaller ones
+        slope = l2 * x - drawn + 2 * below - l1.sum(axis=0)  # of R(θ − t) to the left of t = x: it rises
+        first = (slope + 2 * l1 >= 0).argmax(axis=0)[None]
+        corner, before = (np.take_along_axis(a, first, axis=0)[0] for a in (x, slope))
+        # The least is at the first corner where R rises to the right, or before it, if R rises there, too.
+        inner = corner - np.maximum(before, 0.0) / np.where(l2 > 0, l2, np.inf)
+        return np.where((l2 > 0) | (l1.sum(axis=0) > 0), inner, theta.mean(axis=0))
+
     def clip(self, theta: Float) -> Float:
         """The nearest point within the bounds."""
         return np.clip(theta, self.lower, self.upper)

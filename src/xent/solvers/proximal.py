@@ -79,7 +79,7 @@ class Proximal:
         at, penalty = run.at, run.objective.penalty
         towards = model.minimiser(at)
         step = towards - at.theta
-        falls = float(np.vdot(at.gradient, step)) + penalty.value(towards) - penalty.value(at.theta)
+        falls = float(np.vdot(at.gradient, step)) + penalty.change(at.theta, towards)
         if not falls < 0:
             return None
         # A sum over n rows, added in blocks of 64, wanders by about √(n/64) roundings; such a fall is unseen.

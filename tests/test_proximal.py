@@ -1,0 +1,296 @@
+"""The solvers of sparse models: the same optimum by every way there, certificates, dtypes, warm starts, paths."""
+
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sparse_truth import Sparse
+from test_sparse import draw, fit
+
+from xent import SoftmaxRegression, l1_min_c, linear, softmax_path
+from xent.composite import Composite
+from xent.objective import Objective
+from xent.penalty import Penalty
+from xent.solvers import Proximal, Settings, WorkingSet, choose
+from xent.solvers.quadratic import Quadratic
+
+KINDS = {
+    "lasso": {"l1_ratio": 1.0},
+    "elastic net": {"l1_ratio": 0.6},
+    "groups": {"l1_ratio": 0.8, "grouped": True},
+    "positive": {"l1_ratio": 0.8, "bounds": (0.0, np.inf)},
+    "no intercept": {"l1_ratio": 0.8, "fit_intercept": False},
+}
+
+
+def wide(rng, n=90, d=3000, K=3):
+    """More features than rows, most of them noise, most of X zero."""
+    X = rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.2)
+    X[:, :4] = rng.normal(size=(n, 4))
+    y = np.argmax(2 * X[:, :4] @ rng.normal(size=(4, K)) + rng.gumbel(size=(n, K)), axis=1)
+    y[:K] = np.arange(K)
+    return X, y
+
+
+def composite_of(X, y, C, l1_ratio, grouped=False, bounds=(-np.inf, np.inf), fit_intercept=True):
+    K, d = y.max() + 1, X.shape[1]
+    row = np.append(np.ones(d), np.zeros(int(fit_intercept))) / (C * len(y))
+    penalties = np.broadcast_to(row, (K, len(row)))
+    lower, upper = (np.full((K, len(row)), side) for side in bounds)
+    lower[:, d:], upper[:, d:] = -np.inf, np.inf
+    smooth = Objective((linear.Batch(X, y),), K, 0.0, fit_intercept=fit_intercept)
+    return Composite(smooth, Penalty.elastic_net(penalties, l1_ratio, (lower, upper), grouped=grouped))
+
+
+@pytest.mark.parametrize("times", [1.5, 20.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_working_set_finds_what_all_features_find(rng, kind, times):
+    """On 3000 features of 90 rows, dense and CSR, float64 and float32."""
+    X, y = wide(rng)
+    given = KINDS[kind]
+    C = times * l1_min_c(X, y, **given)
+    found = []
+    for A in (X, scipy.sparse.csr_array(X)):
+        for solver in (WorkingSet, Proximal):
+            composite = composite_of(A, y, C, **given)
+            assert isinstance(choose("auto", composite, Settings()), WorkingSet)
+            solution = solver(Settings(tol=1e-9)).solve(composite)
+            assert solution.value - solution.lower_bound <= 1e-9, solver
+            found.append(solution)
+    for solution in found[1:]:
+        assert solution.value == pytest.approx(found[0].value, abs=1e-9)
+    truth = Sparse(X, y, C=C, **given)
+    model = fit(scipy.sparse.csr_matrix(X), y, C=C, tol=1e-9, **given)
+    assert truth.of(model) == pytest.approx(found[0].value, abs=1e-9)
+    assert truth.violation(model.coef_, model.intercept_) <= 1e-4 * truth.l1.max()
+    features = (model.coef_ != 0).any(axis=0).sum()
+    assert 1 <= features <= 3 * len(y)
+    if given.get("grouped"):
+        assert ((model.coef_ != 0).all(axis=0) | (model.coef_ == 0).all(axis=0)).all()
+    single = fit(X.astype(np.float32), y, C=C, tol=1e-6, **given)
+    assert single.coef_.dtype == np.float32
+    assert single.converged_
+    assert -1e-9 <= Sparse(X.astype(np.float32), y, C=C, **given).of(single) - single.objective_ <= 1e-7
+
+
+def test_no_feature_is_in(rng):
+    """A working set of nothing, with and without an intercept."""
+    X, y = wide(rng)
+    for intercept in (True, False):
+        model = fit(X, y, C=1e-3, l1_ratio=1.0, fit_intercept=intercept)
+        assert model.converged_
+        assert not model.coef_.any()
+
+
+def test_blocks_of_some_features(rng, monkeypatch):
+    """Where blocks of all features do not fit: few of them, and groups kept whole."""
+    X, y = draw(rng, n=300, d=40, K=4)
+    for kind, given in KINDS.items():
+        composite = composite_of(X, y, 3.0, **given)
+        want = Proximal(Settings(tol=1e-9)).solve(composite)
+        with monkeypatch.context() as patch:
+            patch.setattr("xent.solvers.quadratic.MAX_BYTES", 4 * 4 * 30 * 30)
+            assert not Quadratic.fits(composite)
+            solution = Proximal(Settings(tol=1e-7, max_iter=400)).solve(composite)
+        assert solution.value == pytest.approx(want.value, abs=1e-7), kind
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_dtypes(rng, kind, dtype):
+    """Certified in float64 whatever X is; zeros stay exact and bounds are kept."""
+    X, y = draw(rng, n=400, d=12)
+    X = X.astype(dtype)
+    model = SoftmaxRegression(C=0.5, **KINDS[kind]).fit(X, y)
+    truth = Sparse(X, y, C=0.5, **KINDS[kind])
+    assert model.converged_
+    assert model.coef_.dtype == (np.float64 if dtype == np.float64 else np.float32)
+    best = fit(X.astype(np.float64), y, C=0.5, **KINDS[kind])
+    assert truth.of(model) == pytest.approx(model.objective_, abs=1e-12)
+    assert 0 <= model.objective_ - best.objective_ + 1e-12 <= 1e-6
+    surely = np.abs(best.coef_) > 1e-2
+    assert (model.coef_[surely] != 0).all()
+    assert (model.coef_ == 0).sum() == (best.coef_ == 0).sum() or dtype == np.float16
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "two", "box"])
+def test_no_gap_is_ever_below_the_true_one(rng, kind):
+    """Wherever a fit ends: after any number of iterations, at any tol."""
+    given = KINDS.get(kind) or {"l1_ratio": 0.7 if kind == "two" else 0.0}
+    if kind == "box":
+        given = {"bounds": (-0.3, 0.2)}
+    checked = 0
+    for _ in range(4):
+        X, y = draw(rng, n=int(rng.integers(20, 80)), d=5, K=2 if kind == "two" else 4)
+        X *= 10 ** rng.uniform(-1, 1, 5)
+        C, s, o = (
+            10 ** rng.uniform(-1.5, 3),
+            rng.uniform(0.1, 2, len(y)),
+            rng.normal(size=(len(y), y.max() + 1)),
+        )
+        truth = Sparse(X, y, s, o, C=C, **given)
+        best = min(truth.optimum()[0], truth.of(fit(X, y, s, o, C=C, **given)))
+        for most in (1, 2, 3, 5, 8, 13, 30):
+            model = fit(X, y, s, o, C=C, max_iter=most, tol=10 ** rng.uniform(-12, -3), **given)
+            assert truth.of(model) == pytest.approx(model.objective_, rel=1e-12)
+            assert model.objective_ - best <= model.suboptimality_ + 1e-13
+            proven = model.history_["objective"] - model.history_["suboptimality"]
+            assert (proven <= best + 1e-13).all()
+            assert (np.diff(model.history_["objective"]) <= 1e-12).all()
+            assert (np.diff(model.history_["suboptimality"]) <= 1e-12).all()
+            checked += model.suboptimality_ < 0.1
+    assert checked
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_weak_penalties_converge(rng, kind, K):
+    """Where the shift common to all classes is held by next to nothing; separable classes, too."""
+    X, y = draw(rng, n=300, d=15, K=K)
+    for C in (1e2, 1e4):
+        model = SoftmaxRegression(C=C, max_iter=300, **KINDS[kind]).fit(X, y)
+        assert model.converged_
+    apart = np.digitize(X[:, 0], [0.0, 1.0] if K == 3 else [0.5])
+    for C in (1.0, 1e4):
+        model = SoftmaxRegression(C=C, max_iter=300, **KINDS[kind]).fit(X, apart)
+        assert model.converged_
+        assert model.separation_ is None
+        assert model.score(X, apart) > 0.9 or C == 1 or kind in ("positive", "no intercept")
+
+
+@pytest.mark.parametrize("C", [1e-3, 1e-30, 1e-300])
+@pytest.mark.parametrize("kind", KINDS)
+def test_strong_penalties_leave_the_shares(rng, kind, C):
+    X, y = draw(rng)
+    model = SoftmaxRegression(C=C, **KINDS[kind]).fit(X, y)
+    assert model.converged_
+    assert not model.coef_.any()
+    share = np.bincount(y) / len(y) if model.fit_intercept else np.full(3, 1 / 3)
+    assert_allclose(model.predict_proba(X[:1])[0], share, atol=1e-6)
+
+
+def test_an_infinite_C_is_no_penalty(rng):
+    """l1_ratio then says nothing, and the smooth solvers certify."""
+    X, y = draw(rng, n=200)
+    plain, lasso = (SoftmaxRegression(C=np.inf, l1_ratio=ratio).fit(X, y) for ratio in (0.0, 1.0))
+    assert lasso.converged_
+    assert_array_equal(lasso.coef_, plain.coef_)
+    with pytest.warns(ConvergenceWarning, match="separate"):
+        apart = SoftmaxRegression(C=np.inf, l1_ratio=1.0).fit(X, np.digitize(X[:, 0], [0, 1]))
+    assert apart.separation_ is not None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_warm_start(rng, kind):
+    """From the optimum nothing is left to do; from another C's fewer iterations, to the same point."""
+    X, y = draw(rng, n=200, d=10)
+    model = SoftmaxRegression(C=1.0, tol=1e-7, warm_start=True, **KINDS[kind]).fit(X, y)
+    coef, cold = model.coef_.copy(), model.n_iter_[0]
+    model.fit(X, y)
+    assert model.converged_
+    assert model.n_iter_[0] <= 2 < cold
+    assert_allclose(model.coef_, coef, atol=1e-4)
+    model.set_params(C=1.1).fit(X, y)
+    assert model.objective_ == pytest.approx(fit(X, y, C=1.1, **KINDS[kind]).objective_, abs=1e-7)
+    model.coef_ = model.coef_ + 1e6  # outside bounds, and far off
+    assert model.fit(X, y).converged_
+
+
+@pytest.mark.parametrize("features", ["few", "many"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_path_is_its_fits(rng, kind, features):
+    """In any order of Cs, and where a working set goes from C to C."""
+    X, y = draw(rng, n=150, d=10) if features == "few" else wide(rng)
+    Cs = l1_min_c(X, y, **KINDS[kind]) * np.array([3.0, 0.5, 30.0, 1.01, 8.0])
+    given = KINDS[kind] | {"tol": 1e-9}
+    path = softmax_path(X, y, Cs=Cs, **given)
+    assert_array_equal(path.Cs, Cs)
+    assert path.converged.all()
+    for i, C in enumerate(Cs):
+        model = fit(X, y, C=C, **given)
+        assert path.objective[i] == pytest.approx(model.objective_, abs=1e-9)
+        coef = path.coefs[i]
+        assert isinstance(coef, scipy.sparse.csr_array)
+        assert (coef.data != 0).all()
+        truth = Sparse(X, y, C=C, **KINDS[kind])
+        assert truth.value(coef.toarray(), path.intercepts[i]) == pytest.approx(path.objective[i], abs=1e-12)
+        assert_allclose(coef.toarray(), model.coef_, atol=1e-3 * (1 + np.abs(model.coef_).max()))
+    assert path.coefs[1].nnz == 0
+    order = np.argsort(Cs)
+    again = softmax_path(X, y, Cs=Cs[order], **given)
+    assert_allclose(again.objective, path.objective[order], atol=1e-12)
+    assert_allclose(path.loss(X, y), [truth_loss(X, y, path, i) for i in range(5)], rtol=1e-12)
+
+
+def truth_loss(X, y, path, i):
+    logs, _ = Sparse(X, y).residuals(path.coefs[i].toarray(), path.intercepts[i])
+    return -logs[np.arange(len(y)), y].mean()
+
+
+def test_a_path_of_bounds_is_dense_and_may_end_in_none(rng):
+    X, y = draw(rng)
+    path = softmax_path(X, y, Cs=[np.inf, 1.0], bounds=(-0.2, 0.2))
+    assert path.converged.all()
+    assert isinstance(path.coefs[0], np.ndarray)
+    assert np.abs(path.coefs[0]).max() == 0.2
+    with pytest.raises(ValueError, match="inf is no penalty"):
+        softmax_path(X, y, Cs=[np.inf], l1_ratio=0.5)
+
+
+def test_digits(rng):
+    """Raw 0 … 16 pixels, some of them constant, ten classes: certified, and sparse."""
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:400], y[:400]
+    truth = Sparse(X, y, C=0.01, l1_ratio=0.9)
+    model = SoftmaxRegression(C=0.01, l1_ratio=0.9).fit(X, y)
+    assert model.converged_
+    assert truth.of(model) == pytest.approx(model.objective_, rel=1e-12)
+    assert 0.05 < (model.coef_ != 0).mean() < 0.5
+    assert not model.coef_[:, X.std(axis=0) == 0].any()
+
+
+def test_without_the_extension():
+    """A process with XENT_NATIVE=0 finds the same models."""
+    program = """
+import numpy as np
+from xent import SoftmaxRegression, _kernels
+assert not _kernels.HAS_NATIVE
+rng = np.random.default_rng(1)
+X, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
+for given in ({}, {"grouped": True}, {"bounds": (0, 1)}):
+    print(SoftmaxRegression(C=0.5, l1_ratio=0.5, tol=1e-9, **given).fit(X, y).objective_)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"XENT_NATIVE": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
+    ours = [
+        fit(X, y, C=0.5, l1_ratio=0.5, tol=1e-9, **given).objective_
+        for given in ({}, {"grouped": True}, {"bounds": (0, 1)})
+    ]
+    assert_allclose([float(line) for line in done.stdout.split()], ours, atol=1e-9)
+
+
+def test_what_is_free_is_found_though_not_certified(rng):
+    """Features with penalty factor 0: the optimum, and a warning that nothing proves it."""
+    X, y = draw(rng, n=100)
+    given = {"l1_ratio": 1.0, "feature_penalty_factor": [0, 1, 0, 1, 1, 1], "C": 0.2}
+    with pytest.warns(ConvergenceWarning, match="penalty factor of 0"):
+        model = SoftmaxRegression(**given).fit(X, y)
+    best, _, _ = Sparse(X, y, **given).optimum()
+    assert model.objective_ == pytest.approx(best, abs=1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SoftmaxRegression(**given | {"bounds": (-50, 50)}).fit(X, y)  # bounds certify
