@@ -77,8 +77,8 @@ def kkt(data: Data, penalty: Penalty, coef: Any, intercept: Any) -> float:
     """The largest violation of the optimality conditions, in units of the gradient.
 
     With λ, r of `Penalty` and G, g of `gradient`: g = 0; where W_kj ≠ 0, G_kj + λ(1 − r) W_kj +
-    λ r sign(W_kj) = 0; where W_kj = 0, |G_kj| ≤ λ r. Grouped, with columns instead of numbers: G_:j +
-    λ(1 − r) W_:j + λ r W_:j/‖W_:j‖ = 0 where W_:j ≠ 0, else ‖G_:j‖ ≤ λ r; a violation is then a column's norm.
+    λ r sign(W_kj) = 0; where W_kj = 0, |G_kj| ≤ λ r. Grouped, of columns: G_:j + λ(1 − r) W_:j +
+    λ r W_:j/‖W_:j‖ = 0 where W_:j ≠ 0, else ‖G_:j‖ ≤ λ r; a violation is then a column's norm.
     """
     W = dense(coef)
     G, g = gradient(data, W, intercept)
