@@ -69,11 +69,11 @@ def _single(bench: Any, cell: dict[str, Any], entrants: Entrants, penalty: Penal
     saga = {"solver": "saga", "tol": SAGA_TOL, "random_state": 0}
     for name, call in sagas(cell).items():
         trace = cell.setdefault(name, [])
-        while more := _iterations(trace, bench.limit):
+        while more := iterations(trace, bench.limit):
             trace.append({"max_iter": more} | run(call, saga | {"max_iter": more}))
             bench.save()
         for level in LEVELS:
-            while more := _between(trace, star(cell) + level):
+            while more := between(trace, star(cell) + level):
                 trace.append({"max_iter": more} | run(call, saga | {"max_iter": more}))
                 trace.sort(key=lambda rung: rung["max_iter"])
                 bench.save()
@@ -95,7 +95,7 @@ def _scalars(result: dict[str, Any]) -> dict[str, Any]:
     return result | {key: result[key][0] for key in ("F", "kkt", "nonzero") if key in result}
 
 
-def _iterations(trace: list[dict[str, Any]], limit: float) -> int:
+def iterations(trace: list[dict[str, Any]], limit: float) -> int:
     """How many saga may take next: twice as many, the last time what the limit allows; 0 at the end."""
     if not trace:
         return 1
@@ -106,7 +106,7 @@ def _iterations(trace: list[dict[str, Any]], limit: float) -> int:
     return more if (more := min(2 * last["max_iter"], allowed)) > last["max_iter"] else 0
 
 
-def _between(trace: list[dict[str, Any]], bound: float) -> int:
+def between(trace: list[dict[str, Any]], bound: float) -> int:
     """Where to look for fewer iterations that get below `bound`; 0 if they are known to 15 %."""
     before = 0
     for rung in trace:

@@ -36,9 +36,9 @@ def lowest(lists: list[list[float | None]]) -> list[float]:
 
 
 def gaps(values: list[float | None], best: list[float]) -> list[float]:
-    """How far each value's F is above F*, in nats; inf where there is none."""
+    """How far each value's F is above F*, in nats; inf where either is missing."""
     reached = zip(values, best, strict=False)
-    found = [math.inf if F is None else F - star for F, star in reached]
+    found = [math.inf if F is None or math.isinf(star) else F - star for F, star in reached]
     return found + [math.inf] * (len(best) - len(found))
 
 
@@ -124,14 +124,15 @@ def _climb(
 
     A fit starts anew and counts alone. Under warm_start, where a fit goes on from the last, the climb begins
     at the last value's tolerance and all its fits count. It ends, too, when three tighter tolerances in a row
-    changed nothing.
+    changed nothing, or its fits together took 1.5 × the limit of one.
     """
     call, fixed, climbs = PEERS[name]
     warm = call == "sklearn warm"
-    last = next((fit["tol"] for fit in reversed(before) if fit.get("tol")), TOLS[0])
+    last = next((fit["tol"] for fit in reversed(before) if fit.get("there")), TOLS[0])
     ladder = [tol for tol in TOLS if tol <= last * (1.5 if warm else 15)] if climbs else [None]
     found: dict[str, Any] = {"seconds": 0.0}
     seen: list[float | None] = []
+    took = 0.0
     for tol in ladder:
         settings = fixed | {"C": C} | ({} if tol is None else {"tol": tol})
         result = bench.evaluated(entrants.run(call, settings, bench.limit), [(entrants.data, Penalty(C))])
@@ -139,8 +140,11 @@ def _climb(
             return found | {key: result[key] for key in ("killed", "error") if key in result}
         seen.append(result["F"][0])
         spent = result["seconds"] + (found["seconds"] if warm else 0)
-        found = {"tol": tol, "seconds": spent, "F": seen[-1], "n_iter": result["said"]["n_iter"]}
-        if gaps(seen[-1:], [best])[0] <= TARGET or (len(seen) > 3 and len(set(seen[-4:])) == 1):
+        there = gaps(seen[-1:], [best])[0] <= TARGET
+        found = {"tol": tol, "there": there, "seconds": spent, "F": seen[-1]} | result["said"]
+        took += result["seconds"]
+        stalled = result["said"]["n_iter"] > 0 and len(seen) > 3 and len(set(seen[-4:])) == 1
+        if there or stalled or took > 1.5 * bench.limit:
             break
     return found
 

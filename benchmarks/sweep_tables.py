@@ -57,7 +57,7 @@ def ridge(cells: list[dict[str, Any]]) -> Table:
         fits = cell["peers"][name]
         found = [gaps([one.get("F")], [value])[0] for one, value in zip(fits, best, strict=False)]
         there = sum(gap <= TARGET for gap in found)
-        bound = "> " if any("seconds" not in one or "killed" in one or "error" in one for one in fits) else ""
+        bound = "> " if any("skipped" in one or "killed" in one for one in fits) else ""
         took = sum(one.get("killed", 0) + one.get("seconds", 0) for one in fits)
         worst = max((gap for gap in found if math.isfinite(gap)), default=None)
         figures = [ratio(divided(took, fit), bound), "–", f"{there} of {len(fits)}", nats(worst), "none"]
@@ -115,10 +115,16 @@ def sparse(cells: list[dict[str, Any]]) -> Table:
             theirs = min(trace, key=lambda rung: rung["F"])
             row = [f"{cell['problem']}, r = {cell['l1_ratio']:g}", f"{cell['multiple']:g}", name]
             row += [_over(level, trace) for level in found]
-            row += [nats(rung["F"] - star(cell)) for rung in (theirs, ours)]
+            ends = [nats(rung["F"] - star(cell)) for rung in (theirs, ours)]
+            row += [ends[0] + ("" if finished(trace[-1]) else " at the limit"), ends[1]]
             row += [nats(rung["kkt"]) for rung in (theirs, ours)]
             rows.append(row + [str(rung["nonzero"]) for rung in (theirs, ours)])
     return head, rows
+
+
+def finished(rung: dict[str, Any]) -> bool:
+    """Whether saga stopped by itself."""
+    return bool(rung["said"]["n_iter"] < rung["max_iter"])
 
 
 def _over(level: dict[str, Any], trace: list[dict[str, Any]]) -> str:

@@ -76,7 +76,8 @@ class Bench:
         layout = "CSR" if hasattr(X, "tocsr") else "C"
         cell = {"problem": problem, "n": len(y), "d": X.shape[1], "K": int(y.max()) + 1, "layout": layout}
         cells.append(cell | {"dtype": X.dtype.name} | what)
-        progress(f"{part}: {problem} {', '.join(f'{key} {value}' for key, value in what.items())}")
+        short = [f"{key} {value}" for key, value in what.items() if not isinstance(value, list)]
+        progress(f"{part}: {', '.join([problem, *short])}")
         return cells[-1]  # type: ignore[no-any-return]
 
     @staticmethod
