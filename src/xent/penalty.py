@@ -148,6 +148,8 @@ class Penalty:
         """
         reach = self._reach(-gradient)
         c = 1.0 if reach <= 1 else (1 - 1e-15) / reach
+        if not self.l2.any() and not (np.isfinite(self.lower) | np.isfinite(self.upper)).any():
+            return max(0.0, c * entropy)  # R* is 0 where it is finite
         best, slope = self._dual(entropy, -gradient, c)
         # Concave in c: where it falls at the end, its maximum lies before.
         low, high = 0.0, c

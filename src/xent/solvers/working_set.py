@@ -59,7 +59,8 @@ class WorkingSet:
             inner = Proximal(quiet, part.model).solve(part.composite, run.at.theta[:, columns])
             theta = run.at.theta.copy()
             theta[:, columns] = inner.theta
-            new = run.evaluate(theta)
+            new = composite.evaluate(theta)
+            run.seen(new)
             if not new.value < run.at.value and inner.n_iter < 1:
                 return run.stalled()
             run.at = new
@@ -74,8 +75,8 @@ class WorkingSet:
         """The last part if it still serves, else one for all features that are in or break their condition
         and as many again of those nearest to it."""
         d = composite.n_features
-        slope = composite.subgradient(at)[:, :d]
-        must = (at.theta[:, :d] != 0).any(axis=0) | (slope != 0).any(axis=0)
+        score = self._nearness(composite, at)
+        must = (at.theta[:, :d] != 0).any(axis=0) | (score > 1)
         count, last = int(must.sum()), self.part
         serves = last is not None and len(last.features) <= 4 * max(count, _FEWEST)
         if last is not None and serves and not np.setdiff1d(np.flatnonzero(must), last.features).size:
@@ -83,7 +84,6 @@ class WorkingSet:
             last.composite = replace(last.composite, penalty=penalty)
             return last
         room = max(2 * count, _FEWEST)
-        score = self._nearness(composite, at)
         score[must] = np.inf
         best = np.argpartition(-score, min(room, len(score)) - 1)[:room]
         features = np.sort(best[score[best] > 0.3])
