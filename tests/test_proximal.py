@@ -1,4 +1,4 @@
-"""The solvers of sparse models: the same optimum by every way there, certificates, dtypes, warm starts, paths."""
+"""The solvers of sparse models: one optimum by every way there, certificates, dtypes, warm starts, paths."""
 
 import os
 import subprocess
@@ -90,15 +90,16 @@ def test_no_feature_is_in(rng):
 
 
 def test_blocks_of_some_features(rng, monkeypatch):
-    """Where blocks of all features do not fit: few of them, and groups kept whole."""
-    X, y = draw(rng, n=300, d=40, K=4)
+    """Where blocks of all that wants to move do not fit: 64 a class, by turns, and groups kept whole."""
+    X, y = draw(rng, n=400, d=90, K=4)
     for kind, given in KINDS.items():
-        composite = composite_of(X, y, 3.0, **given)
+        composite = composite_of(X, y, 1.0, **given)
         want = Proximal(Settings(tol=1e-9)).solve(composite)
         with monkeypatch.context() as patch:
-            patch.setattr("xent.solvers.quadratic.MAX_BYTES", 4 * 4 * 30 * 30)
+            patch.setattr("xent.solvers.quadratic.MAX_BYTES", 1000)
             assert not Quadratic.fits(composite)
-            solution = Proximal(Settings(tol=1e-7, max_iter=400)).solve(composite)
+            solution = Proximal(Settings(tol=1e-7)).solve(composite)
+        assert solution.value - solution.lower_bound <= 1e-7, kind
         assert solution.value == pytest.approx(want.value, abs=1e-7), kind
 
 
@@ -158,8 +159,8 @@ def test_weak_penalties_converge(rng, kind, K):
         model = SoftmaxRegression(C=C, max_iter=300, **KINDS[kind]).fit(X, y)
         assert model.converged_
     apart = np.digitize(X[:, 0], [0.0, 1.0] if K == 3 else [0.5])
-    for C in (1.0, 1e4):
-        model = SoftmaxRegression(C=C, max_iter=300, **KINDS[kind]).fit(X, apart)
+    for C in (1.0, 1e3):
+        model = SoftmaxRegression(C=C, **KINDS[kind]).fit(X, apart)
         assert model.converged_
         assert model.separation_ is None
         assert model.score(X, apart) > 0.9 or C == 1 or kind in ("positive", "no intercept")

@@ -133,6 +133,7 @@ class Quadratic:
         wanted = ((at.theta != 0) | (slope != 0) | (near > _NEAR)) & ~penalty.frozen
         if penalty.grouped:
             wanted = np.broadcast_to(wanted.any(axis=0), (K, D)) & ~penalty.frozen
+            slope = np.broadcast_to(np.linalg.norm(slope, axis=0), (K, D))  # a group goes in as a whole
         if self._everything and not self._joint_pays(int(np.count_nonzero(wanted))):
             return [np.flatnonzero(free) for free in ~penalty.frozen]
         most = max(int(np.sqrt(MAX_BYTES / (4 * K))), 64)
