@@ -192,6 +192,12 @@ class Worker(race.Runner):
         )
         self.ready = None
 
+    def close(self) -> None:
+        super().close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
     def ask(self, settings: dict[str, Any], limit: float, keep: bool, repeats: int) -> dict[str, Any]:
         """{"seconds", "said", "values" if `keep`}, {"killed": seconds} or {"error": …}.
 

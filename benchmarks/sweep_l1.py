@@ -17,7 +17,7 @@ from sweep_problems import Penalty, largest_lambda
 
 MULTIPLES = (3.0, 30.0, 300.0)  # of the C below which everything is 0
 TOLS = tuple(10.0**-k for k in range(2, 11))  # of xent, in nats
-LEVELS = (1e-3, 1e-6, 1e-9)  # nats above F*, besides where saga ends
+LEVELS = (1e-3, 1e-6, 1e-9)  # nats above F*, besides saga's best
 SAGA_TOL = 1e-10
 THRESHOLDS = (1e-7, 1e-10)  # of glmnet; the first is its default
 VALUES = 100  # of λ on a path
@@ -123,22 +123,22 @@ def levels(cell: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """For F* plus each of LEVELS and the lowest F of this saga: the loosest rung of each that gets there."""
     trace = [rung for rung in cell[name] if rung.get("F") is not None]
     own = [rung for rung in cell["xent"] if rung.get("F") is not None]
-    if not trace or not own:
+    if not trace:
         return []
     best = star(cell)
     end = min(rung["F"] for rung in trace)
     found = []
-    for label, bound in (*((f"{level:g}", best + level) for level in LEVELS), ("its end", end)):
+    for label, bound in (*((f"{level:g}", best + level) for level in LEVELS), ("its best", end)):
         ours, theirs = ([rung for rung in rungs if rung["F"] <= bound] for rungs in (own, trace))
-        peer = theirs[0] if theirs else None
-        found.append({"level": label, "gap": bound - best, "xent": ours[0] if ours else None, "peer": peer})
+        first = [rungs[0] if rungs else None for rungs in (ours, theirs)]
+        found.append({"level": label, "xent": first[0], "peer": first[1]})
     return found
 
 
 def star(cell: dict[str, Any]) -> float:
-    """F* of a cell of `sparse`."""
+    """F* of a cell of `sparse`; inf where nothing came back."""
     rungs = [*cell["xent"], *(rung for name in sagas(cell) for rung in cell.get(name, []))]
-    return min(rung["F"] for rung in rungs if rung.get("F") is not None)
+    return min((rung["F"] for rung in rungs if rung.get("F") is not None), default=math.inf)
 
 
 def rounds(bench: Any, used: Runs) -> None:

@@ -102,24 +102,26 @@ def cv(cells: list[dict[str, Any]]) -> Table:
 
 def sparse(cells: list[dict[str, Any]]) -> Table:
     """A row a fit and saga: time of saga over xent's at each level, how far each ends, KKT conditions."""
-    head = ["sparse", "C / C₀", "peer", "F* + 1e-3", "F* + 1e-6", "F* + 1e-9", "at its end", "its end − F*"]
-    head += ["xent's end − F*", "KKT / (λ r): it", "xent", "nonzero: it", "xent"]
+    head = ["sparse", "C / C₀", "peer", "F* + 1e-3", "F* + 1e-6", "F* + 1e-9", "at its best", "its best − F*"]
+    head += ["xent's best − F*", "KKT / (λ r): it", "xent", "nonzero: it", "xent"]
     rows = []
     for cell in cells:
         for name in sagas(cell):
-            found = levels(cell, name)
-            if not found:
-                continue
-            trace = [rung for rung in cell[name] if rung.get("F") is not None]
-            ours = [rung for rung in cell["xent"] if rung.get("F") is not None][-1]
-            theirs = min(trace, key=lambda rung: rung["F"])
             row = [f"{cell['problem']}, r = {cell['l1_ratio']:g}", f"{cell['multiple']:g}", name]
-            row += [_over(level, trace) for level in found]
-            ends = [nats(rung["F"] - star(cell)) for rung in (theirs, ours)]
-            row += [ends[0] + ("" if finished(trace[-1]) else " at the limit"), ends[1]]
-            row += [nats(rung["kkt"]) for rung in (theirs, ours)]
-            rows.append(row + [str(rung["nonzero"]) for rung in (theirs, ours)])
+            trace = [rung for rung in cell.get(name, []) if rung.get("F") is not None]
+            row += [_over(level, trace) for level in levels(cell, name)] or ["–"] * 4
+            # How well each of them did at its best.
+            ends = [_lowest(trace), _lowest(cell["xent"])]
+            row += [nats(end and end["F"] - star(cell)) for end in ends]
+            row[-2] += "" if not trace or finished(trace[-1]) else " at the limit"
+            row += [nats(end and end["kkt"]) for end in ends]
+            rows.append(row + [str(end["nonzero"]) if end else "–" for end in ends])
     return head, rows
+
+
+def _lowest(rungs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The rung of the lowest F."""
+    return min((rung for rung in rungs if rung.get("F") is not None), key=lambda r: r["F"], default=None)
 
 
 def finished(rung: dict[str, Any]) -> bool:
