@@ -23,11 +23,13 @@ from dataclasses import fields
 
 import fuzz_cases
 import fuzz_checks
+import fuzz_descent
 import numpy as np
 
 from xent import _kernels, linear
 
 CHECK_EVERY = 20
+DESCENT_EVERY = 20
 STUCK_SECONDS = 120
 MOST_FAILURES = 5  # a process stops there
 MOAT = 64
@@ -108,6 +110,9 @@ def bits(answer):
 
 def one_call(seed, index, sets, guard, counts):
     """Draw call `index`, make it, hold it to its case. AssertionError says what is wrong."""
+    if index % DESCENT_EVERY == 7 and hasattr(_kernels, "descend"):
+        fuzz_descent.one_call(seed, index, sets, guard, counts)
+        return
     case = fuzz_cases.draw_case(seed, index)
     run, check = case.draw(fuzz_checks.CALLS)
     _kernels._isa = sets[case.rng.integers(len(sets))]
@@ -138,6 +143,8 @@ def one_call(seed, index, sets, guard, counts):
 
 
 def describe(seed, index):
+    if index % DESCENT_EVERY == 7:
+        return f"call {index}: descend\n  again: python tests/fuzz_kernels.py --seed {seed} --only {index}"
     case = fuzz_cases.draw_case(seed, index)
     kinds = ", ".join(case.kinds)
     return (

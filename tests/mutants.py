@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "mutants"
-TESTS = [f"tests/test_{name}.py" for name in ("passes", "offsets", "kernels", "vectors")]
+TESTS = [f"tests/test_{name}.py" for name in ("passes", "offsets", "kernels", "vectors", "descent")]
 
 
 class Mutant(NamedTuple):
@@ -122,6 +122,37 @@ MUTANTS = [
         "src/xent/_tiled.py",
         "self.peaks[i, rows])\n            grad_W",
         "self.peaks[0, rows])\n            grad_W",
+    ),
+    Mutant("a step ends outside its bounds", "native/descent.hpp", "to < penalty_.lower[i]", "to < to"),
+    Mutant(
+        "coordinates move without the low-rank part",
+        "native/descent.hpp",
+        "t_[j] += by * dual[j];",
+        "t_[j] += 0 * by * dual[j];",
+    ),
+    Mutant(
+        "a group of one member's curvature",
+        "native/descent.hpp",
+        "bound = row > bound ? row : bound;",
+        "bound = curvature_[i];",
+    ),
+    Mutant(
+        "blocks that begin one coordinate late",
+        "native/descent.hpp",
+        "q_ + column.first;",
+        "q_ + column.first + (column.first > 0);",
+    ),
+    Mutant(
+        "a negative coefficient is shrunk away from zero",
+        "native/descent.hpp",
+        "pull < -l1 ? (pull + l1)",
+        "pull < -l1 ? (pull - l1)",
+    ),
+    Mutant(
+        "members are not looked at before they are followed",
+        "native/bind.cpp",
+        'member->data()[i] < size, "a member',
+        'true, "a member',
     ),
 ]
 

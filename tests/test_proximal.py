@@ -80,6 +80,19 @@ def test_the_working_set_finds_what_all_features_find(rng, kind, times):
     assert -1e-9 <= Sparse(X.astype(np.float32), y, C=C, **given).of(single) - single.objective_ <= 1e-7
 
 
+def test_features_that_bounds_hold_are_always_in(rng):
+    """At a number that is not 0: what they add to logits must not be forgotten."""
+    X, y = wide(rng)
+    lower, upper = np.full((3, 3000), -np.inf), np.full((3, 3000), np.inf)
+    X[:, 7] = 1e-4 * rng.normal(size=len(y))  # its gradient is far from letting it in
+    lower[1, [0, 7]] = upper[1, [0, 7]] = 0.4, 9000
+    truth = Sparse(X, y, C=0.3, l1_ratio=1.0, bounds=(lower, upper))
+    model = fit(X, y, C=0.3, l1_ratio=1.0, bounds=(lower, upper), tol=1e-8)
+    assert model.converged_
+    assert truth.of(model) == pytest.approx(model.objective_, abs=1e-12)
+    assert truth.violation(model.coef_, model.intercept_) <= 1e-5 * truth.l1.max()
+
+
 def test_no_feature_is_in(rng):
     """A working set of nothing, with and without an intercept."""
     X, y = wide(rng)
@@ -204,6 +217,22 @@ def test_warm_start(rng, kind):
     assert model.fit(X, y).converged_
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_far_away(rng, kind):
+    """Where probabilities are 0 or 1 and the model knows nothing of what is next: F falls all the same."""
+    X, y = draw(rng, n=200, d=8)
+    composite = composite_of(X, y, 2.0, **KINDS[kind])
+    want = Proximal(Settings(tol=1e-9)).solve(composite).value
+    shortened = 0
+    for size in (3.0, 30.0, 300.0):
+        composite.smooth.n_passes = 0
+        solution = Proximal(Settings(tol=1e-8)).solve(composite, size * rng.normal(size=composite.shape))
+        assert solution.value == pytest.approx(want, abs=1e-8)
+        assert (np.diff([p.objective for p in solution.history]) <= 1e-12).all()
+        shortened += composite.n_passes > 1.5 * solution.n_iter
+    assert shortened
+
+
 @pytest.mark.parametrize("features", ["few", "many"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_path_is_its_fits(rng, kind, features):
@@ -265,7 +294,7 @@ from xent import SoftmaxRegression, _kernels
 assert not _kernels.HAS_NATIVE
 rng = np.random.default_rng(1)
 X, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
-for given in ({}, {"grouped": True}, {"bounds": (0, 1)}):
+for given in ({"grouped": True}, {"bounds": (0, 1)}):
     print(SoftmaxRegression(C=0.5, l1_ratio=0.5, tol=1e-9, **given).fit(X, y).objective_)
 """
     done = subprocess.run(
@@ -279,7 +308,7 @@ for given in ({}, {"grouped": True}, {"bounds": (0, 1)}):
     X, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
     ours = [
         fit(X, y, C=0.5, l1_ratio=0.5, tol=1e-9, **given).objective_
-        for given in ({}, {"grouped": True}, {"bounds": (0, 1)})
+        for given in ({"grouped": True}, {"bounds": (0, 1)})
     ]
     assert_allclose([float(line) for line in done.stdout.split()], ours, atol=1e-9)
 

@@ -37,6 +37,13 @@ def draw(rng, n=60, d=6, K=3):
     return X, y
 
 
+def for_classes(cases):
+    """Each with two and three classes; two share one row of coefficients, and have no class factors."""
+    return [
+        (name, K) for name in cases for K in (2, 3) if K == 3 or "class_penalty_factor" not in cases[name]
+    ]
+
+
 # Closed forms -----------------------------------------------------------------------------------------
 
 
@@ -123,11 +130,8 @@ LARGEST = {
 }
 
 
-@pytest.mark.parametrize("K", [2, 3])
-@pytest.mark.parametrize("case", LARGEST)
+@pytest.mark.parametrize(("case", "K"), for_classes(LARGEST))
 def test_just_above_and_below_the_largest_penalty(rng, case, K):
-    if case == "classes" and K == 2:
-        pytest.skip("two classes share one row of coefficients")
     X, y = draw(rng, K=K)
     given = {"l1_ratio": 1.0} | LARGEST[case]
     s, o = rng.uniform(0.5, 2, len(y)), rng.normal(size=(len(y), K))
@@ -234,14 +238,11 @@ CVXPY = {
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
-@pytest.mark.parametrize("K", [2, 3])
-@pytest.mark.parametrize("case", CVXPY)
+@pytest.mark.parametrize(("case", "K"), for_classes(CVXPY))
 def test_cvxpys_optimum(rng, on, case, K, backend):
     """To 1e-7 in F and usually to 1e-11; the optimality conditions hold, from outside; zeros are exact."""
     given = {"C": 1.0} | CVXPY[case]
     certified = given.pop("certified", True)
-    if K == 2 and "class_penalty_factor" in given:
-        pytest.skip("two classes share one row of coefficients")
     if backend == "reference":
         on(backend)
     X, y = draw(rng, K=K)

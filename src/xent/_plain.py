@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -134,6 +134,19 @@ def descend(
             t[:] += b * dual[i]
         return float(by * by @ h)
 
+    # A model that bends down has no minimum: its numbers overflow, as the native ones do.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _sweeps(step, sets, w, tolerance, most)
+
+
+def _sweeps(
+    step: Callable[[NDArray[np.int64]], float],
+    sets: list[NDArray[np.int64]],
+    w: Float,
+    tolerance: float,
+    most: int,
+) -> int:
+    """All sets, then those that are not 0 until they settle, and again; how many sweeps that took."""
     sweeps, scale = 0, math.inf
     while sweeps < most:
         moved = sum(step(g) for g in sets)

@@ -58,7 +58,7 @@ class Proximal:
             if new is None and not run.exact:
                 run.go_exact()
                 continue
-            if new is None and model.steps > 1:  # a stale model: take it anew, once
+            if new is None and model.is_stale:  # take it anew, once
                 model.forget()
                 model.refresh(run.at)
                 new = self._step(run, model)
@@ -79,7 +79,8 @@ class Proximal:
         at, penalty = run.at, run.objective.penalty
         towards = model.minimiser(at)
         step = towards - at.theta
-        falls = float(np.vdot(at.gradient, step)) + penalty.change(at.theta, towards)
+        with np.errstate(over="ignore", invalid="ignore"):  # pairs of rounding may bend the model down
+            falls = float(np.vdot(at.gradient, step)) + penalty.change(at.theta, towards)
         if not falls < 0:
             return None
         # A sum over n rows, added in blocks of 64, wanders by about √(n/64) roundings; such a fall is unseen.

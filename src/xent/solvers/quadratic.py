@@ -53,6 +53,11 @@ class Quadratic:
         K, D = composite.shape
         return 4 * K * D * D <= MAX_BYTES and D <= _MOST_FEATURES
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether anything in it is from another point than where its blocks were taken."""
+        return self.steps > 1 or bool(self._pairs)
+
     def forget(self) -> None:
         self._pairs, self._images = [], []
 
