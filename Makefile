@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench race fuzz sanitize mutants soak clean lock
+.PHONY: setup demo test check bench race sweeps fuzz sanitize mutants soak clean lock
 
 setup: $(VENV)/.dev
 
@@ -34,6 +34,10 @@ bench: $(VENV)/.dev
 # An hour; a race that was interrupted goes on with RACE=--resume.
 race: $(VENV)/.race
 	$(BIN)/python benchmarks/race.py --json docs/figures/race.json --plot docs/figures/race.svg $(RACE)
+
+# Some hours, R and r-cran-glmnet for one part of four; in pieces with SWEEPS="--resume --parts sparse".
+sweeps: $(VENV)/.dev
+	$(BIN)/python benchmarks/sweeps.py --json docs/figures/sweeps.json $(SWEEPS)
 
 # A million random calls into the kernels; FUZZ="--calls 20000 --seed 7" for others.
 fuzz: $(VENV)/.dev

@@ -15,6 +15,7 @@ from sweep_entrants import REPEATS, Entrants
 from sweep_l2 import LONG, REFERENCE, gaps, lowest
 from sweep_problems import Penalty, largest_lambda
 
+L1_RATIOS = (1.0, 0.5)
 MULTIPLES = (3.0, 30.0, 300.0)  # of the C below which everything is 0
 TOLS = tuple(10.0**-k for k in range(2, 11))  # of xent, in nats
 LEVELS = (1e-3, 1e-6, 1e-9)  # nats above F*, besides saga's best
@@ -36,7 +37,7 @@ def sparse(bench: Any) -> None:
         if problem == "probe K=10":
             continue
         with bench.entrants(problem) as entrants:
-            for l1_ratio in (1.0, 0.5):
+            for l1_ratio in L1_RATIOS:
                 n = len(entrants.data[1])
                 first = 1 / (n * largest_lambda(entrants.data, l1_ratio))
                 for multiple in MULTIPLES:
@@ -102,7 +103,7 @@ def iterations(trace: list[dict[str, Any]], limit: float) -> int:
     last = trace[-1]
     if "seconds" not in last or last["said"]["n_iter"] < last["max_iter"]:
         return 0
-    allowed = int(0.9 * limit * last["max_iter"] / last["seconds"])
+    allowed = int(0.8 * limit * last["max_iter"] / last["seconds"])
     return more if (more := min(2 * last["max_iter"], allowed)) > last["max_iter"] else 0
 
 
@@ -213,11 +214,11 @@ def _path(bench: Any, cell: dict[str, Any], entrants: Entrants) -> None:
     rounds(bench, used)
 
 
-def own_values(data: Data, l1_ratio: float, grouped: bool) -> list[float]:
+def own_values(data: Data, l1_ratio: float, grouped: bool, m: int = VALUES) -> list[float]:
     """The values of λ that glmnet would choose, where it did not come back."""
     n, d = data[0].shape
     first = largest_lambda(data, l1_ratio, grouped)
-    return [float(value) for value in first * np.logspace(0, -2 if n < d else -4, VALUES)]
+    return [float(value) for value in first * np.logspace(0, -2 if n < d else -4, m)]
 
 
 def excess(cell: dict[str, Any], rung: dict[str, Any]) -> float:

@@ -15,7 +15,7 @@ from sweep_problems import Penalty
 TARGET = 1e-6  # nats above F*
 REFERENCE = 1e-9  # tolerance, in nats, of the fits that F* comes from
 CS = np.logspace(-6, 5, 45)
-CV_CS = np.logspace(-4, 4, 10)  # what Cs=10 stands for, here and in scikit-learn
+CV_CS = np.logspace(-4, 4, 10)  # what Cs=10 stands for, in xent and in scikit-learn
 TOLS = tuple(10.0**-k for k in range(1, 13))
 CV_TOLS = (1e-5, 1e-6, 1e-7, 1e-8)
 ENDLESS = 10**6
@@ -42,10 +42,10 @@ def gaps(values: list[float | None], best: list[float]) -> list[float]:
     return found + [math.inf] * (len(best) - len(found))
 
 
-def ridge(bench: Any) -> None:
-    """45 values of C on the probe; a peer's values are dealt out over the rounds, in ascending order."""
-    with bench.entrants("probe") as entrants:
-        cell = bench.cell("ridge", "probe", entrants.data, Cs=CS.tolist())
+def ridge(bench: Any, problem: str = "probe") -> None:
+    """45 values of C; a peer's values are dealt out over the rounds, in ascending order."""
+    with bench.entrants(problem) as entrants:
+        cell = bench.cell("ridge", problem, entrants.data, Cs=CS.tolist())
         _references(bench, cell, entrants)
         cell.setdefault("peers", {name: [] for name in PEERS})
         order = np.random.default_rng(0)
@@ -149,14 +149,14 @@ def _climb(
     return found
 
 
-def cv(bench: Any) -> None:
+def cv(bench: Any, problem: str = "probe") -> None:
     """Five folds, ten values of C: xent each round, one task of scikit-learn a round until none is left."""
-    with bench.entrants("probe") as entrants:
-        cell = bench.cell("cv", "probe", entrants.data, Cs=CV_CS.tolist())
+    with bench.entrants(problem) as entrants:
+        cell = bench.cell("cv", problem, entrants.data, Cs=CV_CS.tolist())
         cell.setdefault("peers", {})
 
         def run(call: str, keep: bool = True, **settings: Any) -> dict[str, Any]:
-            return entrants.run(call, {"Cs": 10, "cv": 5} | settings, bench.sweep_limit, keep)
+            return entrants.run(call, {"Cs": CV_CS.tolist(), "cv": 5} | settings, bench.sweep_limit, keep)
 
         if "reference" not in cell:
             cell["reference"] = bench.evaluated(run("cv", tol=REFERENCE), _folds(entrants.data))

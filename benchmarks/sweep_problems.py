@@ -41,7 +41,7 @@ class Penalty:
         """The penalty at W (rows, d), for n samples."""
         sizes = np.linalg.norm(W, axis=0) if self.grouped else np.abs(W)
         ridge, lasso = float(np.sum(W * W)) / 2, float(np.sum(sizes))
-        return ((1 - self.l1_ratio) * ridge + self.l1_ratio * lasso) / (self.C * n)
+        return float(((1 - self.l1_ratio) * ridge + self.l1_ratio * lasso) / (self.C * n))
 
     def as_settings(self) -> dict[str, Any]:
         """As keyword arguments, without C."""

@@ -8,15 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
-from sklearn.datasets import load_breast_cancer, load_iris
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.preprocessing import StandardScaler
-
-import xent
-
-ROOT = Path(__file__).parent.parent
 import sweep_entrants
 import sweep_glmnet
 import sweep_l1
@@ -24,7 +15,16 @@ import sweep_l2
 import sweep_problems
 import sweep_tables
 import sweeps
+from scipy.sparse import csr_array
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
 from sweep_problems import Penalty
+
+import xent
+
+ROOT = Path(__file__).parent.parent
 
 
 def standardised(loader):
@@ -98,30 +98,28 @@ def needs_glmnet():
 def test_paths_come_back_from_glmnet(l1_ratio, grouped, tmp_path):
     needs_glmnet()
     X, y = standardised(load_iris)
-    settings = {"alpha": l1_ratio, "grouped": grouped, "thresh": 1e-14, "nlambda": 8}
-    found = []
+    first = sweep_problems.largest_lambda((X, y), l1_ratio, grouped)
+    settings = {"alpha": l1_ratio, "grouped": grouped, "thresh": 1e-12}
+    lambdas = [share * first for share in (1.01, 0.9, 0.5, 0.1)]
     for name, kind in (("dense", np.asarray), ("CSR", csr_array)):
         sweep_glmnet.write((kind(X), y), tmp_path / name)
-        found.append(sweep_glmnet.path(tmp_path / name, tmp_path / "out", settings, 30))
-    lambdas = found[0]["lambdas"]
-    assert lambdas[0] == pytest.approx(sweep_problems.largest_lambda((X, y), l1_ratio, grouped))
-    for value, (W, b), (again, _) in zip(lambdas, *(result["values"] for result in found), strict=False):
-        penalty = Penalty(1 / (150 * value), l1_ratio, grouped)
-        assert sweep_problems.kkt((X, y), penalty, W, b) < 1e-2 * value
-        np.testing.assert_allclose(W.toarray(), again.toarray(), atol=1e-4)
-    # the values asked for, and what saga finds there
-    settings = settings | {"lambdas": lambdas[2:4]}
-    result = sweep_glmnet.path(tmp_path / "dense", tmp_path / "out", settings, 30)
-    assert result["lambdas"] == pytest.approx(lambdas[2:4])
-    assert result["seconds"] >= 0
-    if not grouped:
-        penalty = Penalty(1 / (150 * lambdas[3]), l1_ratio)
+        result = sweep_glmnet.path(tmp_path / name, tmp_path / "out", settings | {"lambdas": lambdas}, 30)
+        assert result["lambdas"] == pytest.approx(lambdas)
+        assert result["seconds"] >= 0
+        for value, (W, b) in zip(lambdas, result["values"], strict=True):
+            penalty = Penalty(1 / (150 * value), l1_ratio, grouped)
+            assert sweep_problems.kkt((X, y), penalty, W, b) < 1e-4 * value
+            assert (W.nnz > 0) == (value < first)
+    if not grouped:  # which saga cannot
         model = LogisticRegression(C=penalty.C, l1_ratio=l1_ratio, solver="saga", tol=1e-12, max_iter=100_000)
         model.fit(X, y)
         peer = sweep_problems.objective((X, y), penalty, model.coef_, model.intercept_)
-        assert sweep_problems.objective((X, y), penalty, *result["values"][1]) == pytest.approx(
-            peer, abs=1e-7
-        )
+        F = sweep_problems.objective((X, y), penalty, W, b)
+        assert pytest.approx(peer, abs=1e-9) == F
+    settings = settings | {"thresh": 1e-7, "nlambda": 20}
+    own = sweep_glmnet.path(tmp_path / "CSR", tmp_path / "out", settings, 30)["lambdas"]
+    assert own[0] == pytest.approx(first)
+    assert own[: len(own)] == pytest.approx(sweep_l1.own_values((X, y), l1_ratio, grouped, 20)[: len(own)])
 
 
 def test_the_tolerance_compared_is_the_loosest_as_good():
@@ -139,7 +137,7 @@ def test_sagas_iterations_are_searched():
 
     trace = [rung(1, 3.0), rung(2, 2.0), rung(4, 1.0)]
     assert sweep_l1.iterations(trace, 10.0) == 8
-    assert sweep_l1.iterations(trace, 0.7) == 6
+    assert sweep_l1.iterations(trace, 0.8) == 6
     assert sweep_l1.iterations(trace, 0.4) == 0
     assert sweep_l1.iterations([*trace, rung(8, 0.5, 5)], 10.0) == 0  # it stopped by itself
     assert sweep_l1.between(trace, 1.5) == 3
@@ -151,15 +149,15 @@ def test_sagas_iterations_are_searched():
 
 @pytest.fixture
 def bench(tmp_path):
-    """A run of one round in which fits may take 2 seconds, on a twentieth of the rows."""
+    """A run of one round in which fits may take 2 seconds."""
     json_path = tmp_path / "sweeps.json"
-    args = argparse.Namespace(rounds=1, limit=2.0, scale=0.05, json=json_path, problems=["digits"])
+    args = argparse.Namespace(rounds=1, limit=2.0, scale=1.0, json=json_path, problems=["digits"])
     return sweeps.Bench({"parts": {}}, args, tmp_path)
 
 
 def test_a_sweep_is_compared(bench, monkeypatch, capsys):
-    monkeypatch.setattr(sweep_l2, "CS", np.array([1e-3, 1.0]))
-    sweep_l2.ridge(bench)
+    monkeypatch.setattr(sweep_l2, "CS", np.array([1e-4, 1e-2]))
+    sweep_l2.ridge(bench, "digits")
     sweep_tables.show(bench.report)
     (cell,) = bench.report["parts"]["ridge"]
     star = sweep_tables.ridge_star(cell)
@@ -168,15 +166,15 @@ def test_a_sweep_is_compared(bench, monkeypatch, capsys):
     assert max(sweep_l2.gaps([fit["F"] for fit in newton], star)) <= sweep_l2.TARGET
     assert "2 of 2" in capsys.readouterr().out
     before = json.dumps(bench.report)
-    sweep_l2.ridge(bench)
+    sweep_l2.ridge(bench, "digits")
     assert json.dumps(bench.report) == before  # nothing was left to do
 
 
 def test_cross_validation_is_compared(bench, monkeypatch, capsys):
     if not hasattr(xent, "SoftmaxRegressionCV"):
         pytest.skip("xent has no SoftmaxRegressionCV yet")
-    monkeypatch.setattr(sweep_l2, "CV_TOLS", (1e-5,))
-    sweep_l2.cv(bench)
+    monkeypatch.setattr(sweep_l2, "CV_CS", np.array([1e-4, 1e-2]))
+    sweep_l2.cv(bench, "digits")
     sweep_tables.show(bench.report)
     (cell,) = bench.report["parts"]["cv"]
     assert max(sweep_l2.gaps(cell["cv"]["F"], sweep_l2.cv_star(cell))) <= sweep_l2.TARGET
@@ -185,18 +183,23 @@ def test_cross_validation_is_compared(bench, monkeypatch, capsys):
 
 def test_saga_is_compared(bench, monkeypatch, capsys):
     monkeypatch.setattr(sweep_l1, "MULTIPLES", (3.0,))
-    bench.limit = 0.3
+    monkeypatch.setattr(sweep_l1, "L1_RATIOS", (0.5,))
+    monkeypatch.setattr(sweep_l1, "LEVELS", (1e-3,))
+    monkeypatch.setattr(sweep_l1, "TOLS", (1e-4, 1e-8))
+    bench.limit = 0.5
     sweep_l1.sparse(bench)
     sweep_tables.show(bench.report)
-    for cell in bench.report["parts"]["sparse"]:
-        assert sweep_l1.star(cell) == pytest.approx(cell["xent"][-1]["F"], abs=1e-9)
-        assert cell["xent"][-1]["kkt"] < 1e-4
+    (cell,) = bench.report["parts"]["sparse"]
+    assert sweep_l1.star(cell) == pytest.approx(cell["xent"][-1]["F"], abs=1e-9)
+    assert cell["xent"][-1]["kkt"] < 1e-4
     assert "digits, r = 0.5" in capsys.readouterr().out
 
 
 def test_glmnet_is_compared(bench, monkeypatch, capsys):
     needs_glmnet()
-    monkeypatch.setattr(sweep_l1, "VALUES", 5)
+    monkeypatch.setattr(sweep_l1, "VALUES", 20)
+    monkeypatch.setattr(sweep_l1, "THRESHOLDS", (1e-6, 1e-7))
+    monkeypatch.setattr(sweep_l1, "REPEATS", 1)
     monkeypatch.setattr(sweep_l1, "KINDS", [(0.5, False)])
     sweep_l1.paths(bench)
     sweep_tables.show(bench.report)
@@ -206,7 +209,7 @@ def test_glmnet_is_compared(bench, monkeypatch, capsys):
         assert sweep_l1.excess(cell, rung) <= sweep_l1.excess(cell, run)
         assert run["times"]
         assert rung["times"]
-    assert "| digits, r = 0.5 | 1e-07 | 5 |" in capsys.readouterr().out
+    assert "| digits, r = 0.5 | 1e-07 | 20 |" in capsys.readouterr().out
 
 
 def test_the_command_says_what_it_knows():
