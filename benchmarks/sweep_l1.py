@@ -122,7 +122,7 @@ def between(trace: list[dict[str, Any]], bound: float) -> int:
 
 def levels(cell: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """For F* plus each of LEVELS and the lowest F of this saga: the loosest rung of each that gets there."""
-    trace = [rung for rung in cell[name] if rung.get("F") is not None]
+    trace = [rung for rung in cell.get(name, []) if rung.get("F") is not None]
     own = [rung for rung in cell["xent"] if rung.get("F") is not None]
     if not trace:
         return []

@@ -49,12 +49,12 @@ def ridge(cells: list[dict[str, Any]]) -> Table:
     if "F" in cell.get("path", {}):
         found = gaps(cell["path"]["F"], best)
         there = sum(gap <= TARGET for gap in found)
-        spread = _spread(cell["path"]["times"], cell["fit"]["times"])
+        spread = _spread(cell["path"], cell.get("fit"))
         held = certified(cell["path"]["said"]["suboptimality"], found)
         figures = [ratio(divided(path, fit)), spread, f"{there} of {len(found)}", nats(max(found)), held, "1"]
         rows.append(["**xent** `softmax_path`", *figures])
     for name in PEERS:
-        fits = cell["peers"][name]
+        fits = cell.get("peers", {}).get(name, [])
         found = [gaps([one.get("F")], [value])[0] for one, value in zip(fits, best, strict=False)]
         there = sum(gap <= TARGET for gap in found)
         bound = "> " if any("skipped" in one or "killed" in one for one in fits) else ""
@@ -67,9 +67,9 @@ def ridge(cells: list[dict[str, Any]]) -> Table:
 
 def ridge_star(cell: dict[str, Any]) -> list[float]:
     """F* of each value."""
-    peers = [[fit.get("F") for fit in fits] for fits in cell["peers"].values()]
+    peers = [[fit.get("F") for fit in fits] for fits in cell.get("peers", {}).values()]
     own = cell.get("path", {}).get("F", [])
-    return lowest([cell["references"]["path"], cell["references"]["fits"], own, *peers])
+    return lowest([cell["references"].get("path", []), cell["references"]["fits"], own, *peers])
 
 
 def certified(bounds: list[float | None], found: list[float]) -> str:
@@ -86,7 +86,7 @@ def cv(cells: list[dict[str, Any]]) -> Table:
     best, fit, own = cv_star(cell), median(cell.get("fit")), median(cell.get("cv"))
     rows = []
     if own is not None:
-        spread = _spread(cell["cv"]["times"], cell["fit"]["times"])
+        spread = _spread(cell["cv"], cell.get("fit"))
         worst = nats(max(gaps(cell["cv"]["F"], best)))
         chosen = f"{cell['cv']['said']['C']:.3g}"
         rows.append(["**xent** `SoftmaxRegressionCV`", ratio(divided(own, fit)), spread, worst, chosen, "1"])
@@ -105,7 +105,7 @@ def sparse(cells: list[dict[str, Any]]) -> Table:
     head = ["sparse", "C / C₀", "peer", "F* + 1e-3", "F* + 1e-6", "F* + 1e-9", "at its best", "its best − F*"]
     head += ["xent's best − F*", "KKT / (λ r): it", "xent", "nonzero: it", "xent"]
     rows = []
-    for cell in cells:
+    for cell in (cell for cell in cells if cell.get("xent")):
         for name in sagas(cell):
             row = [f"{cell['problem']}, r = {cell['l1_ratio']:g}", f"{cell['multiple']:g}", name]
             trace = [rung for rung in cell.get(name, []) if rung.get("F") is not None]
@@ -144,14 +144,19 @@ def glmnet(cells: list[dict[str, Any]]) -> Table:
     head = ["path", "thresh", "values", "glmnet / xent", "worst gap: glmnet", "xent", "at tol"]
     head += ["KKT / (λ r): glmnet", "xent", "worst xent − glmnet"]
     rows = []
-    for cell in cells:
+    for cell in (cell for cell in cells if cell.get("xent")):
         kind = f"r = {cell['l1_ratio']:g}" + (", grouped" if cell["grouped"] else "")
         for run in cell["glmnet"]:
-            rung = equal(cell, run) if "reference" in cell else None
+            rung = equal(cell, run)
             took = run.get("killed") if "seconds" not in run else seconds(run)
             over = divided(took, None if rung is None else seconds(rung))
             row = [f"{cell['problem']}, {kind}", f"{run['thresh']:g}", str(len(cell["lambdas"]))]
-            row.append("error" if "error" in run else ratio(over, "> " if "killed" in run else ""))
+            if "error" in run:
+                row.append("error")
+            elif rung is None and "killed" in cell["xent"][-1]:
+                row.append("both > limit" if "killed" in run else "xent > limit")
+            else:
+                row.append(ratio(over, "> " if "killed" in run else ""))
             row.append(nats(excess(cell, run)) if "F" in run else "–")
             row += ["–", "–"] if rung is None else [nats(excess(cell, rung)), f"{rung['tol']:g}"]
             row += [nats(max(entry["kkt"])) if entry and "kkt" in entry else "–" for entry in (run, rung)]
@@ -176,10 +181,10 @@ def divided(value: float | None, by: float | None) -> float | None:
     return None if value is None or by is None else value / by
 
 
-def _spread(times: list[float], by: list[float]) -> str:
+def _spread(entry: dict[str, Any], by: dict[str, Any] | None) -> str:
     """The lowest and the highest ratio of a round."""
-    each = [a / b for a, b in zip(times, by, strict=False)]
-    return f"{min(each):.3g} to {max(each):.3g}"
+    each = [a / b for a, b in zip(entry["times"], (by or {"times": []})["times"], strict=False)]
+    return f"{min(each):.3g} to {max(each):.3g}" if each else "–"
 
 
 TABLES: dict[str, tuple[str, Callable[[list[dict[str, Any]]], Table]]] = {

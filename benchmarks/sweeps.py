@@ -3,6 +3,7 @@
     make sweeps                                              everything, some hours on two cores
     python benchmarks/sweeps.py --parts sparse --problems digits,text-like --resume
     python benchmarks/sweeps.py --scale 0.02 --limit 2 --rounds 1        does it run at all?
+    python benchmarks/sweeps.py --tables --json docs/figures/sweeps.json the tables of a run, done or not
 
 ridge   45 values C = 1e-6 … 1e5 on a probe: `softmax_path` against one fit at C = 1 and against 45 fits of
         scikit-learn, as they are by default and each at the loosest tolerance that gets within 1e-6 nats.
@@ -123,6 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="of generated rows, for a smoke test")
     parser.add_argument("--json", type=Path, default=Path("build/bench/sweeps.json"), metavar="PATH")
     parser.add_argument("--resume", action="store_true", help="keep what --json already has")
+    parser.add_argument("--tables", action="store_true", help="print those of --json and do nothing else")
     parser.add_argument("--serve", nargs=3, metavar=("PROBLEM", "CALL", "CACHE"), help="what processes run")
     return parser.parse_args()
 
@@ -133,6 +135,9 @@ def main() -> None:
     if args.serve:
         name, call, cache = args.serve
         serve(PROBLEMS[name], call, args.scale, Path(cache))
+        return
+    if args.tables:
+        sweep_tables.show(json.loads(args.json.read_text()))
         return
     report: dict[str, Any] = {
         "target": sweep_l2.TARGET,

@@ -212,6 +212,24 @@ def test_glmnet_is_compared(bench, monkeypatch, capsys):
     assert "| digits, r = 0.5 | 1e-07 | 20 |" in capsys.readouterr().out
 
 
+def test_tables_are_printed_of_a_run_that_was_interrupted(tmp_path, capsys):
+    size = {"problem": "digits", "n": 9, "d": 2, "K": 3, "dtype": "float64"}
+    ridge = size | {"Cs": [1.0, 2.0], "references": {"fits": [0.5, 0.4]}, "fit": {"times": [2.0]}}
+    ridge["path"] = {"times": [6.0], "F": [0.5 + 1e-7, 0.4], "said": {"suboptimality": [2e-7, None]}}
+    saga = {"max_iter": 1, "seconds": 4.0, "F": 0.2, "kkt": 0.1, "nonzero": 3, "said": {"n_iter": 1}}
+    own = {"tol": 1e-2, "seconds": 0.5, "F": 0.1, "kkt": 0.01, "nonzero": 2}
+    sparse = size | {"l1_ratio": 1.0, "multiple": 3.0, "xent": [own], "saga": [saga]}
+    path = size | {"l1_ratio": 1.0, "grouped": True, "lambdas": [1.0], "reference": {"killed": 9.0}}
+    path |= {"glmnet": [{"thresh": 1e-7, "killed": 9.0}], "xent": [{"tol": 1e-2, "killed": 9.0}]}
+    begun = size | {"l1_ratio": 0.5, "grouped": True}
+    parts = {"ridge": [ridge], "cv": [size | {"peers": {}}], "sparse": [sparse], "glmnet": [path, begun]}
+    sweep_tables.show({"parts": parts})
+    out = capsys.readouterr().out
+    assert "| **xent** `softmax_path` | 3 | 3 to 3 | 2 of 2 | 1.0e-07 | ≤ inf, all hold | 1 |" in out
+    assert "| digits, r = 1 | 3 | saga | > 8 | > 8 | > 8 | 8 | 1.0e-01 at the limit | 0 |" in out
+    assert "| digits, r = 1, grouped | 1e-07 | 1 | both > limit |" in out
+
+
 def test_the_command_says_what_it_knows():
     done = subprocess.run(
         [sys.executable, "benchmarks/sweeps.py", "--parts", "none"], cwd=ROOT, capture_output=True, text=True

@@ -21,7 +21,7 @@ from ._base import Float, Result, Run, Settings, Solution
 from .quadratic import Quadratic
 
 _TRIALS = 30
-_STALE = 4  # steps after which blocks from another penalty are taken anew
+_STALE = 16  # steps after which blocks from another penalty are taken anew
 _DECREASE = 1e-4
 
 
@@ -89,7 +89,8 @@ class Proximal:
         if not run.exact and -falls < noise:  # float32 has nothing more to tell
             return None
         unseen = noise if -falls < 100 * noise else 0.0
-        length = 1.0
+        # Where p is 0 or 1 next to nothing curves, and the model's minimum is next to infinity.
+        length = min(1.0, 1e3 * (1 + float(np.abs(at.theta).max())) / float(np.abs(step).max()))
         for _ in range(_TRIALS):
             new = run.evaluate(towards if length == 1 else at.theta + length * step)
             if new.value <= at.value + max(_DECREASE * length * falls, unseen):
