@@ -17,7 +17,8 @@ from sweep_problems import Penalty, largest_lambda
 
 L1_RATIOS = (1.0, 0.5)
 MULTIPLES = (3.0, 30.0, 300.0)  # of the C below which everything is 0
-TOLS = tuple(m * 10.0**-k for k in range(2, 11) for m in (1.0, 0.3))  # of xent, in nats
+TOLS = tuple(10.0**-k for k in range(2, 11))  # of xent, in nats
+PATH_TOLS = tuple(m * tol for tol in TOLS for m in (1.0, 0.3))
 LEVELS = (1e-3, 1e-6, 1e-9)  # nats above F*, besides saga's best
 SAGA_TOL = 1e-10
 THRESHOLDS = (1e-7, 1e-10)  # of glmnet; the first is its default
@@ -199,7 +200,7 @@ def _path(bench: Any, cell: dict[str, Any], entrants: Entrants) -> None:
         cell["reference"] = evaluated(xent(REFERENCE))
         bench.save()
     ladder = cell.setdefault("xent", [])
-    for tol in TOLS[len(ladder) :]:
+    for tol in PATH_TOLS[len(ladder) :]:
         if ladder and ("seconds" not in ladder[-1] or all(equal(cell, run) for run in runs)):
             break
         ladder.append({"tol": tol} | evaluated(xent(tol)))
