@@ -284,3 +284,24 @@ def test_saga_at_its_best(rng, K, ratio):
     else:
         assert (ours.coef_ != 0).sum() <= (np.abs(theirs.coef_) > 1e-9).sum()
         assert (ours.coef_ == 0).any(axis=0).all()
+
+
+@pytest.mark.parametrize("bounds", [(-np.inf, -0.05), (-0.3, 0.2)])
+def test_float32_coefficients_keep_bounds_and_have_their_own_objective(rng, bounds):
+    X = rng.normal(size=(40, 5)).astype(np.float32)
+    y = np.r_[np.arange(3), rng.integers(0, 3, 37)]
+    model = SoftmaxRegression(C=0.5, l1_ratio=0.5, bounds=bounds).fit(X, y)
+    W, b = model.coef_.astype(float), model.intercept_.astype(float)
+    assert W.min() >= bounds[0]
+    assert W.max() <= bounds[1]
+    Z = X.astype(float) @ W.T + b
+    loss = np.mean(np.log(np.exp(Z).sum(axis=1)) - Z[np.arange(40), y])
+    penalty = (0.25 * np.sum(W * W) + 0.5 * np.abs(W).sum()) / (0.5 * 40)
+    assert model.objective_ == pytest.approx(loss + penalty, abs=1e-13)
+
+
+def test_nothing_that_wants_to_move(rng):
+    X, y = rng.normal(size=(30, 2)).astype(np.float32), np.arange(30) % 3
+    model = SoftmaxRegression(C=1e-4, l1_ratio=1.0, fit_intercept=False).fit(X, y)
+    assert not model.coef_.any()
+    assert model.converged_

@@ -128,8 +128,11 @@ class Problem:
         if self.one_row:  # rounded once, as a difference: class factors make W_0 another number than −W_1
             W, b = W - W[0], b - b[0]
         W, b = W.astype(self.dtype), b.astype(self.dtype)
+        if self.bounds is not None:
+            W[-len(self.bounds[0]) :] = _within(W[-len(self.bounds[0]) :], *self.bounds)
         kept = objective.theta(W.astype(np.float64), b.astype(np.float64))
-        rounded = objective.without_shift(kept)
+        # F with an L2 penalty is that of coefficients without a shift; others are kept as they are.
+        rounded = kept if isinstance(objective, Composite) else objective.without_shift(kept)
         return (W[1:], b[1:], rounded) if self.one_row else (W, b, rounded)
 
     def outcome(
@@ -192,6 +195,12 @@ class Outcome:
         if self.converged:
             return f"{near} infimum, which is no minimum: {reason}"
         return f"{near} optimum, tol={tol:g} asked for: {reason}"
+
+
+def _within(W: NDArray[Any], lower: Float, upper: Float) -> NDArray[Any]:
+    """Where rounding to float32 has left the bounds, the next number inside."""
+    W = np.where(W < lower, np.nextafter(W, W.dtype.type(np.inf)), W)
+    return np.where(W > upper, np.nextafter(W, W.dtype.type(-np.inf)), W)
 
 
 def read_problem(

@@ -74,7 +74,7 @@ def probabilities(
     numbers a row at a time."""
     objective.n_passes += 1
     W, b = objective.coefficients(theta)
-    first, step = 0, max(_BLOCK_NUMBERS // width, 64)
+    first, step = 0, max(_BLOCK_NUMBERS // max(width, 1), 64)
     for batch in objective.batches:
         for start in range(0, batch.shape[0], step):
             rows = np.arange(start, min(start + step, batch.shape[0]))
