@@ -79,6 +79,12 @@ template <class T> class Descent {
   double low_rank(int64_t i, int64_t j) const {
     return dot(model_.psi + i * model_.rank, model_.dual + j * model_.rank, model_.rank);
   }
+  double entry(int64_t i, int64_t j) const {
+    const Column<T>& column = column_[i];
+    const int64_t place = j - column.first;
+    const bool held = place >= 0 && place < column.width;
+    return (held ? static_cast<double>(column.values[place]) : 0.0) - low_rank(i, j);
+  }
   double slope(int64_t i) const {
     return gradient_[i] + q_[i] - dot(model_.psi + i * model_.rank, t_, model_.rank);
   }
@@ -132,7 +138,8 @@ template <class T> class Descent {
     return live;
   }
 
-  // Gershgorin: the largest absolute row sum of the model's rows and columns that belong to the group.
+  // Gershgorin: the largest absolute row sum of the model's rows and columns that belong to the group. A block of all
+  // classes has some of a group's entries off its diagonal, blocks of one class each have none.
   void bound_groups() {
     for (int64_t g = 0; g < penalty_.groups; ++g) {
       const int64_t from = penalty_.group_start[g], to = penalty_.group_start[g + 1];
@@ -141,7 +148,7 @@ template <class T> class Descent {
         const int64_t i = penalty_.member[m];
         double row = curvature_[i];
         for (int64_t l = from; l < to; ++l)
-          if (l != m) row += __builtin_fabs(low_rank(i, penalty_.member[l]));
+          if (l != m) row += __builtin_fabs(entry(i, penalty_.member[l]));
         bound = row > bound ? row : bound;
       }
       for (int64_t m = from; m < to; ++m) curvature_[penalty_.member[m]] = bound;

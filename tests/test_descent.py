@@ -22,7 +22,8 @@ class Model:
         size = int(self.start[-1])
         squares = [rng.normal(size=(m, m + 3)) for m in widths]
         squares = [
-            (A @ A.T / (m + 3) + 0.2 * np.eye(m)).astype(dtype) for A, m in zip(squares, widths, strict=True)
+            (A @ A.T / (m + 3) + 0.2 * np.eye(m) + 4.0 * (grouped == "inside")).astype(dtype)
+            for A, m in zip(squares, widths, strict=True)
         ]
         self.blocks = np.concatenate([B.ravel() for B in squares] or [np.empty(0, dtype)])
         self.B = np.zeros((size, size))
@@ -42,10 +43,16 @@ class Model:
         if box is not None:
             self.parts[2, ::3], self.parts[3, 1::3] = -np.inf, np.inf
         self.w = np.clip(self.w, self.parts[2], self.parts[3])
-        self.groups = self._groups() if grouped else None
+        self.groups = self._groups(grouped) if grouped else None
 
-    def _groups(self):
-        """The i-th coordinates of all blocks together, and the last of each alone and without l1."""
+    def _groups(self, grouped):
+        """The i-th coordinates of all blocks together, and the last of each alone and without l1; or every
+        other coordinate together, members of one block among them."""
+        if grouped == "inside":
+            size = len(self.w)
+            self.parts[:2] = self.parts[:2, :1]
+            order = np.append(np.arange(0, size, 2), np.arange(1, size, 2))
+            return np.array([0, (size + 1) // 2, size]), order
         widths = np.diff(self.start)
         inside = np.concatenate([np.arange(m) for m in widths])
         alone = np.concatenate([np.arange(m) == m - 1 for m in widths])
@@ -110,6 +117,7 @@ CASES = {
     "no room": {"box": (0.1, 0.1)},
     "groups": {"grouped": True},
     "group lasso": {"grouped": True, "l2": 0.0},
+    "groups inside blocks": {"grouped": "inside", "l2": 0.0, "l1": 0.1},
     "no low rank": {"rank": 0},
     "wide low rank": {"rank": 24},
 }

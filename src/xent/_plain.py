@@ -112,8 +112,9 @@ def descend(
     sets = [members[a:b] for a, b in itertools.pairwise(first) if a < b]
     if groups is not None:
         for g in sets:
-            across = np.abs(psi[g] @ dual[g].T)
-            curvature[g] = (curvature[g] + across.sum(axis=1) - across.diagonal()).max()
+            across = np.array([_entries(rows[i], where[i], g) for i in g]) - psi[g] @ dual[g].T
+            np.fill_diagonal(across, 0.0)
+            curvature[g] = (curvature[g] + np.abs(across).sum(axis=1)).max()
     q, t = np.zeros(len(w)), np.zeros(psi.shape[1])
 
     def step(g: NDArray[np.int64]) -> float:
@@ -137,6 +138,14 @@ def descend(
     # A model that bends down has no minimum: its numbers overflow, as the native ones do.
     with np.errstate(over="ignore", invalid="ignore"):
         return _sweeps(step, sets, w, tolerance, most)
+
+
+def _entries(row: NDArray[Any], at: slice, columns: NDArray[np.int64]) -> Float:
+    """Of a block's row, which holds the columns `at`; 0 elsewhere."""
+    found = np.zeros(len(columns))
+    held = (columns >= at.start) & (columns < at.stop)
+    found[held] = row[columns[held] - at.start]
+    return found
 
 
 def _sweeps(

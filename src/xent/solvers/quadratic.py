@@ -226,7 +226,7 @@ class Quadratic:
         w = theta.ravel()[index]
         groups = self._groups() if penalty.grouped else None
         gradient = at.gradient.ravel()[index]
-        joint = len(self._blocks) == 1 and groups is None
+        joint = len(self._blocks) == 1
         for _ in range(_FACES if joint else 1):
             before = w.copy()
             arguments = (psi, dual, parts, gradient, w, groups, _ENOUGH, _SWEEPS)
@@ -235,7 +235,11 @@ class Quadratic:
             # Nearly collinear features: a solve on the face that sweeps have found spares a thousand more.
             model = self._blocks[0] - psi @ dual.T
             gradient = gradient + model @ (w - before)
-            gradient = gradient + model @ _along_face(model, parts, gradient, w)
+            if groups is None:
+                step = _along_face(model, parts, gradient, w)
+            else:
+                step = _along_groups(model, parts, gradient, w, groups)
+            gradient = gradient + model @ step
         theta.ravel()[index] = w
         self.steps += 1
         return theta
@@ -275,3 +279,48 @@ def _along_face(model: Float, penalty: Float, gradient: Float, w: Float) -> Floa
     moved[inside] = to - x
     w[inside] = to
     return moved
+
+
+def _along_groups(
+    model: Float, penalty: Float, gradient: Float, w: Float, groups: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> Float:
+    """The same for groups: a Newton step on those that are not 0, where ‖w_g‖ is smooth, as far as the model
+    plus the penalty falls; returns the step."""
+    starts, members = groups
+    group = np.empty(len(w), np.int64)
+    group[members] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    l2, l1 = penalty[:2]
+
+    def norms(v: Float) -> Float:
+        return np.sqrt(np.bincount(group, v * v))[group]
+
+    size = norms(w)
+    inside = np.flatnonzero((size > 0) | (l1 == 0))
+    pull = np.where(l1 > 0, l1 / np.where(size > 0, size, 1.0), 0.0)  # of a group, per unit of length
+    unit = w / np.where(size > 0, size, 1.0)
+    slope = gradient + (l2 + pull) * w
+    H = model[np.ix_(inside, inside)]
+    H[np.diag_indices_from(H)] += (l2 + pull)[inside]
+    same = group[inside][:, None] == group[inside]
+    H -= same * pull[inside] * unit[inside][:, None] * unit[inside]
+    step = np.zeros(len(w))
+    try:
+        step[inside] = cho_solve(cho_factor(H, check_finite=False), -slope[inside], check_finite=False)
+    except np.linalg.LinAlgError:
+        return step
+    bend, fall = float(step @ (model @ step)), float(gradient @ step)
+
+    def rises(t: float) -> float:
+        """The slope along the step at t: it rises with t."""
+        to = w + t * step
+        length = norms(to)
+        held = np.where((l1 > 0) & (length > 0), l1 / np.where(length > 0, length, 1.0), 0.0)
+        return fall + t * bend + float(((l2 + held) * to) @ step)
+
+    low, high = (1.0, 1.0) if rises(1.0) <= 0 else (0.0, 1.0)
+    while high - low > 0.01:
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if rises(middle) > 0 else (middle, high)
+    step *= low
+    w += step
+    return step
