@@ -90,7 +90,7 @@ def test_a_number_of_cs_is_scikit_learns_grid():
 
 def test_the_loss_is_scikit_learns_log_loss(rng):
     X, y, s = rng.normal(size=(90, 3)), np.array(list("xyz"))[rng.integers(0, 3, 90)], rng.uniform(0, 2, 90)
-    path = softmax_path(X[:60], y[:60], Cs=CS)
+    path = softmax_path(X[:60], y[:60], CS)
     for C, ours in zip(CS, path.loss(X[60:], y[60:], s[60:]), strict=True):
         model = SoftmaxRegression(C=C, tol=1e-13).fit(X[:60], y[:60])
         theirs = log_loss(y[60:], model.predict_proba(X[60:]), sample_weight=s[60:])
@@ -117,6 +117,22 @@ def test_the_loss_is_scikit_learns_log_loss(rng):
         path.loss(X[:, :2], y)
     with pytest.raises(ValueError, match=r"sample_weight\[0\] = -1"):
         path.loss(X, y, -np.ones(90))
+
+
+@pytest.mark.parametrize("seed", [3, 13, 23])
+def test_fits_without_an_optimum_foretell_nothing(seed):
+    """A class without a penalty that separates: its coefficients grow until rounding stops them, and a start
+    through such points was thousands of nats off."""
+    rng = np.random.default_rng(seed)
+    X = 5 * rng.normal(size=(22, 4))
+    y = np.argmax(X @ rng.normal(size=(4, 4)), axis=1)
+    Cs, given = [0.01, 0.011, 9.0, 138.0], {"class_penalty_factor": [1, 0, 1, 1]}
+    with pytest.warns(ConvergenceWarning, match="penalty factor of 0"):
+        path = softmax_path(X, y, Cs, **given)
+    for C, value in zip(Cs, path.objective, strict=True):
+        with pytest.warns(ConvergenceWarning, match="penalty factor of 0"):
+            alone = SoftmaxRegression(C=C, **given).fit(X, y)
+        assert value == pytest.approx(alone.objective_, abs=1e-6)
 
 
 def test_a_path_reads_less_than_fits_on_their_own():

@@ -85,8 +85,8 @@ class SoftmaxPath:
 def softmax_path(
     X: Any,
     y: Any,
-    *,
     Cs: Any = 10,
+    *,
     l1_ratio: float = 0.0,
     grouped: bool = False,
     bounds: Any = None,

@@ -282,7 +282,11 @@ def _along_face(model: Float, penalty: Float, gradient: Float, w: Float) -> Floa
 
 
 def _along_groups(
-    model: Float, penalty: Float, gradient: Float, w: Float, groups: tuple[NDArray[np.int64], NDArray[np.int64]]
+    model: Float,
+    penalty: Float,
+    gradient: Float,
+    w: Float,
+    groups: tuple[NDArray[np.int64], NDArray[np.int64]],
 ) -> Float:
     """The same for groups: a Newton step on those that are not 0, where ‖w_g‖ is smooth, as far as the model
     plus the penalty falls; returns the step."""

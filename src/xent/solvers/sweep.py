@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass, field
 
 from ..objective import Objective
-from ._base import Float, Settings, Solution, hessian_price
+from ._base import Float, Result, Settings, Solution, hessian_price
 from .lbfgs import LBFGS
 from .newton import Newton
 
@@ -43,7 +43,9 @@ class Sweep:
         else:
             self.solver = self.solver or LBFGS(self.settings)
             solution = self.solver.solve(objective, start)
-        if objective.penalty:
+        if solution.result in (Result.STALLED, Result.UNPENALISED):  # on its way to infinity, perhaps
+            self.found.clear()
+        elif objective.penalty:
             self._learn(math.log(objective.penalty), solution.theta)
         return solution
 
