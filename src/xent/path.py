@@ -21,7 +21,7 @@ from ._targets import codes_of, offset_of, weights_of
 from .composite import Composite
 from .estimators import SoftmaxRegression
 from .objective import Objective
-from .solvers import Settings, Solution, Sweep
+from .solvers import Result, Settings, Solution, Sweep
 
 Float = NDArray[np.float64]
 
@@ -249,7 +249,8 @@ def sweep(
     for i, C in enumerate(Cs):
         objective = problem.at(C, objective) if i else objective
         solution = solver.solve(objective, start)
-        start = None if smooth else solution.at
+        # A point on its way to infinity is no start.
+        start = None if smooth or solution.result is Result.UNPENALISED else solution.at
         yield objective, solution
 
 
