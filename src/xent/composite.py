@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import certificate, linear
-from .objective import Loss, NewtonStep, Objective
+from ._evaluation import Loss
+from .objective import Objective
 from .penalty import Penalty
 
 Float = NDArray[np.float64]
@@ -127,9 +128,6 @@ class Composite:
     def subgradient(self, at: Point) -> Float:
         """The smallest subgradient of F at a point, (K, D)."""
         return self.penalty.subgradient(at.theta, at.gradient)
-
-    def newton_step(self, at: Point) -> NewtonStep:
-        raise NotImplementedError
 
     def restricted(self, features: NDArray[np.intp]) -> Composite:
         """F on these features alone, the others at 0."""

@@ -13,7 +13,6 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, eigh
 
 from . import certificate, linear
+from ._evaluation import Evaluation, Loss, NewtonStep
 from ._threads import blas_for
 
 Float = NDArray[np.float64]
@@ -29,54 +29,6 @@ T = TypeVar("T")
 # The Hessian of this many coefficients takes 72 MB; beyond, no solver asks for it.
 MAX_HESSIAN = 3000
 _CACHED = 1 << 15  # numbers of an array that stay in cache while others pass
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """F, its gradient and a lower bound on F*, all at θ; value and bound in nats.
-
-    Computed in float32 (not `exact`) all of it is good to about 1e-7 of its terms, and the bound proves
-    nothing.
-    """
-
-    theta: Float
-    value: float
-    gradient: Float
-    lower_bound: float
-    exact: bool = True
-
-
-@dataclass(frozen=True)
-class Loss:
-    """(1/S) Σ s_i ℓ_i in nats and its gradient (K, D) at θ, and what the dual bound needs besides: ⟨gradient,
-    θ⟩, the mean probabilities p̄ (K,), and what rounding may have taken off `entropy`."""
-
-    theta: Float
-    value: float
-    gradient: Float
-    inner: float
-    probability: Float
-    rounding: float
-    exact: bool
-
-    @property
-    def entropy(self) -> float:
-        """(1/S) Σ s_i [H(p_i) + ⟨p_i − y_i, o_i⟩], less its rounding.
-
-        Σ s H(p_i) = Σ s ℓ_i − Σ s ⟨p_i − y_i, z_i⟩, and the last sum is ⟨gradient, θ⟩. At a wild trial point
-        that is a small difference of huge numbers: without the rounding, offsets of 100 gave certificates 30
-        nats wrong.
-        """
-        return self.value - self.inner - self.rounding
-
-
-@dataclass(frozen=True)
-class NewtonStep:
-    """The solution of H Δ = −∇F at a θ, ν = √(∇ᵀH⁻¹∇), and H⁻¹ on demand."""
-
-    direction: Float
-    decrement: float
-    inverse: Callable[[], Float]
 
 
 class Objective:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..objective import NewtonStep, Objective
+from .._evaluation import NewtonStep
+from ..objective import Objective
 
 Float = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..objective import Evaluation
+from .._evaluation import Evaluation
 from ._base import Float, Run
 
 _DECREASE, _CURVATURE, _TRIALS = 1e-4, 0.9, 40
