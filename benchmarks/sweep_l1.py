@@ -18,7 +18,7 @@ from sweep_problems import Penalty, largest_lambda
 L1_RATIOS = (1.0, 0.5)
 MULTIPLES = (3.0, 30.0, 300.0)  # of the C below which everything is 0
 TOLS = tuple(10.0**-k for k in range(2, 11))  # of xent, in nats
-PATH_TOLS = tuple(m * tol for tol in TOLS for m in (1.0, 0.3))
+PATH_TOLS = tuple(m * tol for tol in TOLS for m in (1.0, 0.63, 0.4, 0.25, 0.16))
 LEVELS = (1e-3, 1e-6, 1e-9)  # nats above F*, besides saga's best
 SAGA_TOL = 1e-10
 THRESHOLDS = (1e-7, 1e-10)  # of glmnet; the first is its default
