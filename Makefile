@@ -83,6 +83,6 @@ $(VENV)/.race: $(VENV)/.dev
 
 # After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
 lock: $(VENV)/.uv
-	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --all-extras --group dev --group race pyproject.toml \
+	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --extra cli --extra plot --group dev --group race pyproject.toml \
 	  --constraint - --no-header --no-annotate --output-file constraints.txt
 	printf '%s==%s\n' uv 0.13.8 filelock 4.2.11 fsspec 2026.9.0 networkx 3.6.1 sympy 1.14.0 >> constraints.txt

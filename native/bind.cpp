@@ -5,6 +5,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
+#include <algorithm>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -247,6 +249,14 @@ template <class CT> struct ColumnArrays {
     nb::gil_scoped_release release;
     columns.residual(z.data(), z.stride(0), first, z.shape(0), data_or_null(peak));
   }
+  void save(DenseMatrix<double> out) const {
+    require_shape(out, columns.rows(), kKept, "out must hold 7 numbers a row");
+    columns.save(out.data());
+  }
+  void restore(DenseMatrix<const double> in) {
+    require_shape(in, columns.rows(), kGiven, "in must hold 7 numbers a row");
+    columns.restore(in.data());
+  }
 };
 
 template <class CT> void define_columns(nb::module_& m, const char* name) {
@@ -257,7 +267,9 @@ template <class CT> void define_columns(nb::module_& m, const char* name) {
       .def_prop_ro("filled", [](const C& c) { return c.columns.filled(); })
       .def("scan", &C::scan, "z"_a.noconvert(), "first"_a, "peak"_a.noconvert().none())
       .def("finish", &C::totals)
-      .def("residual", &C::residual, "z"_a.noconvert(), "first"_a, "peak"_a.noconvert().none());
+      .def("residual", &C::residual, "z"_a.noconvert(), "first"_a, "peak"_a.noconvert().none())
+      .def("save", &C::save, "out"_a.noconvert())
+      .def("restore", &C::restore, "in"_a.noconvert());
 }
 
 void require_offsets(const DenseVector<const int64_t>& start, int64_t end, const char* what) {
@@ -311,6 +323,41 @@ template <class T> void define_descend(nb::module_& m, const char* name) {
         "member"_a.noconvert().none(), "tolerance"_a, "most"_a, "isa"_a);
 }
 
+// C = A B, or C += A B, on this thread; C's rows are contiguous, A and B lie anyhow.
+template <class AT, class BT, class CT>
+void multiply(const ProductKernels<AT, BT, CT>& kernel, Matrix<const Stored<AT>> a, Matrix<const Stored<BT>> b, Matrix<CT> c,
+              bool add) {
+  const auto m = static_cast<int64_t>(a.shape(0)), k = static_cast<int64_t>(a.shape(1)), n = static_cast<int64_t>(b.shape(1));
+  require(static_cast<int64_t>(b.shape(0)) == k, "b must have as many rows as a has columns");
+  require_shape(c, m, n, "c must be (rows of a, columns of b)");
+  require(m == 0 || n <= 1 || c.stride(1) == 1, "rows of c must be contiguous");
+  nb::gil_scoped_release release;
+  if (k == 0 && !add)
+    for (int64_t i = 0; i < m; ++i) std::fill_n(c.data() + i * c.stride(0), n, CT(0));
+  if (m == 0 || n == 0 || k == 0) return;
+  std::unique_ptr<char[]> scratch(new char[kernel.scratch(m, n, k)]);
+  kernel.run({reinterpret_cast<const AT*>(a.data()), a.stride(0), a.stride(1)},
+             {reinterpret_cast<const BT*>(b.data()), b.stride(0), b.stride(1)}, c.data(), c.stride(0), m, n, k, add, scratch.get());
+}
+
+template <class AT, class BT, class CT>
+void define_multiply(nb::module_& m, const char* name, ProductKernels<AT, BT, CT> Kernels::*member) {
+  m.def(name,
+        [member](Matrix<const Stored<AT>> a, Matrix<const Stored<BT>> b, Matrix<CT> c, bool add, const std::string& isa) {
+          multiply<AT, BT, CT>(kernels(isa).*member, a, b, c, add);
+        },
+        "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert(), "add"_a, "isa"_a);
+}
+template <class AT, class BT, class CT>
+void define_pairs(nb::module_& m, const char* name, ProductKernels<AT, BT, CT> PairKernels::*member) {
+  if ((find_pair_kernels().*member).run == nullptr) return;
+  m.def(name,
+        [member](Matrix<const Stored<AT>> a, Matrix<const Stored<BT>> b, Matrix<CT> c, bool add, const std::string&) {
+          multiply<AT, BT, CT>(find_pair_kernels().*member, a, b, c, add);
+        },
+        "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert(), "add"_a, "isa"_a);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -350,6 +397,14 @@ NB_MODULE(_native, m) {
   define_arrays<double>(m, "Arrays_d");
   define_columns<float>(m, "Columns_f");
   define_columns<double>(m, "Columns_d");
+  define_multiply(m, "multiply_dd", &Kernels::product_dd);
+  define_multiply(m, "multiply_ff", &Kernels::product_ff);
+  define_multiply(m, "multiply_hh", &Kernels::product_hh);
+  define_multiply(m, "multiply_bb", &Kernels::product_bb);
+  define_multiply(m, "multiply_fh", &Kernels::product_fh);
+  define_multiply(m, "multiply_fb", &Kernels::product_fb);
+  define_pairs(m, "multiply_pairs_bb", &PairKernels::bb);
+  define_pairs(m, "multiply_pairs_fb", &PairKernels::fb);
   define_descend<float>(m, "descend_f");
   define_descend<double>(m, "descend_d");
   m.def("isa", [](const std::string& wanted) { return std::string(kernels(wanted).name); }, "wanted"_a);

@@ -213,6 +213,17 @@ const Kernels* find_kernels(const char* wanted) {
   return any || !std::strcmp(wanted, "baseline") ? &kernels_baseline() : nullptr;
 }
 
+const PairKernels& find_pair_kernels() {
+  static const PairKernels found = [] {
+#if defined(XENT_X86)
+    __builtin_cpu_init();
+    if (find_kernels("avx512") && __builtin_cpu_supports("avx512bf16")) return pair_kernels();
+#endif
+    return PairKernels{};
+  }();
+  return found;
+}
+
 template <class XT, class CT>
 Totals run_pass(const Kernels& set, Task task, const Dense<XT>& rows, const Targets& targets, const Weights<CT>& at,
                 const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int requested) {
@@ -340,6 +351,15 @@ void Columns<CT>::residual(CT* z, int64_t ldz, int64_t first, int64_t classes, c
   int64_t bad_row = -1;  // scan has said so
   const CT* soft_targets = soft(ldz, first, classes, q, &bad_row);
   kernels_.residual(state_.data(), filled_, targets_, z, ldz, first, classes, filled_, soft_targets, peak);
+}
+
+template <class CT>
+void Columns<CT>::save(double* out) const {
+  kernels_.save(state_.data(), filled_, targets_, live_, out);
+}
+template <class CT>
+void Columns<CT>::restore(const double* in) {
+  kernels_.restore(state_.data(), filled_, targets_, live_, filled_, in);
 }
 
 template class Columns<float>;

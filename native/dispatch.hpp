@@ -60,6 +60,8 @@ class Columns {
   Totals scan(CT* z, int64_t ldz, int64_t first, int64_t classes, CT* peak);
   Totals finish();
   void residual(CT* z, int64_t ldz, int64_t first, int64_t classes, const CT* peak) const;
+  void save(double* out) const;         // (rows, kKept), after finish
+  void restore(const double* in);       // (rows, kGiven), instead of scan and finish
 
  private:
   const CT* soft(int64_t ldz, int64_t first, int64_t classes, std::vector<CT>& q, int64_t* bad_row) const;

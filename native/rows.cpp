@@ -3,6 +3,7 @@
 #include "blocks.hpp"
 #include "csr.hpp"
 #include "descent.hpp"
+#include "matrix.hpp"
 #include "products.hpp"
 #include "table.hpp"
 #include "tiles.hpp"
@@ -125,9 +126,12 @@ template <class XT, class CT> constexpr DenseKernels<XT, CT> dense() {
 template <class XT, class CT, class Index> constexpr SparseKernels<XT, CT, Index> sparse() {
   return {sparse_rows<XT, CT, Index>, sparse_scratch<CT>, scatter<XT, CT, Index>};
 }
+template <class OT, class AT, class BT> constexpr ProductKernels<AT, BT, OT> products() {
+  return {product_scratch<OT>, product<OT, AT, BT>};
+}
 template <class CT> constexpr TileKernels<CT> tiles() {
   return {kLanes<CT>, State<CT>::bytes, tile_begin<CT>, tile_scan<CT>, tile_finish<CT>,
-          tile_residual<CT>, soft_tile<CT>};
+          tile_residual<CT>, tile_save<CT>, tile_restore<CT>, soft_tile<CT>};
 }
 
 }  // namespace
@@ -141,6 +145,8 @@ const Kernels& XENT_CAT(kernels_, XENT_ISA)() {
       sparse<float, double, int64_t>(), sparse<float, float, int32_t>(), sparse<float, float, int64_t>(),
       tiles<float>(), tiles<double>(),
       {descent_bytes<float>, descend<float>}, {descent_bytes<double>, descend<double>},
+      products<double, double, double>(), products<float, float, float>(), products<float, Half, Half>(),
+      products<float, BFloat16, BFloat16>(), products<float, float, Half>(), products<float, float, BFloat16>(),
   };
   return table;
 }

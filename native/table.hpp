@@ -20,6 +20,7 @@ struct SparseKernels {
                   int64_t from, int64_t to, double* grad);
 };
 
+constexpr int kKept = 7, kGiven = 7;  // numbers a row of tile_save and tile_restore
 template <class CT>
 struct TileKernels {
   int lanes;
@@ -30,6 +31,8 @@ struct TileKernels {
   void (*finish)(void* state, int64_t capacity, const Targets&, int filled, Tally&);
   void (*residual)(const void* state, int64_t capacity, const Targets&, CT* z, int64_t ldz, int64_t first, int64_t classes,
                    int filled, const CT* q, const CT* peak);
+  void (*save)(const void* state, int64_t capacity, const Targets&, int live, double* out);
+  void (*restore)(void* state, int64_t capacity, const Targets&, int live, int filled, const double* in);
   void (*soft)(const Targets&, const int64_t* index, int live, int64_t first, int64_t classes, CT* q, int64_t ldq, int64_t k,
                int filled, int64_t* bad_row);
 };
@@ -57,6 +60,26 @@ struct DescentKernels {
   int (*run)(void* memory, const Quadratic<T>&, const Separable&, const double* gradient, double* w, double tolerance, int most);
 };
 
+// An operand of a product, anywhere in memory; strides count numbers.
+template <class XT>
+struct Strided {
+  const XT* p;
+  int64_t row_stride, column_stride;
+};
+
+// C (m, n) = A (m, k) B (k, n), or C += A B; C's rows are ldc apart.
+template <class AT, class BT, class CT>
+struct ProductKernels {
+  int64_t (*scratch)(int64_t m, int64_t n, int64_t k) = nullptr;
+  void (*run)(const Strided<AT>&, const Strided<BT>&, CT* c, int64_t ldc, int64_t m, int64_t n, int64_t k, bool add,
+              void* scratch) = nullptr;
+};
+// Those of bfloat16 that are multiplied in pairs: exact products, sums in float32; a float32 A is rounded to bfloat16.
+struct PairKernels {
+  ProductKernels<BFloat16, BFloat16, float> bb;
+  ProductKernels<float, BFloat16, float> fb;
+};
+
 // Named by X's storage type, the type a row is computed in and, of CSR, that of the indices.
 struct Kernels {
   const char* name;
@@ -77,16 +100,26 @@ struct Kernels {
   TileKernels<double> d;
   DescentKernels<float> descent_f;
   DescentKernels<double> descent_d;
+  ProductKernels<double, double, double> product_dd;
+  ProductKernels<float, float, float> product_ff;
+  ProductKernels<Half, Half, float> product_hh;
+  ProductKernels<BFloat16, BFloat16, float> product_bb;
+  ProductKernels<float, Half, float> product_fh;
+  ProductKernels<float, BFloat16, float> product_fb;
 };
 
 const Kernels& kernels_baseline();
 #if defined(XENT_X86)
 const Kernels& kernels_avx2();
 const Kernels& kernels_avx512();
+PairKernels pair_kernels();
 #endif
 
 // The best set this processor can run, or the one named by `wanted` ("baseline", "avx2", "avx512")
 // if the processor can run it; null otherwise.
 const Kernels* find_kernels(const char* wanted);
+
+// Null functions where the processor has no such instruction.
+const PairKernels& find_pair_kernels();
 
 }  // namespace xent

@@ -17,7 +17,7 @@ LEVELS = [
     {"_plain", "_checks", "certificate", "_evaluation"},
     {"_kernels"},
     {"_tiled", "losses", "_config"},
-    {"linear"},
+    {"linear", "torch"},
     {"objective", "_margins", "penalty"},
     {"composite"},
     {"separation"},

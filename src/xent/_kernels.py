@@ -147,6 +147,30 @@ def columns(batch: Batch, rows: NDArray[np.int64], K: int, dtype: Any) -> Any:
     return kind(_targets(batch, K), _plain_array(rows, np.int64), batch.shape[0], K, _isa)
 
 
+def multiply(
+    kind: str,
+    A: NDArray[Any],
+    B: NDArray[Any],
+    out: NDArray[Any],
+    *,
+    add: bool = False,
+    round_A: bool = False,
+) -> NDArray[Any]:
+    """out = A B, or out += A B, on this thread; A (m, k) and B (k, n) lie anyhow, out's rows are
+    contiguous.
+
+    `kind` names what A and B hold, "d", "f", "h" or "b" each: float64, float32, float16, bfloat16, the last
+    two as uint16. out is float64 for "dd", else float32. A number of out is summed in an order that
+    depends on k alone. With `round_A` "fb" may round A to bfloat16, which doubles its speed where the
+    processor multiplies pairs of them. Native only.
+    """
+    pairs = None
+    if _isa == "avx512" and (kind == "bb" or round_A):
+        pairs = getattr(_native, f"multiply_pairs_{kind}", None)
+    (pairs or getattr(_native, f"multiply_{kind}"))(A, B, out, add, _isa)
+    return out
+
+
 def descend(
     start: NDArray[np.int64],
     blocks: NDArray[Any],

@@ -1,0 +1,22 @@
+"""Cross-entropy for PyTorch, exact and small: without the logits, differentiable twice.
+
+Needs PyTorch, `pip install torch`; `import xent` alone does not load it.
+"""
+
+from __future__ import annotations
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise ImportError("xent.torch needs PyTorch; install it with: pip install torch") from error
+
+from .functional import CrossEntropyOutput, cross_entropy, linear_cross_entropy
+from .modules import CrossEntropyLoss, LinearCrossEntropyLoss
+
+__all__ = [
+    "CrossEntropyLoss",
+    "CrossEntropyOutput",
+    "LinearCrossEntropyLoss",
+    "cross_entropy",
+    "linear_cross_entropy",
+]

@@ -1,0 +1,208 @@
+"""Products of tiles, and a softmax's rows put away and taken up again: native kernels against NumPy in
+float64."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from test_kernels import native, runnable_isas
+
+from xent import _kernels
+from xent._batch import Batch, TopK
+
+pytestmark = native
+DTYPES = {"d": np.float64, "f": np.float32, "h": np.float16, "b": ml_dtypes.bfloat16}
+KINDS = ["dd", "ff", "hh", "bb", "fh", "fb"]
+# Every edge: of a tile, a panel, the pieces of k, of rows and of columns; and nothing at all.
+SHAPES = [
+    (1, 1, 1),
+    (8, 48, 2),
+    (9, 47, 3),
+    (16, 49, 33),
+    (257, 100, 5),
+    (5, 1540, 9),
+    (33, 17, 801),
+    (70, 90, 769),
+]
+SHAPES += [(0, 3, 2), (3, 0, 2), (3, 2, 0)]
+
+
+def raw(a):
+    return a.view(np.uint16) if a.dtype.itemsize == 2 else a
+
+
+def unit(kind):
+    """Of a sum: half of a float32's or float64's last digit."""
+    return 2.0**-53 if kind == "dd" else 2.0**-24
+
+
+@pytest.mark.parametrize("isa", runnable_isas())
+@pytest.mark.parametrize("kind", KINDS)
+def test_products(rng, on, kind, isa):
+    """Any layout of A and B, written and added; a sum's error is k roundings at most."""
+    on(isa)
+    for m, n, k in SHAPES:
+        A, B = (
+            rng.normal(size=(m, k)).astype(DTYPES[kind[0]]),
+            rng.normal(size=(k, n)).astype(DTYPES[kind[1]]),
+        )
+        wide = A.astype(np.float64), B.astype(np.float64)
+        want, scale = wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1])
+        padded = np.zeros((m, 2 * k + 1), A.dtype)
+        padded[:, : 2 * k : 2] = A
+        layouts = [
+            (A, B),
+            (np.asfortranarray(A), np.asfortranarray(B)),
+            (padded[:, : 2 * k : 2], B[:, ::-1][:, ::-1]),
+        ]
+        for left, right in layouts:
+            out = np.full((m, n + 3), np.nan, np.float64 if kind == "dd" else np.float32)
+            got = _kernels.multiply(kind, raw(left), raw(right), out[:, :n])
+            assert (np.abs(got - want) <= (k + 2) * unit(kind) * scale).all()
+            first = got.copy()
+            _kernels.multiply(kind, raw(left), raw(right), out[:, :n], add=True)
+            assert_allclose(got, 2 * first, rtol=1e-5 if kind != "dd" else 1e-14, atol=1e-6)
+            assert np.isnan(out[:, n:]).all()
+
+
+@pytest.mark.parametrize("isa", runnable_isas())
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_numbers_bits_are_its_own(rng, on, kind, isa):
+    """Wherever a row and a column stand, and whatever lies beside them."""
+    on(isa)
+    m, n, k = 300, 130, 500
+    A, B = rng.normal(size=(m, k)).astype(DTYPES[kind[0]]), rng.normal(size=(k, n)).astype(DTYPES[kind[1]])
+    dtype = np.float64 if kind == "dd" else np.float32
+    whole = _kernels.multiply(kind, raw(A), raw(B), np.empty((m, n), dtype))
+    for rows, columns in (
+        (slice(7, 8), slice(50, 51)),
+        (slice(250, 300), slice(1, 130, 3)),
+        (slice(3), slice(90)),
+    ):
+        part = np.empty(whole[rows, columns].shape, dtype)
+        _kernels.multiply(kind, raw(A[rows]), raw(np.ascontiguousarray(B[:, columns])), part)
+        assert_array_equal(part, whole[rows, columns])
+
+
+def test_rounding_of_A_is_asked_for(rng):
+    """With `round_A` a float32 A may be rounded to bfloat16: half of 2^-8 of each product; without it is
+    not."""
+    A, B = (
+        rng.normal(size=(40, 200)).astype(np.float32),
+        rng.normal(size=(200, 60)).astype(ml_dtypes.bfloat16),
+    )
+    wide = B.astype(np.float64)
+    want, scale = A.astype(np.float64) @ wide, np.abs(A).astype(np.float64) @ np.abs(wide)
+    for round_A, unit_ in ((False, 202 * 2.0**-24), (True, 2.0**-8)):
+        got = _kernels.multiply("fb", A, raw(B), np.empty((40, 60), np.float32), round_A=round_A)
+        assert (np.abs(got - want) <= unit_ * scale).all()
+    rounded = A.astype(ml_dtypes.bfloat16).astype(np.float64) @ wide
+    if _kernels.isa() == "avx512" and hasattr(_kernels._native, "multiply_pairs_fb"):
+        assert_allclose(got, rounded, atol=1e-4)
+
+
+def test_special_numbers(on):
+    """NaN and infinity stay in their row and column; -0, subnormals and large bfloat16 survive packing."""
+    for isa in runnable_isas():
+        on(isa)
+        A, B = np.ones((3, 5), np.float32), np.ones((5, 50), np.float32)
+        A[1, 2], B[0, 7] = np.nan, np.inf
+        got = _kernels.multiply("ff", A, B, np.empty((3, 50), np.float32))
+        assert np.isnan(got[1]).all()
+        assert (got[[0, 2], 7] == np.inf).all()
+        assert (np.delete(got[[0, 2]], 7, axis=1) == 5).all()
+    values = np.array([0.0, -0.0, 1e-45, -3e-39, 3e38, 65504.0, 1.5], np.float32)
+    for kind in ("ff", "hh", "bb"):
+        x = (
+            np.minimum(values, 6e4).astype(DTYPES[kind[0]])
+            if kind == "hh"
+            else values.astype(DTYPES[kind[0]])
+        )
+        got = _kernels.multiply(
+            kind, raw(x[:, None]), raw(np.ones((1, 3), x.dtype)), np.empty((7, 3), np.float32)
+        )
+        assert_allclose(got, x.astype(np.float32)[:, None] + np.zeros(3), atol=1.2e-38 if kind == "bb" else 0)
+
+
+def bad_products():
+    ones = np.ones((3, 4), np.float32)
+    yield "columns of A", {"A": np.ones((3, 5), np.float32)}
+    yield "rows of B", {"B": np.ones((3, 2), np.float32)}
+    yield "out too small", {"out": np.ones((3, 1), np.float32)}
+    yield "out too tall", {"out": np.ones((4, 2), np.float32)}
+    yield "out by columns", {"out": np.ones((2, 3), np.float32).T}
+    yield "out of another dtype", {"out": np.ones((3, 2))}
+    yield "A of another dtype", {"A": ones.astype(np.float64)}
+    yield "A of one axis", {"A": ones[0]}
+
+
+@pytest.mark.parametrize(("name", "bad"), [*bad_products()], ids=lambda v: v if isinstance(v, str) else "")
+def test_wrong_shapes_are_refused(name, bad):
+    given = {
+        "A": np.ones((3, 4), np.float32),
+        "B": np.ones((4, 2), np.float32),
+        "out": np.zeros((3, 2), np.float32),
+    }
+    given |= bad
+    with pytest.raises((ValueError, TypeError)):
+        _kernels.multiply("ff", given["A"], given["B"], given["out"])
+
+
+@pytest.mark.parametrize("isa", runnable_isas())
+@pytest.mark.parametrize("kind", ["label", "soft", "top"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_are_put_away_and_taken_up(rng, on, kind, smoothing, dtype, isa):
+    """What `save` says of rows against the formulas; `restore` then gives the residuals of any weights."""
+    on(isa)
+    n, K = 21, 37
+    Z = 3 * rng.normal(size=(n, K))
+    Z[4, 5] = -np.inf
+    y = rng.integers(0, K, n)
+    y[4] = 6
+    Q = np.eye(K)[y]
+    if kind == "soft":
+        Q = rng.dirichlet(np.ones(K), n)
+        Q[4, 5] = 0
+        Q[4] /= Q[4].sum()
+    target = {"label": y, "soft": Q, "top": TopK(y[:, None], np.ones((n, 1)))}[kind]
+    columns = _kernels.columns(
+        Batch(np.empty((n, 0)), target, label_smoothing=smoothing), np.arange(n), K, dtype
+    )
+
+    def tile(first, last):
+        z = np.zeros((last - first, columns.filled), dtype)
+        z[:, :n] = Z[:, first:last].T
+        return z
+
+    for first, last in ((0, 20), (20, K)):
+        columns.scan(tile(first, last), first, None)
+    columns.finish()
+    kept = np.empty((n, 7))
+    columns.save(kept)
+    m = Z.max(axis=1)
+    P = np.exp(Z - m[:, None])
+    R = P.sum(axis=1) - 1
+    live = (Z > -np.inf).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        gap = np.where(Q == 0, 0, Q * (Z - m[:, None])).sum(axis=1)
+        logs = np.where(Z == -np.inf, 0, Z - m[:, None] - np.log1p(R)[:, None])
+    T = (1 - smoothing) * Q + smoothing * (Z > -np.inf) / live[:, None]
+    want = [m, R, Z.argmax(axis=1), live if smoothing else 0 * m, -(T * logs).sum(axis=1), 0 * m + 1, gap]
+    tolerance = 1e-13 if dtype == np.float64 else 1e-5
+    assert_allclose(kept, np.array(want).T, rtol=tolerance, atol=tolerance)
+
+    s, share = rng.normal(size=n), smoothing / live
+    P /= 1 + R[:, None]
+    G = s[:, None] * (P - T)
+    top = G[np.arange(n), Z.argmax(axis=1)]
+    given = np.array([m, R, Z.argmax(axis=1), s / (1 + R), (1 - smoothing) * s, s * share, top]).T
+    columns.restore(np.ascontiguousarray(given))
+    for first, last in ((0, 30), (30, K)):
+        z = tile(first, last)
+        columns.residual(z, first, None)
+        assert_allclose(z[:, :n].T, G[:, first:last], rtol=10 * tolerance, atol=tolerance)
+    with pytest.raises(ValueError, match="7 numbers a row"):
+        columns.restore(np.zeros((n, 6)))
+    with pytest.raises(ValueError, match="7 numbers a row"):
+        columns.save(np.zeros((n - 1, 7)))

@@ -1,0 +1,200 @@
+"""xent.torch against PyTorch in float64, against its own formulas, and at the edges."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.autograd import gradcheck, gradgradcheck
+from torch.testing import assert_close
+
+from xent.torch import _cpu, _ops, cross_entropy, linear_cross_entropy
+
+# PyTorch's vmap compiles something when it is first used.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+
+ENGINES = ["native", "tiles"]
+F64 = torch.float64
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, monkeypatch):
+    """The native kernels, and PyTorch's own operations in their place."""
+    if request.param == "tiles":
+        monkeypatch.setattr(_cpu, "serves", lambda *a: False)
+    return request.param
+
+
+def reference(
+    z, target, *, class_weight=None, label_smoothing=0.0, softcap=None, temperature=1.0, z_loss=0.0
+):
+    """Losses of rows of logits, written out once more with autograd's own operations."""
+    z = z if softcap is None else softcap * torch.tanh(z / softcap)
+    z = z / temperature
+    K = z.shape[-1]
+    if isinstance(target, tuple):
+        q = torch.zeros_like(z).scatter_add(-1, target[0], target[1].to(z.dtype))
+    elif target.is_floating_point():
+        q = target.to(z.dtype)
+    else:
+        q = F.one_hot(target.clamp(min=0).long(), K).to(z.dtype)
+    logp = z - z.logsumexp(-1, keepdim=True)
+    w = torch.ones(K, dtype=z.dtype) if class_weight is None else class_weight.to(z.dtype)
+    costs = -torch.where(z == -torch.inf, 0.0, w * logp)
+    live = (z > -torch.inf).sum(-1).to(z.dtype)
+    loss = (1 - label_smoothing) * (q * costs).sum(-1) + label_smoothing / live * costs.sum(-1)
+    loss = loss + z_loss * z.logsumexp(-1) ** 2
+    if not isinstance(target, tuple) and not target.is_floating_point():
+        loss = torch.where(target == -100, 0.0, loss)
+    return loss
+
+
+CASES = {
+    "classes": {},
+    "smoothed": {"label_smoothing": 0.1},
+    "weighted": {"class_weight": True},
+    "smoothed, weighted": {"label_smoothing": 0.2, "class_weight": True},
+    "softcap": {"softcap": 2.0},
+    "temperature": {"temperature": 0.7},
+    "z-loss": {"z_loss": 0.05},
+    "all": {"label_smoothing": 0.1, "class_weight": True, "softcap": 3.0, "temperature": 1.5, "z_loss": 0.01},
+}
+TARGETS = ["classes", "probabilities", "top"]
+
+
+def draw(kind, options, n=6, d=3, K=7, dtype=F64, seed=0):
+    """x, W, b, target and options, the tensors that may take a gradient with one."""
+    g = torch.Generator().manual_seed(seed)
+    x, W, b = (
+        torch.randn(s, generator=g, dtype=F64).to(dtype).requires_grad_() for s in ((n, d), (K, d), (K,))
+    )
+    options = dict(options)
+    if options.get("class_weight"):
+        options["class_weight"] = (torch.rand(K, generator=g, dtype=F64) + 0.1).to(dtype)
+    if kind == "classes":
+        target = torch.randint(0, K, (n,), generator=g)
+        target[1] = -100
+    elif kind == "probabilities":
+        target = torch.rand(n, K, generator=g, dtype=F64).to(dtype).requires_grad_()
+    else:
+        index = torch.randint(0, K, (n, 3), generator=g)
+        target = index, torch.rand(n, 3, generator=g, dtype=F64).to(dtype).requires_grad_()
+    return x, W, b, target, options
+
+
+def leaves(x, W, b, target):
+    values = target[1] if isinstance(target, tuple) else target
+    return [x, W, b] + ([values] if values.is_floating_point() else [])
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("case", CASES)
+def test_formula_and_gradients(engine, case, kind):
+    """In float64, in tiles of a few classes and in one, with any weights upstream."""
+    x, W, b, target, options = draw(kind, CASES[case], n=40, d=5, K=33)
+    want = reference(F.linear(x, W, b), target, **options)
+    upstream = torch.linspace(-1, 2, len(want), dtype=F64)
+    inputs = leaves(x, W, b, target)
+    known = torch.autograd.grad(want, inputs, upstream)
+    for max_bytes in (None, 4000):
+        got = linear_cross_entropy(
+            x, W, target, bias=b, reduction="none", max_bytes=max_bytes, ignore_index=-100, **options
+        )
+        assert_close(got, want, rtol=1e-13, atol=1e-13)
+        for mine, theirs in zip(torch.autograd.grad(got, inputs, upstream), known, strict=True):
+            assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
+    z = F.linear(x, W, b)
+    got = cross_entropy(z, target, reduction="none", **options)
+    assert_close(got, want, rtol=1e-13, atol=1e-13)
+    for mine, theirs in zip(torch.autograd.grad(got, inputs, upstream), known, strict=True):
+        assert_close(mine, theirs, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("case", CASES)
+def test_narrow_dtypes(engine, case, kind, dtype):
+    """Against float64 from the same numbers: a loss half an ulp off at most, and gradients to a few."""
+    x, W, b, target, options = draw(kind, CASES[case], n=70, d=20, K=150, dtype=dtype)
+    inputs = leaves(x, W, b, target)
+    wide = [t.detach().double().requires_grad_() for t in inputs]
+    other = target if kind == "classes" else wide[3] if kind == "probabilities" else (target[0], wide[3])
+    options64 = options | (
+        {"class_weight": options["class_weight"].double()} if "class_weight" in options else {}
+    )
+    want = reference(F.linear(*wide[:3]), other, **options64)
+    got = linear_cross_entropy(x, W, target, bias=b, reduction="none", **options)
+    assert got.dtype == dtype
+    ulp = torch.finfo(dtype).eps
+    assert_close(got.double(), want, rtol=0.51 * ulp if ulp > 1e-6 else 8 * ulp, atol=1e-6)
+    for mine, theirs in zip(
+        torch.autograd.grad(got.sum(), inputs), torch.autograd.grad(want.sum(), wide), strict=True
+    ):
+        assert mine.dtype == dtype
+        slack = (
+            16 if dtype == torch.float32 else 4
+        ) * ulp  # float32: logits of 20 have roundings of their own
+        assert_close(mine.double(), theirs, rtol=2 * ulp, atol=slack * theirs.abs().max().item())
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("case", CASES)
+def test_checks_of_autograd(case, kind):
+    """First and second order, backward, forward, forward over backward, and batched, by finite
+    differences."""
+    x, W, b, target, options = draw(kind, CASES[case], n=4, d=2, K=5)
+    inputs = leaves(x, W, b, target)
+
+    def loss(x, W, b, *values):
+        given = target if not values else values[0] if kind == "probabilities" else (target[0], values[0])
+        return linear_cross_entropy(x, W, given, bias=b, reduction="none", **options)
+
+    assert gradcheck(
+        loss, inputs, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True
+    )
+    assert gradgradcheck(loss, inputs, check_fwd_over_rev=True)
+
+
+def test_checks_of_autograd_of_logits_and_other_outputs():
+    x, W, b, target, _ = draw("classes", {}, n=4, d=2, K=5)
+    z = F.linear(x, W, b).detach().requires_grad_()
+    for options in ({}, {"softcap": 2.0}, {"label_smoothing": 0.1}):
+        assert gradcheck(lambda z, o=options: cross_entropy(z, target, **o), (z,), check_forward_ad=True)
+        assert gradgradcheck(
+            lambda z, o=options: cross_entropy(z, target, **o), (z,), check_fwd_over_rev=True
+        )
+
+    def others(x, W, b):
+        found = linear_cross_entropy(
+            x, W, target, bias=b, returns=("lse", "target_log_prob", "entropy"), softcap=3.0
+        )
+        return found.loss, found.lse, found.target_log_prob, found.entropy
+
+    assert gradcheck(others, (x, W, b), check_forward_ad=True)
+    assert gradgradcheck(others, (x, W, b), check_fwd_over_rev=True)
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("case", CASES)
+def test_opcheck(case, kind):
+    x, W, b, target, options = draw(kind, CASES[case])
+    index = target if kind == "classes" else target[0] if kind == "top" else None
+    value = None if kind == "classes" else target[1] if kind == "top" else target
+    weight = options.pop("class_weight", None)
+    numbers = [float(options.get(name) or 0) for name in ("label_smoothing", "softcap")]
+    settings = (
+        -100,
+        *numbers,
+        float(options.get("temperature", 1)),
+        float(options.get("z_loss", 0)),
+        1 << 20,
+    )
+    given = (index, value, weight, *settings)
+    for entropy in (False, True):
+        for args in ((x, W, b, *given, entropy), (F.linear(x, W, b).detach(), None, None, *given, entropy)):
+            torch.library.opcheck(_ops.rows, args)
+            plain = [t.detach() if torch.is_tensor(t) else t for t in args]
+            *up, stats = (t.detach() for t in _ops.rows(*plain))
+            torch.library.opcheck(_ops.rows_gradient, (*up, stats, *args, 7 if kind == "classes" else 15))
+            second = (*up, stats, *plain, 7, args[0].detach(), *(None,) * 3)
+            torch.library.opcheck(_ops.rows_second, second)
+            if kind == "classes":
+                torch.library.opcheck(_ops.rank, (*plain[:4], stats[0], stats[7], weight, *settings, entropy))
