@@ -340,6 +340,37 @@ void multiply(const ProductKernels<AT, BT, CT>& kernel, Matrix<const Stored<AT>>
              {reinterpret_cast<const BT*>(b.data()), b.stride(0), b.stride(1)}, c.data(), c.stride(0), m, n, k, add, scratch.get());
 }
 
+template <class XT, class CT> void define_rows(nb::module_& m, const char* suffix, RowKernels<XT, CT> Kernels::*member) {
+  using Logits = Matrix<const Stored<XT>>;
+  using Weights = Maybe<DenseVector<const CT>>;
+  const auto check = [](const auto& z, const Weights& w) {
+    require(z.shape(0) == 0 || z.shape(1) <= 1 || z.stride(1) == 1, "rows must be contiguous");
+    if (w) require_length(*w, z.shape(1), "w must have an entry a class");
+  };
+  const std::string scan = std::string("scan_rows_") + suffix, residual = std::string("residual_rows_") + suffix;
+  m.def(scan.c_str(),
+        [=](Logits z, double factor, Weights w, bool smooth, DenseMatrix<double> out, const std::string& isa) {
+          check(z, w);
+          require_shape(out, z.shape(0), kScanned, "out must hold 6 numbers a row");
+          const auto run = (kernels(isa).*member).scan;
+          nb::gil_scoped_release release;
+          run(reinterpret_cast<const XT*>(z.data()), z.shape(0), z.stride(0), z.shape(1), factor, data_or_null(w), smooth, out.data());
+        },
+        "z"_a.noconvert(), "factor"_a, "w"_a.noconvert().none(), "smooth"_a, "out"_a.noconvert(), "isa"_a);
+  m.def(residual.c_str(),
+        [=](Logits z, double factor, Weights w, DenseMatrix<const double> given, Matrix<Stored<XT>> out, const std::string& isa) {
+          check(z, w);
+          check(out, w);
+          require_shape(given, z.shape(0), 3, "given must hold 3 numbers a row");
+          require_shape(out, z.shape(0), z.shape(1), "out must be of z's shape");
+          const auto run = (kernels(isa).*member).residual;
+          nb::gil_scoped_release release;
+          run(reinterpret_cast<const XT*>(z.data()), z.shape(0), z.stride(0), z.shape(1), factor, data_or_null(w), given.data(),
+              reinterpret_cast<XT*>(out.data()), out.stride(0));
+        },
+        "z"_a.noconvert(), "factor"_a, "w"_a.noconvert().none(), "given"_a.noconvert(), "out"_a.noconvert(), "isa"_a);
+}
+
 template <class AT, class BT, class CT>
 void define_multiply(nb::module_& m, const char* name, ProductKernels<AT, BT, CT> Kernels::*member) {
   m.def(name,
@@ -397,6 +428,9 @@ NB_MODULE(_native, m) {
   define_arrays<double>(m, "Arrays_d");
   define_columns<float>(m, "Columns_f");
   define_columns<double>(m, "Columns_d");
+  define_rows(m, "d", &Kernels::rows_d);
+  define_rows(m, "f", &Kernels::rows_f);
+  define_rows(m, "b", &Kernels::rows_b);
   define_multiply(m, "multiply_dd", &Kernels::product_dd);
   define_multiply(m, "multiply_ff", &Kernels::product_ff);
   define_multiply(m, "multiply_hh", &Kernels::product_hh);

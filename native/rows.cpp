@@ -5,6 +5,7 @@
 #include "descent.hpp"
 #include "matrix.hpp"
 #include "products.hpp"
+#include "rowwise.hpp"
 #include "table.hpp"
 #include "tiles.hpp"
 
@@ -126,6 +127,7 @@ template <class XT, class CT> constexpr DenseKernels<XT, CT> dense() {
 template <class XT, class CT, class Index> constexpr SparseKernels<XT, CT, Index> sparse() {
   return {sparse_rows<XT, CT, Index>, sparse_scratch<CT>, scatter<XT, CT, Index>};
 }
+template <class XT, class CT> constexpr RowKernels<XT, CT> by_row() { return {scan_rows<XT, CT>, residual_rows<XT, CT>}; }
 template <class OT, class AT, class BT> constexpr ProductKernels<AT, BT, OT> products() {
   return {product_scratch<OT>, product<OT, AT, BT>};
 }
@@ -145,6 +147,7 @@ const Kernels& XENT_CAT(kernels_, XENT_ISA)() {
       sparse<float, double, int64_t>(), sparse<float, float, int32_t>(), sparse<float, float, int64_t>(),
       tiles<float>(), tiles<double>(),
       {descent_bytes<float>, descend<float>}, {descent_bytes<double>, descend<double>},
+      by_row<double, double>(), by_row<float, float>(), by_row<BFloat16, float>(),
       products<double, double, double>(), products<float, float, float>(), products<float, Half, Half>(),
       products<float, BFloat16, BFloat16>(), products<float, float, Half>(), products<float, float, BFloat16>(),
   };

@@ -60,6 +60,15 @@ struct DescentKernels {
   int (*run)(void* memory, const Quadratic<T>&, const Separable&, const double* gradient, double* w, double tolerance, int most);
 };
 
+// Rows of logits (rows, classes), `stride` apart, in their own storage: see rowwise.hpp.
+constexpr int kScanned = 6;  // numbers a row
+template <class XT, class CT>
+struct RowKernels {
+  void (*scan)(const XT* z, int64_t rows, int64_t stride, int64_t classes, double factor, const CT* w, bool smooth, double* out);
+  void (*residual)(const XT* z, int64_t rows, int64_t stride, int64_t classes, double factor, const CT* w, const double* given,
+                   XT* out, int64_t ldo);
+};
+
 // An operand of a product, anywhere in memory; strides count numbers.
 template <class XT>
 struct Strided {
@@ -100,6 +109,9 @@ struct Kernels {
   TileKernels<double> d;
   DescentKernels<float> descent_f;
   DescentKernels<double> descent_d;
+  RowKernels<double, double> rows_d;
+  RowKernels<float, float> rows_f;
+  RowKernels<BFloat16, float> rows_b;
   ProductKernels<double, double, double> product_dd;
   ProductKernels<float, float, float> product_ff;
   ProductKernels<Half, Half, float> product_hh;

@@ -206,3 +206,62 @@ def test_rows_are_put_away_and_taken_up(rng, on, kind, smoothing, dtype, isa):
         columns.restore(np.zeros((n, 6)))
     with pytest.raises(ValueError, match="7 numbers a row"):
         columns.save(np.zeros((n - 1, 7)))
+
+
+@pytest.mark.parametrize("isa", runnable_isas())
+@pytest.mark.parametrize("kind", ["d", "f", "b"])
+def test_rows_of_logits(rng, on, kind, isa):
+    """What a scan of rows says, and residuals, against the formulas: every length of row, masked classes,
+    weights."""
+    on(isa)
+    compute = np.float64 if kind == "d" else np.float32
+    tolerance = 1e-13 if kind == "d" else 3e-6
+    for K in (1, 2, 7, 16, 33, 300):
+        n, factor = 5, 0.7
+        Z = (4 * rng.normal(size=(n, K))).astype(DTYPES[kind])
+        if K > 2:
+            Z[1, K // 2], Z[2, 0], Z[3, 1] = (
+                -np.inf,
+                Z[2].max(),
+                Z[3].max(),
+            )  # a mask, and ties: the first wins
+        z = Z.astype(np.float64) * factor
+        m, live = z.max(axis=1), Z > -np.inf
+        e = np.exp(z - m[:, None])
+        winner = Z.argmax(axis=1)
+        e_others = e.copy()
+        e_others[np.arange(n), winner] = 0
+        for w in (None, rng.random(K).astype(compute)):
+            weight = np.ones(K) if w is None else w
+            out = np.empty((n, 6))
+            _kernels.scan_rows(kind, raw(Z), factor, w, True, out)
+            below = np.where(live, m[:, None] - z, 0)
+            want = [m, e_others.sum(1), winner, live.sum(1), (live * weight).sum(1), (below * weight).sum(1)]
+            assert_allclose(out, np.array(want).T, rtol=tolerance, atol=tolerance)
+            plain = np.empty((n, 6))
+            _kernels.scan_rows(kind, raw(Z), factor, w, False, plain)
+            assert_array_equal(plain[:, :3], out[:, :3])
+            given = np.ascontiguousarray(np.array([m, rng.normal(size=n), rng.random(n)]).T)
+            got = np.full((n, K + 2), 3, DTYPES[kind])
+            _kernels.residual_rows(kind, raw(Z), factor, w, given, raw(got)[:, :K])
+            G = factor * (given[:, 1:2] * e - given[:, 2:] * weight * live)
+            coarse = 2.0**-8 if kind == "b" else tolerance
+            assert_allclose(
+                got[:, :K].astype(np.float64),
+                G,
+                rtol=coarse,
+                atol=coarse * np.abs(G).max() if kind != "b" else 1e-6,
+            )
+            assert (got[:, K:] == 3).all()
+    empty = np.full((2, 4), -np.inf, compute if kind != "b" else DTYPES["b"])
+    out = np.empty((2, 6))
+    _kernels.scan_rows(kind, raw(empty), 1.0, None, True, out)
+    assert_array_equal(out, [[-np.inf, 0, 0, 0, 0, 0]] * 2)
+    with pytest.raises(ValueError, match="6 numbers a row"):
+        _kernels.scan_rows(kind, raw(empty), 1.0, None, True, np.empty((2, 5)))
+    with pytest.raises(ValueError, match="an entry a class"):
+        _kernels.scan_rows(kind, raw(empty), 1.0, np.ones(3, compute), True, out)
+    with pytest.raises(ValueError, match="z's shape"):
+        _kernels.residual_rows(kind, raw(empty), 1.0, None, np.ones((2, 3)), raw(empty[:, :2]))
+    with pytest.raises(ValueError, match="contiguous"):
+        _kernels.scan_rows(kind, raw(empty)[:, ::2], 1.0, None, True, out)

@@ -171,6 +171,23 @@ def multiply(
     return out
 
 
+def scan_rows(
+    kind: str, z: NDArray[Any], factor: float, w: NDArray[Any] | None, smooth: bool, out: Float
+) -> None:
+    """Of rows of logits `factor` z (n, K), row by row, into out (n, 6): the largest, m; R = Σ of the others'
+    exp(z − m); where the largest is; and if `smooth`, of the classes that are not masked the number, Σ w and
+    Σ w (m − z), w (K,) or None for ones. `kind` as in `multiply`, but "h". Native only, on this thread."""
+    getattr(_native, f"scan_rows_{kind}")(z, factor, w, smooth, out, _isa)
+
+
+def residual_rows(
+    kind: str, z: NDArray[Any], factor: float, w: NDArray[Any] | None, given: Float, out: NDArray[Any]
+) -> None:
+    """out = factor (scale exp(factor z − m) − share w), (n, K); `given` (n, 3): m, scale and share, which
+    masked classes do not get. Native only, on this thread."""
+    getattr(_native, f"residual_rows_{kind}")(z, factor, w, given, out, _isa)
+
+
 def descend(
     start: NDArray[np.int64],
     blocks: NDArray[Any],

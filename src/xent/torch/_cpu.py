@@ -34,7 +34,7 @@ _CLASSES = 512
 _ROUNDED = (
     1 << 16
 )  # numbers of a bfloat16 W beyond which gradients by logits are rounded to bfloat16, for speed
-_KINDS = {torch.float64: "d", torch.float32: "f", torch.float16: "h", torch.bfloat16: "b"}
+KINDS = {torch.float64: "d", torch.float32: "f", torch.float16: "h", torch.bfloat16: "b"}
 Array = NDArray[Any]
 
 
@@ -43,7 +43,7 @@ def serves(logits: Logits, targets: Targets | None, bends: bool) -> bool:
     x, W = logits.x, logits.W
     if not _kernels.HAS_NATIVE or W is None or targets is None or bends or x.device.type != "cpu":
         return False
-    if x.dtype not in _KINDS or W.dtype != x.dtype or not x.shape[0] or not W.shape[0]:
+    if x.dtype not in KINDS or W.dtype != x.dtype or not x.shape[0] or not W.shape[0]:
         return False
     plain = targets.index is not None and targets.value is None and not targets.smoothing
     return targets.class_weight is None or plain
@@ -139,7 +139,7 @@ class _Work:
     def __init__(self, logits: Logits, targets: Targets) -> None:
         self.logits, self.n, self.threads = logits, logits.shape[0], torch.get_num_threads()
         assert logits.W is not None
-        kind = _KINDS[logits.x.dtype]
+        kind = KINDS[logits.x.dtype]
         self.kind, self.mixed = 2 * kind, ("d" if kind == "d" else "f") + kind
         self.dtype = np.dtype(np.float64 if kind == "d" else np.float32)
         # As PyTorch does with all of them. It must depend on nothing but the model: on no batch.
@@ -170,7 +170,9 @@ class _Work:
         return _kernels.columns(self.batch, np.arange(rows.start, rows.stop), len(self.W), self.dtype)
 
     def spare(self, rows: int) -> Array:
-        return np.empty((self.step if rows else 0, rows), self.dtype)
+        """Room for a tile of so many rows; a line of cache more, lest a power of two of them fall on each
+        other."""
+        return np.empty((self.step if rows else 0, rows + 16), self.dtype)[:, :rows]
 
     def tile(self, rows: slice, classes: slice, out: Array, filled: int) -> Array:
         """Logits of a tile, written into `out` (classes, rows); rows that fill it up are 0."""
@@ -220,6 +222,16 @@ class _Work:
         found = [e for e in errors if e is not None and not isinstance(e, threading.BrokenBarrierError)]
         if found:
             raise found[0]
+
+
+def over_threads(n: int, work: Callable[[slice], None]) -> None:
+    """work(rows) for n rows, a range a thread."""
+    threads = max(min(torch.get_num_threads(), n), 1)
+    parts = [slice(n * t // threads, n * (t + 1) // threads) for t in range(threads)]
+    if threads == 1:
+        work(parts[0])
+    else:
+        list(_pool(threads).map(work, parts))
 
 
 @functools.cache

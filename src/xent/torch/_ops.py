@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _cpu, _gradient, _second, _tiles
+from . import _by_row, _cpu, _gradient, _second, _tiles
 from ._gradient import Gradients, Need, Upstream
 from ._second import Directions
 from ._tiles import Logits, Options, Rows, Targets
@@ -112,6 +112,8 @@ def rows(
     _check(call, index, settings)
     if _cpu.serves(call.logits, call.targets, entropy):
         found = _cpu.forward(call.logits, call.targets)
+    elif _by_row.serves(call.logits, call.targets, entropy):
+        found = _by_row.forward(call.logits, call.targets)
     else:
         found = _tiles.forward(call.logits, call.targets, entropy)
     empty = torch.where(found.mass == 0, 0, found.target / found.mass)
@@ -155,6 +157,8 @@ def rows_gradient(
     wanted = _wanted(need)
     if _cpu.serves(call.logits, call.targets, entropy) and not wanted[3]:
         found = _cpu.backward(call.logits, call.targets, known, up, wanted)
+    elif _by_row.serves(call.logits, call.targets, entropy):
+        found = _by_row.backward(call.logits, call.targets, known, up, wanted)
     else:
         found = _gradient.backward(call.logits, call.targets, known, up, wanted)
     return _gradients(call, found, x)
