@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench race sweeps fuzz sanitize mutants soak clean lock
+.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock
 
 setup: $(VENV)/.dev
 
@@ -30,6 +30,9 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/passes.py --json docs/figures/passes.json --plot docs/figures/passes.svg
 	$(BIN)/python benchmarks/optimum.py
+
+bench-torch: $(VENV)/.dev
+	$(BIN)/python benchmarks/torch_losses.py --json docs/figures/torch.json
 
 # An hour; a race that was interrupted goes on with RACE=--resume.
 race: $(VENV)/.race

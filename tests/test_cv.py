@@ -470,3 +470,8 @@ def test_folds_do_not_change_what_they_are_made_of(rng):
     buffer = io.BytesIO()
     pickle.dump(model, buffer)
     assert len(buffer.getvalue()) < 20_000
+
+
+def test_no_folds_are_an_error():
+    with pytest.raises(ValueError, match="cv: it makes no folds"):
+        SoftmaxRegressionCV(cv=[]).fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])

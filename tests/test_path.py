@@ -18,7 +18,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from truth import Plain, softmax_rows
 
-from xent import SoftmaxPath, SoftmaxRegression, softmax_path
+from xent import SoftmaxPath, SoftmaxRegression, l1_min_c, softmax_path
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -364,3 +364,21 @@ def test_names_of_a_frame_are_kept(rng):
     X, y = pd.DataFrame(rng.normal(size=(30, 2)), columns=["p", "q"]), rng.integers(0, 2, 30)
     assert_array_equal(softmax_path(X, y, Cs=2).feature_names_in_, ["p", "q"])
     assert softmax_path(X.to_numpy(), y, Cs=2).feature_names_in_ is None
+
+
+def test_columns_in_another_order_are_refused(rng):
+    frame = pd.DataFrame(rng.normal(size=(60, 2)), columns=["p", "q"])
+    y = rng.integers(0, 3, 60)
+    path = softmax_path(frame, y, 2)
+    assert path.loss(frame, y) == pytest.approx(path.loss(frame.to_numpy(), y))
+    with pytest.raises(ValueError, match=r"columns \['q', 'p'\], but the path was fitted on \['p', 'q'\]"):
+        path.loss(frame[["q", "p"]], y)
+
+
+def test_a_constant_column_comes_in_at_no_c(rng):
+    """Centred it is rounding, 1e-16 of its size, and no slope."""
+    y = np.arange(150) % 3
+    for value in (1.0, 0.1, 1e6):
+        assert l1_min_c(np.full((150, 2), value), y) == np.inf
+    X = rng.normal(size=(150, 1))
+    assert l1_min_c(np.column_stack([X, np.full(150, 0.1)]), y) == pytest.approx(l1_min_c(X, y), rel=1e-12)

@@ -191,7 +191,9 @@ class Outcome:
         """How near, and what is in the way."""
         near, reason = f"within {self.suboptimality:.1e} nats of the", self.reason
         if self.separation is not None:
-            reason = f"{self.separation['description']}; a finite C has an optimum"
+            reason = (
+                f"{self.separation['description']}; with a finite C and no penalty factor of 0 there is one"
+            )
         if self.converged:
             return f"{near} infimum, which is no minimum: {reason}"
         return f"{near} optimum, tol={tol:g} asked for: {reason}"

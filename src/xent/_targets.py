@@ -30,6 +30,11 @@ class Targets:
         return float(len(self.y) if self.weight is None else self.weight.sum())
 
 
+def shown(label: Any) -> str:
+    """A label or name as its owner would write it: 0, not np.int64(0)."""
+    return repr(label.item() if isinstance(label, np.generic) else label)
+
+
 def is_soft(y: Any) -> bool:
     """Whether y is rows of numbers, two or more a row."""
     shape = getattr(y, "shape", None)
@@ -88,7 +93,7 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
     if len(classes) < 2:
         raise ValueError(
             "This solver needs samples of at least 2 classes in the data, but the data contains "
-            f"only one class: {classes[0]!r}"
+            f"only one class: {shown(classes[0])}"
         )
     codes = codes.astype(np.int64)
     weight = weights_of(X, sample_weight)
@@ -117,7 +122,7 @@ def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any
     unknown = classes[codes] != labels
     if unknown.any():
         row = int(np.argmax(unknown))
-        raise ValueError(f"y: row {row} is of class {labels[row]!r}, which is none of the model's")
+        raise ValueError(f"y: row {row} is of class {shown(labels[row])}, which is none of the model's")
     return codes
 
 
@@ -177,10 +182,10 @@ def bounds_of(bounds: Any, classes: NDArray[Any], d: int, names: Any = None) -> 
     bad = ~((lower <= upper) & (lower < np.inf) & (upper > -np.inf))  # NaN, too
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        label = classes[1 if len(classes) == 2 else row]
-        feature = column if names is None else names[column]
+        label = shown(classes[1 if len(classes) == 2 else row])
+        feature = shown(column if names is None else names[column])
         raise ValueError(
-            f"bounds: for class {label!r} and feature {feature!r} lower = {lower[row, column]:g} and upper = "
+            f"bounds: for class {label} and feature {feature} lower = {lower[row, column]:g} and upper = "
             f"{upper[row, column]:g} leave no finite coefficient; expected lower ≤ upper, none NaN"
         )
     return lower, upper
@@ -231,8 +236,8 @@ def _check_totals(weight: Float | None, totals: Float, classes: NDArray[Any]) ->
     if not np.isfinite(everything):
         raise ValueError("sample_weight: the weights add up to infinity; divide them by their largest")
     if not totals.all():
-        empty = classes[int(np.argmin(totals != 0))]
+        empty = shown(classes[int(np.argmin(totals != 0))])
         raise ValueError(
-            f"class {empty!r} has zero total weight (sample_weight × class_weight), which leaves nothing "
+            f"class {empty} has zero total weight (sample_weight × class_weight), which leaves nothing "
             "to fit it on; give it weight or drop its rows"
         )

@@ -19,7 +19,7 @@ from ._classifier import SoftmaxClassifier, unchanged_if_it_raises
 from ._control import Control
 from ._folds import Fold, make_fold, scoring_of
 from ._problem import Outcome, Problem, check_parameters, read_problem
-from ._targets import codes_of, weights_of
+from ._targets import codes_of, shown, weights_of
 from .path import complain, grid, mean_loss, outcomes
 from .solvers import Settings
 
@@ -181,12 +181,14 @@ feature_penalty_factor, tol, max_iter
         scored = linear.Batch(X, codes_of(y, classes, weight), weight, offset=problem.batch.offset)
         splits = check_cv(self.cv, y, classifier=True).split(X, y, **given)
         folds = [make_fold(problem, scored, i, train, test) for i, (train, test) in enumerate(splits)]
-        missing = [f"{label!r} in fold {i}" for i, fold in enumerate(folds) for label in fold.missing]
+        if not folds:
+            raise ValueError("cv: it makes no folds")
+        missing = [f"{shown(label)} in fold {i}" for i, fold in enumerate(folds) for label in fold.missing]
         if missing:
             what = "its held-out rows are left out of that fold's log-loss"
             what = what if self.scoring is None else "that fold's model gives it probability 0"
-            shown = ", ".join(missing[:8]) + (", …" if len(missing) > 8 else "")
-            warnings.warn(f"cv: the training part has no row of class {shown}: {what}.", stacklevel=4)
+            listed = ", ".join(missing[:8]) + (", …" if len(missing) > 8 else "")
+            warnings.warn(f"cv: the training part has no row of class {listed}: {what}.", stacklevel=4)
         return folds
 
     def _best(self, problem: Problem, table: _Table, settings: Settings) -> dict[str, Any]:

@@ -51,7 +51,8 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         α: the target becomes (1 − α) q + α/K.
     class_penalty_factor : (K,) or dict {class: factor}, default None
     feature_penalty_factor : (d,), default None
-        u and v ≥ 0, 1 unless given. 0 leaves a class or feature unpenalised.
+        u and v ≥ 0, 1 unless given. 0 leaves a class or feature unpenalised; with bounds or l1_ratio > 0
+        such a fit has no certificate, and warns however good it is.
     tol : float > 0, default 1e-6
         How far from the optimum F may end, in nats, as certified.
     max_iter : int ≥ 1, default 1000

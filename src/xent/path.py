@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_array, check_consistent_length
+from sklearn.utils.validation import _get_feature_names, check_array, check_consistent_length
 
 from . import _plots, linear, solvers
 from ._classifier import both_rows
@@ -52,8 +52,19 @@ class SoftmaxPath:
         """Each model's mean log-loss (m,) in nats, Σ s_i ℓ_i / Σ s_i, from the logits and so finite.
 
         X (n, d); y labels (n,) among `classes_`, or rows of probabilities (n, K); sample_weight (n,) ≥ 0;
-        offset (n, K), or (n,) for two classes. Raises ValueError for a label that no model knows.
+        offset (n, K), or (n,) for two classes. Raises ValueError for a label that no model knows, and for
+        columns named other than those that the path was fitted on.
         """
+        names = _get_feature_names(X)
+        if (
+            names is not None
+            and self.feature_names_in_ is not None
+            and list(names) != list(self.feature_names_in_)
+        ):
+            raise ValueError(
+                f"X has columns {list(names)}, but the path was fitted on {list(self.feature_names_in_)}; "
+                "bring them into that order"
+            )
         X = locate(X, lambda: check_array(X, accept_large_sparse=True, **TAKES))
         check_consistent_length(X, y)
         d = self.coefs[0].shape[1]
@@ -232,8 +243,14 @@ def _first_c(problem: Problem) -> float:
     penalty = composite.penalty
     lower, upper = (np.where(penalty.l1 > 0, 0.0, side) for side in (penalty.lower, penalty.upper))
     null = replace(composite, penalty=replace(penalty, lower=lower, upper=upper, grouped=False))
-    solution = solvers.choose("auto", null, Settings(tol=1e-12)).solve(null)
-    return penalty.least_scale(solution.at.gradient)
+    at = solvers.choose("auto", null, Settings(tol=1e-12)).solve(null).at
+    gradient = at.gradient.copy()
+    d = composite.n_features
+    noise = np.abs(gradient[:, :d]) <= 1e-14 * np.abs(
+        composite.smooth.centre
+    )  # of a constant column: rounding
+    gradient[:, :d][noise] = 0.0
+    return penalty.least_scale(gradient)
 
 
 def sweep(

@@ -34,8 +34,8 @@ class Result(Enum):
         "separate the classes; a factor above 0 gives it one"
     )
     UNCERTIFIED = (
-        "without a penalty (C=inf) no certificate was found: the classes may be separable, which leaves no "
-        "optimum, or the problem too large; a finite C has an optimum and a certificate"
+        "without a penalty (C=inf, or every factor 0) no certificate was found: the classes may be "
+        "separable, which leaves no optimum, or the problem too large; a penalty makes an optimum"
     )
 
 

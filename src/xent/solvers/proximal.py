@@ -51,13 +51,18 @@ class Proximal:
                 return run.finish(Result.CERTIFIED)
             if run.told_to_stop is not None:
                 return run.finish(run.told_to_stop)
-            if iteration > due or not model.covers(run.at):
+            if iteration > due or model.has_served or not model.covers(run.at):
                 model.refresh(run.at)
                 due = max(2 * iteration, 2) if iteration > due else due
             new = self._step(run, model)
             if new is None and not run.exact:
                 run.go_exact()
                 continue
+            if (
+                new is None and model.alone
+            ):  # far from the optimum nothing may curve here; on the way here it did
+                model.alone = False
+                new = self._step(run, model)
             if new is None and model.is_stale:  # take it anew, once
                 model.forget()
                 model.refresh(run.at)

@@ -31,6 +31,7 @@ _FEWEST_ROWS = 128
 _MOST_FEATURES = 2048  # beyond, their mean curvature's diagonal stands for it
 _SWEEPS, _ENOUGH, _FACES = 30, 0.05, 20
 _RIDGE = 1e-6
+_CHEAP = 2  # passes for which an exact block is worth taking at nearly every step, without pairs
 _SAVED = 30  # iterations that a Hessian of all classes saves against blocks of each
 
 
@@ -46,6 +47,8 @@ class Quadratic:
         self._images: list[Float] = []
         self._lists: list[NDArray[np.intp]] = []
         self.steps = 0  # since the blocks were taken
+        self._joint = False
+        self.alone = False  # whether the block does without pairs
         self._everything = self.fits(composite)
 
     @staticmethod
@@ -78,7 +81,7 @@ class Quadratic:
         class."""
         lists, D = self._candidates(at), self.composite.shape[1]
         self._index = np.concatenate([k * D + mine for k, mine in enumerate(lists)])
-        joint = self._joint_pays(len(self._index))
+        joint = self._joint = self._joint_pays(len(self._index))
         self._lists = [self._index] if joint else lists
         self._start = np.cumsum([0, *map(len, self._lists)]).astype(np.int64)
         if joint:
@@ -87,14 +90,24 @@ class Quadratic:
             dtype = np.float32 if max(map(len, lists)) > _SINGLE_ABOVE else np.float64
             self._blocks = [block.astype(dtype, copy=False) for block in self._class_blocks(at.theta, lists)]
         self._flat = np.concatenate([block.ravel() for block in self._blocks])
+        self.alone = joint and self._joint_price(len(self._index)) <= _CHEAP
         self._images = [self._times(s) for s, _ in self._pairs]
         self.steps = 0
 
     def _joint_pays(self, size: int) -> bool:
         """Whether the Hessian of so many coordinates costs less than the iterations that it saves."""
+        return self._joint_price(size) < _SAVED
+
+    def _joint_price(self, size: int) -> float:
+        """What the Hessian of so many coordinates costs, in passes."""
         n, K = self.composite.n_rows, self.composite.n_classes
         stored = sum(b.X.nnz if b.is_sparse else b.X.size for b in self.composite.smooth.batches)
-        return 2 * n * size**2 / 30e9 < _SAVED * (4 * stored * K / 30e9 + 5e-4)
+        return (2 * n * size**2 / 30e9) / (4 * stored * K / 30e9 + 5e-4)
+
+    @property
+    def has_served(self) -> bool:
+        """Whether an exact block costs a few passes at most, and has served for as many."""
+        return self._joint and self.steps >= self._joint_price(len(self._index)) <= _CHEAP
 
     def _joint_block(self, theta: Float, lists: list[NDArray[np.intp]]) -> Float:
         """The Hessian of the coordinates in `lists`. Its blocks of one class are summed from their own
@@ -199,7 +212,7 @@ class Quadratic:
 
     def _low_rank(self) -> tuple[Float, Float]:
         """Ψ and Ψ M, (size, rank)."""
-        size, n = len(self._index), len(self._pairs)
+        size, n = len(self._index), 0 if self.alone else len(self._pairs)
         psi = np.zeros((size, 2 * _PAIRS if n else 0))
         if not n:
             return psi, psi
