@@ -168,21 +168,19 @@ def show(report: dict[str, Any]) -> None:
     """The tables, in Markdown."""
     for case, cell in report["cases"].items():
         median = {name: statistics.median(values) for name, values in cell["seconds"].items()}
-        print(
-            f"\n| {case} | time / xent's | forward alone | MiB beyond the gradients |\n| --- | ---: | ---: | ---: |"
-        )
+        over = "the product" if "product" in median else "xent's"
+        print(f"\n| {case} | time / xent's | forward alone / {over} | MiB beyond the gradients |")
+        print("| --- | ---: | ---: | ---: |")
         for name in cell["memory"]:
             both, alone = median[name] / median["xent"], median[f"{name}, forward"]
             forward = alone / (median["product"] if "product" in median else median["xent, forward"])
             print(f"| {name} | {both:.2f} | {forward:.2f} | {cell['memory'][name] / 2**20:.0f} |")
-        print(f"\nForward alone over {'the product' if 'product' in median else 'xent'}.")
     found = report["accuracy"]
     print(f"\n| mean of bfloat16 losses, exactly {found['exact']:.6f} | off by, in ulp |\n| --- | ---: |")
     for name, value in found["bfloat16"].items():
         print(f"| {name} | {abs(value - found['exact']) / found['ulp']:.2f} |")
-    print(
-        "\n| float32, two classes, the right one ahead by | xent: loss, gradient | PyTorch |\n| --- | ---: | ---: |"
-    )
+    print("\n| float32, two classes, the right one ahead by | xent: loss, gradient | PyTorch |")
+    print("| --- | ---: | ---: |")
     for (gap, *own), (_, *other) in zip(found["gaps"]["xent"], found["gaps"]["eager"], strict=True):
         print(f"| {gap:g} | {own[0]:.0e}, {own[1]:.0e} | {other[0]:.0e}, {other[1]:.0e} |")
 
