@@ -371,6 +371,19 @@ template <class XT, class CT> void define_rows(nb::module_& m, const char* suffi
         "z"_a.noconvert(), "factor"_a, "w"_a.noconvert().none(), "given"_a.noconvert(), "out"_a.noconvert(), "isa"_a);
 }
 
+template <class XT, class YT> void define_convert(nb::module_& m, const char* name, Convert<XT, YT> Kernels::*member) {
+  m.def(name,
+        [member](Matrix<const Stored<XT>> x, Matrix<Stored<YT>> out, const std::string& isa) {
+          require_shape(out, x.shape(0), x.shape(1), "out must be of x's shape");
+          require(x.shape(0) == 0 || x.shape(1) <= 1 || (x.stride(1) == 1 && out.stride(1) == 1), "rows must be contiguous");
+          const auto run = kernels(isa).*member;
+          nb::gil_scoped_release release;
+          run(reinterpret_cast<const XT*>(x.data()), x.stride(0), reinterpret_cast<YT*>(out.data()), out.stride(0), x.shape(0),
+              x.shape(1));
+        },
+        "x"_a.noconvert(), "out"_a.noconvert(), "isa"_a);
+}
+
 template <class AT, class BT, class CT>
 void define_multiply(nb::module_& m, const char* name, ProductKernels<AT, BT, CT> Kernels::*member) {
   m.def(name,
@@ -428,6 +441,8 @@ NB_MODULE(_native, m) {
   define_arrays<double>(m, "Arrays_d");
   define_columns<float>(m, "Columns_f");
   define_columns<double>(m, "Columns_d");
+  define_convert(m, "narrow", &Kernels::narrow);
+  define_convert(m, "widen", &Kernels::widen);
   define_rows(m, "d", &Kernels::rows_d);
   define_rows(m, "f", &Kernels::rows_f);
   define_rows(m, "b", &Kernels::rows_b);

@@ -148,6 +148,7 @@ const Kernels& XENT_CAT(kernels_, XENT_ISA)() {
       tiles<float>(), tiles<double>(),
       {descent_bytes<float>, descend<float>}, {descent_bytes<double>, descend<double>},
       by_row<double, double>(), by_row<float, float>(), by_row<BFloat16, float>(),
+      convert<float, BFloat16>, convert<BFloat16, float>,
       products<double, double, double>(), products<float, float, float>(), products<float, Half, Half>(),
       products<float, BFloat16, BFloat16>(), products<float, float, Half>(), products<float, float, BFloat16>(),
   };

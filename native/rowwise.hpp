@@ -118,5 +118,23 @@ void residual_rows(const XT* z, int64_t rows, int64_t stride, int64_t classes, d
     residual_row<XT, CT>(z + i * stride, classes, (CT)factor, w, given + 3 * i, out + i * ldo);
 }
 
+// out = x, rounded to bfloat16 or widened from it; both (rows, columns).
+template <class XT, class YT>
+void convert(const XT* x, int64_t stride, YT* out, int64_t ldo, int64_t rows, int64_t columns) {
+  constexpr int L = kLanes<float>;
+  for (int64_t i = 0; i < rows; ++i) {
+    const XT* from = x + i * stride;
+    YT* to = out + i * ldo;
+    int64_t c = 0;
+    for (; c + L <= columns; c += L) put(to + c, lanes<float>(from + c));
+    if (c == columns) continue;
+    XT end[L] = {};
+    YT done[L];
+    for (int64_t j = c; j < columns; ++j) end[j - c] = from[j];
+    put(done, lanes<float>(end));
+    for (int64_t j = c; j < columns; ++j) to[j] = done[j - c];
+  }
+}
+
 }  // namespace
 }  // namespace xent

@@ -69,6 +69,9 @@ struct RowKernels {
                    XT* out, int64_t ldo);
 };
 
+template <class XT, class YT>
+using Convert = void (*)(const XT* x, int64_t stride, YT* out, int64_t ldo, int64_t rows, int64_t columns);
+
 // An operand of a product, anywhere in memory; strides count numbers.
 template <class XT>
 struct Strided {
@@ -112,6 +115,8 @@ struct Kernels {
   RowKernels<double, double> rows_d;
   RowKernels<float, float> rows_f;
   RowKernels<BFloat16, float> rows_b;
+  Convert<float, BFloat16> narrow;
+  Convert<BFloat16, float> widen;
   ProductKernels<double, double, double> product_dd;
   ProductKernels<float, float, float> product_ff;
   ProductKernels<Half, Half, float> product_hh;

@@ -265,3 +265,23 @@ def test_rows_of_logits(rng, on, kind, isa):
         _kernels.residual_rows(kind, raw(empty), 1.0, None, np.ones((2, 3)), raw(empty[:, :2]))
     with pytest.raises(ValueError, match="contiguous"):
         _kernels.scan_rows(kind, raw(empty)[:, ::2], 1.0, None, True, out)
+
+
+@pytest.mark.parametrize("isa", runnable_isas())
+def test_bfloat16_and_back(rng, on, isa):
+    """To nearest, ties to even, as ml_dtypes rounds; what is not a number stays none."""
+    on(isa)
+    x = np.concatenate(
+        [rng.normal(size=200), [0, -0.0, 1 + 2**-8, 1 + 3 * 2**-8, 3.4e38, np.inf, -np.inf, np.nan, 1e-40]]
+    )
+    x = np.tile(x.astype(np.float32), (3, 1))
+    wide = np.zeros((3, 220), np.uint16)
+    out = wide[:, :209]
+    _kernels.narrow(x, out)
+    assert_array_equal(out.view(ml_dtypes.bfloat16), x.astype(ml_dtypes.bfloat16))
+    assert (wide[:, 209:] == 0).all()
+    back = np.empty_like(x)
+    _kernels.widen(out, back)
+    assert_array_equal(back, x.astype(ml_dtypes.bfloat16).astype(np.float32))
+    with pytest.raises(ValueError, match="x's shape"):
+        _kernels.narrow(x, wide)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
+from xent import _kernels
 from xent.torch import _by_row, _cpu, _ops, cross_entropy, linear_cross_entropy
 
 # PyTorch's vmap compiles something when it is first used.
@@ -188,14 +189,42 @@ def test_opcheck(case, kind):
         float(options.get("z_loss", 0)),
         1 << 20,
     )
-    given = (index, value, weight, *settings)
     for entropy in (False, True):
-        for args in ((x, W, b, *given, entropy), (F.linear(x, W, b).detach(), None, None, *given, entropy)):
+        given = (index, value, weight, *settings, entropy, False)
+        for args in ((x, W, b, *given), (F.linear(x, W, b).detach(), None, None, *given)):
             torch.library.opcheck(_ops.rows, args)
             plain = [t.detach() if torch.is_tensor(t) else t for t in args]
-            *up, stats = (t.detach() for t in _ops.rows(*plain))
-            torch.library.opcheck(_ops.rows_gradient, (*up, stats, *args, 7 if kind == "classes" else 15))
+            *up, stats, kept, peaks = (t.detach() for t in _ops.rows(*plain))
+            known = (*up, stats, kept, peaks)
+            torch.library.opcheck(_ops.rows_gradient, (*known, *args, 7 if kind == "classes" else 15))
             second = (*up, stats, *plain, 7, args[0].detach(), *(None,) * 3)
             torch.library.opcheck(_ops.rows_second, second)
             if kind == "classes":
-                torch.library.opcheck(_ops.rank, (*plain[:4], stats[0], stats[7], weight, *settings, entropy))
+                torch.library.opcheck(_ops.rank, (*plain[:4], stats[0], stats[7], *plain[5:]))
+
+
+@pytest.mark.skipif(not _kernels.has_pairs(), reason="this processor multiplies no pairs of bfloat16")
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "temperature": 0.8}, {"z_loss": 0.01}])
+def test_what_forward_keeps(options, monkeypatch):
+    """Large bfloat16 weights: backward takes exp(z − m) as forward kept it; as near as when it makes
+    it anew."""
+    g = torch.Generator().manual_seed(3)
+    x, W = (torch.randn(s, generator=g).bfloat16().requires_grad_() for s in ((70, 64), (1100, 64)))
+    y = torch.randint(0, 1100, (70,), generator=g)
+    y[[3, 60]] = -100
+    wide = [t.detach().double().requires_grad_() for t in (x, W)]
+    want = torch.autograd.grad(reference(F.linear(*wide), y, **options).sum(), wide)
+    asked = []
+    inner = _cpu.backward
+    monkeypatch.setattr(_cpu, "backward", lambda *a: asked.append(a[5] is not None) or inner(*a))
+    for max_bytes, keeps in ((None, True), (100_000, False)):
+        loss = linear_cross_entropy(x, W, y, reduction="sum", max_bytes=max_bytes, **options)
+        for mine, theirs in zip(torch.autograd.grad(loss, (x, W)), want, strict=True):
+            ulp = torch.finfo(torch.bfloat16).eps
+            assert_close(mine.double(), theirs, rtol=2 * ulp, atol=2 * ulp * theirs.abs().max().item())
+        assert asked.pop() == keeps
+    with torch.no_grad():
+        assert (
+            _ops.apply(x, W, None, y, None, None, -100, 0.0, 0.0, 1.0, 0.0, 1 << 25, False, False)[5].numel()
+            == 0
+        )

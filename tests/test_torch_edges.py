@@ -291,9 +291,9 @@ def test_what_is_frozen_costs_nothing(monkeypatch):
     asked = []
     plain = _cpu.backward
 
-    def spied(logits, targets, stats, up, need):
+    def spied(logits, targets, stats, up, need, room):
         asked.append(need)
-        return plain(logits, targets, stats, up, need)
+        return plain(logits, targets, stats, up, need, room)
 
     monkeypatch.setattr(_cpu, "backward", spied)
     frozen = W.detach()

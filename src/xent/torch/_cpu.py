@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,9 +31,15 @@ from ._tiles import Logits, Rows, Targets
 
 _ROWS = 256  # at a time: a tile of 512 classes is half of a core's cache
 _CLASSES = 512
-_ROUNDED = (
-    1 << 16
-)  # numbers of a bfloat16 W beyond which gradients by logits are rounded to bfloat16, for speed
+_MOST_KEPT = 8192  # rows: a tile of _CLASSES takes 16 MiB then
+# Numbers of a bfloat16 W beyond which gradients by logits are rounded to bfloat16, for speed.
+_ROUNDED = 1 << 16
+_MEMORY = {
+    torch.float64: np.float64,
+    torch.float32: np.float32,
+    torch.float16: np.int16,
+    torch.bfloat16: np.int16,
+}
 KINDS = {torch.float64: "d", torch.float32: "f", torch.float16: "h", torch.bfloat16: "b"}
 Array = NDArray[Any]
 
@@ -45,21 +51,55 @@ def serves(logits: Logits, targets: Targets | None, bends: bool) -> bool:
         return False
     if x.dtype not in KINDS or W.dtype != x.dtype or not x.shape[0] or not W.shape[0]:
         return False
+    if targets.smoothing == 1:
+        return False
     plain = targets.index is not None and targets.value is None and not targets.smoothing
     return targets.class_weight is None or plain
 
 
-def forward(logits: Logits, targets: Targets) -> Rows:
-    """See `_tiles.forward`."""
+def keeps(x: Tensor, W: Tensor, max_bytes: int) -> bool:
+    """Whether forward had better keep exp(z − m) for backward, in bfloat16: where products of that are so
+    fast that making z again would be a quarter of the time, and it takes no more than `max_bytes`."""
+    few = 2 * x.shape[0] * W.shape[0] <= max_bytes and x.shape[0] <= _MOST_KEPT
+    return few and x.dtype == torch.bfloat16 and W.numel() >= _ROUNDED and _kernels.has_pairs()
+
+
+def room_to_keep(x: Tensor, W: Tensor | None, keep: bool) -> tuple[Tensor, Tensor]:
+    """For exp(z − m) (K, N), and for the m that each tile knew, (tiles, N); of nothing unless `keep`."""
+    n, K = (x.shape[0], W.shape[0]) if keep and W is not None else (0, 0)
+    tiles = (K + _CLASSES - 1) // _CLASSES
+    return empty((K, n), torch.bfloat16, x), empty((tiles, n), torch.float32, x)
+
+
+def empty(shape: Sequence[Any], dtype: torch.dtype, like: Tensor) -> Tensor:
+    """A tensor to fill; a large one from NumPy, which asks the system for large pages: the 8192 small ones of
+    32 MiB took a tenth of the time of all the products over them."""
+    if type(like) is not Tensor or like.device.type != "cpu" or dtype not in _MEMORY:
+        return like.new_empty(shape, dtype=dtype)
+    return torch.from_numpy(np.empty(shape, _MEMORY[dtype])).view(dtype)
+
+
+def forward(logits: Logits, targets: Targets, room: tuple[Tensor, Tensor] | None = None) -> Rows:
+    """See `_tiles.forward`; fills `room_to_keep`."""
     work = _Work(logits, targets)
     kept = np.empty((work.n, 7))
+    if room is not None:
+        work.keep(room)
 
     def rows_of(t: int) -> None:
         columns = [work.columns(rows) for rows in work.chunks[t]]
         spare = work.spare(_ROWS)
         for classes in work.tiles:
             for rows, column in zip(work.chunks[t], columns, strict=True):
-                column.scan(work.tile(rows, classes, spare, column.filled), classes.start, None)
+                z = work.tile(rows, classes, spare, column.filled)
+                if work.kept is None:
+                    column.scan(z, classes.start, None)
+                    continue
+                peaks = np.empty(column.filled, work.dtype)
+                column.scan(z, classes.start, peaks)
+                live = rows.stop - rows.start
+                _kernels.narrow(z[:, :live], work.kept[classes, rows])
+                work.peaks[classes.start // _CLASSES, rows] = peaks[:live]
         for rows, column in zip(work.chunks[t], columns, strict=True):
             column.finish()
             column.save(kept[rows])
@@ -76,14 +116,23 @@ def forward(logits: Logits, targets: Targets) -> Rows:
     return Rows(peak + undefined, rest, mass, live, live, winner.long(), loss, entropy, target)
 
 
-def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: Need) -> Gradients:
-    """See `_gradient.backward`; not of the targets' values."""
+def backward(
+    logits: Logits,
+    targets: Targets,
+    stats: Rows,
+    up: Upstream,
+    need: Need,
+    room: tuple[Tensor, Tensor] | None = None,
+) -> Gradients:
+    """See `_gradient.backward`; not of the targets' values. `room`: what forward kept."""
     work = _Work(logits, targets)
+    if room is not None:
+        work.keep(room)
     given = _given(logits, targets, stats, up)
     x, W = logits.x, logits.W
     assert W is not None
     dx = torch.zeros(x.shape, dtype=logits.dtype) if need[0] else None
-    dW = torch.empty_like(W, memory_format=torch.contiguous_format) if need[1] else None
+    dW = empty(W.shape, W.dtype, W) if need[1] else None
     db = torch.empty(len(W), dtype=W.dtype if logits.b is None else logits.b.dtype) if need[2] else None
     together = need[1] or need[2]
     G = work.spare(work.filled if together else 0)
@@ -94,30 +143,18 @@ def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: 
         for rows, column in zip(work.chunks[t], columns, strict=True):
             column.restore(given[rows])
         spare = work.spare(0 if together else _ROWS)
-        wide = np.empty((work.step, x.shape[1]), work.dtype)
         for classes in work.tiles:
-            size = classes.stop - classes.start
             for rows, column in zip(work.chunks[t], columns, strict=True):
-                out = G[:, rows.start :] if together else spare
-                g = work.residual(rows, classes, out, column)
+                g = work.residual(rows, classes, G[:, rows.start :] if together else spare, column)
                 if dx is not None:
-                    to = dx[rows].numpy()
                     live = g[:, : rows.stop - rows.start]
-                    _kernels.multiply(work.mixed, live.T, work.W[classes], to, add=True, round_A=work.rounds)
-            if not together:
-                continue
-            meet.wait()
-            part = slice(size * t // work.threads, size * (t + 1) // work.threads)
-            g = G[part, : work.n] if size == len(G) else G[:size][part, : work.n]
-            here = slice(classes.start + part.start, classes.start + part.stop)
-            if dW is not None and part.stop > part.start:
-                product = dW[here].numpy() if dW.dtype == logits.dtype else wide[: part.stop - part.start]
-                _kernels.multiply(work.mixed, g, work.x, product, round_A=work.rounds)
-                if dW.dtype != logits.dtype:
-                    dW[here] = torch.from_numpy(product).to(dW.dtype)
-            if db is not None and part.stop > part.start:
-                db[here] = torch.from_numpy(g.sum(axis=1, dtype=np.float64)).to(db.dtype)
-            meet.wait()
+                    work.multiply(live.T, work.W[classes], dx[rows].numpy(), add=True)
+            if together:
+                meet.wait()
+                size = classes.stop - classes.start
+                part = slice(size * t // work.threads, size * (t + 1) // work.threads)
+                work.of_classes(G[part, : work.n], classes.start + part.start, dW, db)
+                meet.wait()
 
     work.share(rows_of, meet)
     return Gradients(None if dx is None else dx.to(x.dtype), dW, db)
@@ -145,6 +182,8 @@ class _Work:
         # As PyTorch does with all of them. It must depend on nothing but the model: on no batch.
         self.rounds = logits.W.numel() >= _ROUNDED
         self.x, self.W = memory(logits.x), memory(logits.W)
+        self.kept: Array | None = None
+        self.peaks: Array = np.empty((0, 0))
         self.b = None if logits.b is None else logits.b.to(logits.dtype).numpy()
         starts = range(0, self.n, _ROWS)
         chunks = [slice(a, min(a + _ROWS, self.n)) for a in starts]
@@ -158,6 +197,13 @@ class _Work:
         self.tiles = [slice(a, min(a + self.step, K)) for a in range(0, K, self.step)]
         self.batch = Batch(np.empty((self.n, 0)), self._targets(targets), label_smoothing=targets.smoothing)
 
+    def keep(self, room: tuple[Tensor, Tensor]) -> None:
+        """Take tiles as `room_to_keep` has them."""
+        kept, peaks = room
+        self.kept, self.peaks = memory(kept)[:, : self.n], peaks.numpy()[:, : self.n]
+        self.step = min(_CLASSES, len(self.W))
+        self.tiles = [slice(a, min(a + self.step, len(self.W))) for a in range(0, len(self.W), self.step)]
+
     @staticmethod
     def _targets(targets: Targets) -> Any:
         value = None if targets.value is None else targets.value.to(wide_value(targets.value)).numpy()
@@ -168,6 +214,24 @@ class _Work:
 
     def columns(self, rows: slice) -> Any:
         return _kernels.columns(self.batch, np.arange(rows.start, rows.stop), len(self.W), self.dtype)
+
+    def multiply(self, A: Array, B: Array, out: Array, add: bool = False) -> None:
+        _kernels.multiply(self.mixed, A, B, out, add=add, round_A=self.rounds)
+
+    def of_classes(self, g: Array, first: int, dW: Tensor | None, db: Tensor | None) -> None:
+        """Gradients of the classes from `first` on, g (classes, rows) being those by their logits."""
+        here = slice(first, first + len(g))
+        if dW is not None and self.kind[0] in "df":
+            self.multiply(g, self.x, dW[here].numpy())
+        elif dW is not None:
+            product = np.empty((len(g), self.x.shape[1]), self.dtype)
+            self.multiply(g, self.x, product)
+            if self.kind[0] == "b":  # PyTorch's conversion would bring threads of its own
+                _kernels.narrow(product, memory(dW[here]))
+            else:
+                memory(dW[here])[...] = product.astype(np.float16).view(np.uint16)
+        if db is not None:
+            db[here] = torch.from_numpy(g.sum(axis=1, dtype=np.float64)).to(db.dtype)
 
     def spare(self, rows: int) -> Array:
         """Room for a tile of so many rows; a line of cache more, lest a power of two of them fall on each
@@ -193,8 +257,18 @@ class _Work:
 
     def residual(self, rows: slice, classes: slice, out: Array, column: Any) -> Array:
         """The gradient by W x + b of a tile."""
-        z = self.tile(rows, classes, out, column.filled)
         o = self.logits.options
+        if self.kept is not None:
+            live, z = rows.stop - rows.start, out[: classes.stop - classes.start, : column.filled]
+            peaks = np.zeros(column.filled, self.dtype)
+            _kernels.widen(self.kept[classes, rows], z[:, :live])
+            z[:, live:] = 0
+            peaks[:live] = self.peaks[classes.start // _CLASSES, rows]
+            column.residual(z, classes.start, peaks)
+            if o.temperature != 1:
+                z /= o.temperature
+            return z
+        z = self.tile(rows, classes, out, column.filled)
         slope: Any = 1 / o.temperature
         if o.softcap:
             slope = (1 - np.square(z * (o.temperature / o.softcap))) / o.temperature

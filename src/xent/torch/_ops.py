@@ -18,7 +18,7 @@ from ._second import Directions
 from ._tiles import Logits, Options, Rows, Targets
 
 _FIELDS = ("peak", "rest", "mass", "share", "live", "winner", "entropy", "target")
-Settings = tuple[int, float, float, float, float, int, bool]
+Settings = tuple[int, float, float, float, float, int, bool, bool]
 
 
 class _Call:
@@ -35,7 +35,7 @@ class _Call:
         class_weight: Tensor | None,
         settings: Settings,
     ) -> None:
-        ignore_index, smoothing, softcap, temperature, z_loss, max_bytes, self.entropy = settings
+        ignore_index, smoothing, softcap, temperature, z_loss, max_bytes, self.entropy, _ = settings
         self.n = len(x)
         self.live: Tensor | None = None
         dead = None if index is None or value is not None else index == ignore_index
@@ -106,12 +106,14 @@ def rows(
     z_loss: float,
     max_bytes: int,
     entropy: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy)
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy, keep)
     call = _Call(x, W, b, index, value, class_weight, settings)
     _check(call, index, settings)
+    room = _cpu.room_to_keep(x, W, keep)
     if _cpu.serves(call.logits, call.targets, entropy):
-        found = _cpu.forward(call.logits, call.targets)
+        found = _cpu.forward(call.logits, call.targets, room if keep else None)
     elif _by_row.serves(call.logits, call.targets, entropy):
         found = _by_row.forward(call.logits, call.targets)
     else:
@@ -120,13 +122,14 @@ def rows(
     outputs = (found.loss, found.log_sum, empty - torch.log1p(found.rest), found.entropy)
     kept = torch.stack([getattr(found, name).double() for name in _FIELDS], 1)
     loss, lse, target, spread = (call.widen(call.masked(out)).clone() for out in outputs)
-    return loss, lse, target, spread * entropy, call.widen(kept).T.contiguous()
+    return loss, lse, target, spread * entropy, call.widen(kept).T.contiguous(), *room
 
 
 @rows.register_fake
-def _(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _(x: Tensor, W: Tensor | None, *rest: Any) -> Any:
     of_row = [x.new_empty(x.shape[0], dtype=torch.float64) for _ in range(4)]
-    return (*of_row, x.new_empty((len(_FIELDS), x.shape[0]), dtype=torch.float64))  # type: ignore[return-value]
+    stats = x.new_empty((len(_FIELDS), x.shape[0]), dtype=torch.float64)
+    return (*of_row, stats, *_cpu.room_to_keep(x, W, rest[-1]))
 
 
 @torch.library.custom_op("xent::rows_gradient", mutates_args=())
@@ -136,6 +139,8 @@ def rows_gradient(
     target: Tensor,
     spread: Tensor,
     stats: Tensor,
+    kept: Tensor,
+    peaks: Tensor,
     x: Tensor,
     W: Tensor | None,
     b: Tensor | None,
@@ -149,14 +154,16 @@ def rows_gradient(
     z_loss: float,
     max_bytes: int,
     entropy: bool,
+    keep: bool,
     need: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy)
+    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy, keep)
     call = _Call(x, W, b, index, value, class_weight, settings)
     up, known = call.upstream([loss, lse, target, spread]), call.stats(stats)
     wanted = _wanted(need)
     if _cpu.serves(call.logits, call.targets, entropy) and not wanted[3]:
-        found = _cpu.backward(call.logits, call.targets, known, up, wanted)
+        room = (kept, peaks) if kept.numel() else None
+        found = _cpu.backward(call.logits, call.targets, known, up, wanted, room)
     elif _by_row.serves(call.logits, call.targets, entropy):
         found = _by_row.backward(call.logits, call.targets, known, up, wanted)
     else:
@@ -177,6 +184,8 @@ def _(
     target: Tensor,
     spread: Tensor,
     stats: Tensor,
+    kept: Tensor,
+    peaks: Tensor,
     x: Tensor,
     W: Tensor | None,
     b: Tensor | None,
@@ -222,13 +231,14 @@ def rows_second(
     z_loss: float,
     max_bytes: int,
     entropy: bool,
+    keep: bool,
     need: int,
     along_x: Tensor | None,
     along_W: Tensor | None,
     along_b: Tensor | None,
     along_value: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy)
+    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy, keep)
     call = _Call(x, W, b, index, value, class_weight, settings)
     up, known = call.upstream([loss, lse, target, spread]), call.stats(stats)
     at = Directions(None if along_x is None else call.narrow(along_x), along_W, along_b, along_value)
@@ -255,7 +265,7 @@ def _(
 ) -> Any:
     return (
         *(torch.empty_like(part) for part in (loss, lse, target, spread)),
-        *_empty(rest[7], x, W, b, value),
+        *_empty(rest[8], x, W, b, value),
     )
 
 
@@ -275,8 +285,9 @@ def rank(
     z_loss: float,
     max_bytes: int,
     entropy: bool,
+    keep: bool,
 ) -> Tensor:
-    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy)
+    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy, keep)
     call = _Call(x, W, b, index, None, None, settings)
     known = call.targets.index
     assert known is not None
@@ -302,14 +313,16 @@ def _zeros(parts: Any, stats: Tensor) -> list[Tensor]:
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.mark_non_differentiable(output[4])
-    ctx.save_for_backward(*inputs[:6], output[4])
+    ctx.mark_non_differentiable(*output[4:])
+    ctx.set_materialize_grads(False)  # zeros as large as what is kept
+    ctx.save_for_backward(*inputs[:6], *output[4:])
     ctx.settings = inputs[6:]
 
 
 def _save_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.save_for_backward(*inputs[:11])
-    ctx.settings = inputs[11:]
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs[:13])
+    ctx.settings = inputs[13:]
 
 
 def _need(ctx: Any, first: int) -> int:
@@ -324,18 +337,23 @@ def _spread(found: tuple[Tensor, ...], need: int) -> tuple[Tensor | None, ...]:
 
 
 def _backward(gradient: Any, ctx: Any, parts: Any) -> tuple[Tensor | None, ...]:
-    *tensors, stats = ctx.saved_tensors
+    *tensors, stats, kept, peaks = ctx.saved_tensors
     need = _need(ctx, 0)
-    found = gradient(*_zeros(parts[:4], stats), stats, *tensors, *ctx.settings, need)
+    found = gradient(*_zeros(parts[:4], stats), stats, kept, peaks, *tensors, *ctx.settings, need)
     return *_spread(found, need), *(None for _ in ctx.settings)
 
 
+def _without_kept(ctx: Any) -> list[Tensor]:
+    """What `rows_second` takes of the tensors that `rows_gradient` was given."""
+    return [*ctx.saved_tensors[:5], *ctx.saved_tensors[7:]]
+
+
 def _backward_gradient(ctx: Any, parts: Any) -> tuple[Tensor | None, ...]:
-    tensors, need = ctx.saved_tensors, ctx.settings[-1]
+    tensors, need = _without_kept(ctx), ctx.settings[-1]
     along = [part if wanted else None for part, wanted in zip(parts, _wanted(need), strict=True)]
-    wanted = _need(ctx, 5)
+    wanted = _need(ctx, 7)
     found = rows_second(*tensors, *ctx.settings[:-1], wanted, *along)
-    return *found[:4], None, *_spread(found[4:], wanted), *(None for _ in ctx.settings)
+    return *found[:4], None, None, None, *_spread(found[4:], wanted), *(None for _ in ctx.settings)
 
 
 class _Rows(torch.autograd.Function):
@@ -348,7 +366,7 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         _save(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:6], output[4])
+        ctx.save_for_forward(*inputs[:6], *output[4:])
 
     @staticmethod
     def backward(ctx: Any, *parts: Any) -> Any:
@@ -356,11 +374,11 @@ class _Rows(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        *tensors, stats = ctx.saved_tensors
+        *tensors, stats, _, _ = ctx.saved_tensors
         x, W, b, _, value, _ = tangents[:6]
         none = [torch.zeros_like(stats[0])] * 4
         moved = rows_second(*none, stats, *tensors, *ctx.settings, 0, x, W, b, value)
-        return *moved[:4], None
+        return *moved[:4], None, None, None
 
 
 class _RowsGradient(torch.autograd.Function):
@@ -373,7 +391,7 @@ class _RowsGradient(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         _save_gradient(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:11])
+        ctx.save_for_forward(*inputs[:13])
 
     @staticmethod
     def backward(ctx: Any, *parts: Any) -> Any:
@@ -381,12 +399,12 @@ class _RowsGradient(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        tensors, need = ctx.saved_tensors, ctx.settings[-1]
-        x, W, b, _, value, _ = tangents[5:11]
+        tensors, need = _without_kept(ctx), ctx.settings[-1]
+        x, W, b, _, value, _ = tangents[7:13]
         found = rows_second(*tensors, *ctx.settings, x, W, b, value)[4:]
         stats = tensors[4]
         if any(part is not None for part in tangents[:4]):
-            more = rows_gradient(*_zeros(tangents[:4], stats), *tensors[4:], *ctx.settings)
+            more = rows_gradient(*_zeros(tangents[:4], stats), *ctx.saved_tensors[4:], *ctx.settings)
             found = tuple(a + b for a, b in zip(found, more, strict=True))
         return tuple(
             part if wanted else torch.zeros_like(part)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from . import _ops
+from . import _cpu, _ops
 
 MAX_BYTES = 32 << 20
 Target = Tensor | tuple[Tensor, Tensor]
@@ -230,8 +230,9 @@ class _Asked:
         classes = index is not None and value is None
         if not classes and (wrong := [name for name in self.returns if name in _OF_CLASSES]):
             raise ValueError(f"returns: {wrong} need targets that are class indices")
-        found = [_ops.apply(*part, self.class_weight, *self._settings) for part in parts]
-        loss, lse, target, entropy, stats = (_side_by_side(outputs) for outputs in zip(*found, strict=True))
+        found = [_ops.apply(*part, self.class_weight, *self._settings, self._keeps(part)) for part in parts]
+        outputs = list(zip(*found, strict=True))[:5]
+        loss, lse, target, entropy, stats = map(_side_by_side, outputs)
         labels = _side_by_side([part[3] for part in parts]) if classes else None
         result = (
             self._reduced(loss, labels).to(dtype)
@@ -249,14 +250,14 @@ class _Asked:
             more |= {"argmax": winner.masked_fill(dead, -1), "correct": (winner == labels) & ~dead}
         if "rank" in self.returns:
             ranks = [
-                _ops.rank(*part[:4], *(f[4][0], f[4][7], self.class_weight), *self._settings)
+                _ops.rank(*part[:4], *(f[4][0], f[4][7], self.class_weight), *self._settings, False)
                 for part, f in zip(parts, found, strict=True)
             ]
             more["rank"] = _side_by_side(ranks)
         return CrossEntropyOutput(result, **{name: more[name].reshape(shape) for name in self.returns})
 
     @property
-    def _settings(self) -> _ops.Settings:
+    def _settings(self) -> tuple[int, float, float, float, float, int, bool]:
         return (
             self.ignore_index,
             float(self.label_smoothing),
@@ -266,6 +267,13 @@ class _Asked:
             int(self.max_bytes or MAX_BYTES),
             "entropy" in self.returns,
         )
+
+    def _keeps(self, part: Part) -> bool:
+        x, W = part[:2]
+        if W is None or x.device.type != "cpu" or self.softcap or not torch.is_grad_enabled():
+            return False
+        wanted = x.requires_grad or W.requires_grad
+        return wanted and _cpu.keeps(x, W, int(self.max_bytes or MAX_BYTES))
 
     def _reduced(self, loss: Tensor, labels: Tensor | None) -> Tensor:
         if self.reduction == "sum":
