@@ -1,6 +1,9 @@
 """xent.torch where others lose digits, rows or bits: confident rows, masks, batches; what it refuses; and
 PyTorch's own ways to call it."""
 
+import subprocess
+import sys
+
 import mpmath
 import numpy as np
 import pytest
@@ -379,3 +382,9 @@ def test_bad_calls(change, error, text):
     given = {"input": x, "weight": W, "target": y} | change
     with pytest.raises(error, match=text):
         linear_cross_entropy(given.pop("input"), given.pop("weight"), given.pop("target"), **given)
+
+
+def test_without_pytorch():
+    code = "import sys; sys.modules['torch'] = None; import xent.torch"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+    assert "xent.torch needs PyTorch; install it with: pip install torch" in said
