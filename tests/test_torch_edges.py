@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from test_kernels import native
 from torch.func import grad, hessian, jacrev, jvp, vmap
 from torch.testing import assert_close
 
@@ -72,6 +73,7 @@ def test_a_long_sum_of_bfloat16_losses_is_half_an_ulp_off(engine):
     assert abs(got.item() - want) <= 0.5 * torch.finfo(torch.bfloat16).eps * 2 ** np.floor(np.log2(want))
 
 
+@native
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_a_rows_bits_are_its_own(dtype):
     """Loss and gradient of a row alone, among others and elsewhere among them: the same bits. Native
@@ -288,6 +290,7 @@ def test_functional_transforms():
     assert_close(each, vmap(grad(theirs), in_dims=(None, 0, 0))(W, *batches))
 
 
+@native
 def test_what_is_frozen_costs_nothing(monkeypatch):
     """A weight without a gradient is multiplied once in backward, not twice; and gets none."""
     x, W, y = tensors()
@@ -321,6 +324,7 @@ def test_modules():
     assert "reduction='sum'" in repr(plain)
 
 
+@native
 def test_threads_do_not_change_a_loss():
     x, W, y = tensors(2000, 16, 700)
     before, found = torch.get_num_threads(), []
