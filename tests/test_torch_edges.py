@@ -1,8 +1,11 @@
 """xent.torch where others lose digits, rows or bits: confident rows, masks, batches; what it refuses; and
 PyTorch's own ways to call it."""
 
+import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import mpmath
 import numpy as np
@@ -338,6 +341,31 @@ def test_threads_do_not_change_a_loss():
     for other in found[1:]:
         for a, b in zip(other, found[0], strict=True):
             assert torch.equal(a, b)
+
+
+def test_calls_from_many_threads_and_from_a_forked_child():
+    """Neither waits for ever: calls take turns, and a child makes threads of its own."""
+    x, W, y = tensors(700, 16, 900)
+    z = (x @ W.T).detach()
+
+    def call(_=None):
+        loss = linear_cross_entropy(x, W, y) + cross_entropy(z, y)
+        return loss.item(), backward(loss, W)[0].sum().item()
+
+    before, want = torch.get_num_threads(), call()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(call, range(24)))
+        assert found == [want] * 24
+        if hasattr(os, "fork"):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                os._exit(int(linear_cross_entropy(x.detach(), W.detach(), y).isnan()))
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        torch.set_num_threads(before)
 
 
 # What is refused --------------------------------------------------------------------------------------

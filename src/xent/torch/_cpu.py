@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -291,8 +292,9 @@ class _Work:
         if self.threads == 1:
             work(0)
             return
-        futures = [_pool(self.threads).submit(guarded, t) for t in range(self.threads)]
-        errors = [future.exception() for future in futures]
+        with _in_turn:  # threads of two calls that wait for each other would wait for ever
+            futures = [_pool(self.threads).submit(guarded, t) for t in range(self.threads)]
+            errors = [future.exception() for future in futures]
         found = [e for e in errors if e is not None and not isinstance(e, threading.BrokenBarrierError)]
         if found:
             raise found[0]
@@ -304,13 +306,28 @@ def over_threads(n: int, work: Callable[[slice], None]) -> None:
     parts = [slice(n * t // threads, n * (t + 1) // threads) for t in range(threads)]
     if threads == 1:
         work(parts[0])
-    else:
+        return
+    with _in_turn:
         list(_pool(threads).map(work, parts))
 
 
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="xent")
+
+
+_in_turn = threading.Lock()
+
+
+def _forget() -> None:
+    """In a forked child: threads do not survive fork(), nor who held the lock."""
+    global _in_turn
+    _in_turn = threading.Lock()
+    _pool.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def wide_value(value: Tensor) -> torch.dtype:
