@@ -343,6 +343,7 @@ def test_threads_do_not_change_a_loss():
             assert torch.equal(a, b)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 and later, of any fork
 def test_calls_from_many_threads_and_from_a_forked_child():
     """Neither waits for ever: calls take turns, and a child makes threads of its own."""
     x, W, y = tensors(700, 16, 900)
