@@ -267,6 +267,11 @@ def test_autocast():
         rtol=2e-3,
         atol=0,
     )
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # of a layer before, and of a head
+        hidden, logits = F.linear(x, torch.eye(8)), F.linear(x, W)
+        assert hidden.dtype == logits.dtype == torch.bfloat16
+        assert torch.equal(linear_cross_entropy(hidden, W, y), loss)
+        assert cross_entropy(logits, y).dtype == torch.float32
     dx, dW = backward(loss, x, W)
     assert dx.dtype == dW.dtype == torch.float32
     assert_close(dW, backward(linear_cross_entropy(x, W, y), W)[0], rtol=0.05, atol=1e-3)

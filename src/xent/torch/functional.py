@@ -98,7 +98,7 @@ def linear_cross_entropy(
 
     Returns the loss in input's dtype (float32 under autocast), summed in float64. Gradients are added up
     in float32, or float64 for float64, and rounded once; what is frozen costs nothing. Differentiable
-    twice, in forward mode and under `torch.func` and `torch.compile`.
+    twice, in forward mode and under `torch.func` and `torch.compile`: docs/torch.md says what is not.
     Raises ValueError for shapes, dtypes and options that do not fit; IndexError, on the CPU, with the
     first target that is no class.
     Source: `xent.reference.cross_entropy`.
@@ -123,8 +123,9 @@ def linear_cross_entropy(
         )
     if bias is not None and bias.shape != weight.shape[:-1]:
         raise ValueError(f"bias: expected {tuple(weight.shape[:-1])} as weight has, got {tuple(bias.shape)}")
-    narrow, out = _autocast(input)
-    if not narrow.is_floating_point or (narrow == input.dtype != weight.dtype):
+    cast = _autocast(input)
+    narrow, out = (input.dtype, input.dtype) if cast is None else (cast, torch.float32)
+    if not narrow.is_floating_point or (cast is None and input.dtype != weight.dtype):
         raise ValueError(
             f"weight: expected input's dtype, one of floats, got {weight.dtype} for {input.dtype}; "
             "convert one, or use autocast"
@@ -181,7 +182,7 @@ def cross_entropy(
             target = target[0].movedim(1, -1), target[1].movedim(1, -1)
         elif target.is_floating_point() and target.ndim == logits.ndim:
             target = target.movedim(1, -1)
-    out = torch.float32 if _autocast(logits)[0] != logits.dtype else logits.dtype
+    out = logits.dtype if _autocast(logits) is None else torch.float32
     logits = logits.movedim(axis, -1)
     index, value = _targets(target, logits.shape[:-1], logits.shape[-1])
     rows = logits.reshape(math.prod(logits.shape[:-1]), logits.shape[-1])
@@ -361,9 +362,9 @@ def _shifted(x: Tensor, target: Target, shift: int) -> tuple[Tensor, Target]:
     return x[..., : max(x.shape[-2] - shift, 0), :], target[..., shift:]
 
 
-def _autocast(x: Tensor) -> tuple[torch.dtype, torch.dtype]:
-    """What a product is computed in, and what the loss comes in."""
+def _autocast(x: Tensor) -> torch.dtype | None:
+    """What products are computed in under autocast; the loss is then float32. None without it."""
     kind = x.device.type
     if x.dtype != torch.float64 and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind), torch.float32
-    return x.dtype, x.dtype
+        return torch.get_autocast_dtype(kind)
+    return None
