@@ -33,6 +33,17 @@ def on(monkeypatch):
     return choose
 
 
+@pytest.fixture(params=["native", "tiles"])
+def engine(request, monkeypatch):
+    """Of xent.torch: the native kernels, and PyTorch's own operations in their place."""
+    if request.param == "tiles":
+        from xent.torch import _by_row, _cpu
+
+        for native in (_cpu, _by_row):
+            monkeypatch.setattr(native, "serves", lambda *a: False)
+    return request.param
+
+
 def exact_row(z, y):
     """Loss and gradient of one row of logits at label y, to 50 digits, rounded to float64 at the end."""
     logits = [mpmath.mpf(float(v)) for v in z]

@@ -4,25 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
+from torch.func import grad, hessian, jacfwd, jacrev, jvp
 from torch.testing import assert_close
 
 from xent import _kernels
-from xent.torch import _by_row, _cpu, _ops, cross_entropy, linear_cross_entropy
+from xent.torch import _cpu, _ops, cross_entropy, linear_cross_entropy
 
 # PyTorch's vmap compiles something when it is first used.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
-ENGINES = ["native", "tiles"]
 F64 = torch.float64
-
-
-@pytest.fixture(params=ENGINES)
-def engine(request, monkeypatch):
-    """The native kernels, and PyTorch's own operations in their place."""
-    if request.param == "tiles":
-        for native in (_cpu, _by_row):
-            monkeypatch.setattr(native, "serves", lambda *a: False)
-    return request.param
 
 
 def reference(
@@ -195,12 +186,12 @@ def test_opcheck(case, kind):
             torch.library.opcheck(_ops.rows, args)
             plain = [t.detach() if torch.is_tensor(t) else t for t in args]
             *up, stats, kept, peaks = (t.detach() for t in _ops.rows(*plain))
-            known = (*up, stats, kept, peaks)
-            torch.library.opcheck(_ops.rows_gradient, (*known, *args, 7 if kind == "classes" else 15))
+            need = 7 if kind == "classes" else 15
+            torch.library.opcheck(_ops.rows_gradient, (*up, stats, *args, need, kept, peaks))
             second = (*up, stats, *plain, 7, args[0].detach(), *(None,) * 3)
             torch.library.opcheck(_ops.rows_second, second)
             if kind == "classes":
-                torch.library.opcheck(_ops.rank, (*plain[:4], stats[0], stats[7], *plain[5:]))
+                torch.library.opcheck(_ops.above, tuple(plain))
 
 
 @pytest.mark.skipif(not _kernels.has_pairs(), reason="this processor multiplies no pairs of bfloat16")
@@ -214,8 +205,9 @@ def test_what_forward_keeps(options, monkeypatch):
     y[[3, 60]] = -100
     wide = [t.detach().double().requires_grad_() for t in (x, W)]
     want = torch.autograd.grad(reference(F.linear(*wide), y, **options).sum(), wide)
-    asked = []
-    inner = _cpu.backward
+    asked, kept = [], []
+    inner, forward = _cpu.backward, _cpu.forward
+    monkeypatch.setattr(_cpu, "forward", lambda *a: kept.append(a[2]) or forward(*a))
     monkeypatch.setattr(_cpu, "backward", lambda *a: asked.append(a[5] is not None) or inner(*a))
     for max_bytes, keeps in ((None, True), (100_000, False)):
         loss = linear_cross_entropy(x, W, y, reduction="sum", max_bytes=max_bytes, **options)
@@ -224,7 +216,64 @@ def test_what_forward_keeps(options, monkeypatch):
             assert_close(mine.double(), theirs, rtol=2 * ulp, atol=2 * ulp * theirs.abs().max().item())
         assert asked.pop() == keeps
     with torch.no_grad():
-        assert (
-            _ops.apply(x, W, None, y, None, None, -100, 0.0, 0.0, 1.0, 0.0, 1 << 25, False, False)[5].numel()
-            == 0
-        )
+        linear_cross_entropy(x, W, y)
+        assert kept.pop() is None
+
+
+DERIVATIVES = {
+    "forward over forward": lambda f: jacfwd(jacfwd(f)),
+    "backward over forward": lambda f: jacrev(jacfwd(f)),
+    "backward over backward": lambda f: jacrev(jacrev(f)),
+    "third": lambda f: jacrev(jacfwd(jacrev(f))),
+    "hvp": lambda f: lambda W: torch.autograd.functional.hvp(f, W, W**2)[1],
+    "vhp": lambda f: lambda W: torch.autograd.functional.vhp(f, W, W**2)[1],
+}
+
+
+@pytest.mark.parametrize("options", [{}, CASES["all"]], ids=["plain", "all"])
+@pytest.mark.parametrize("order", DERIVATIVES)
+@pytest.mark.parametrize("kind", TARGETS)
+def test_any_order_in_any_mode(kind, order, options):
+    """Against PyTorch's own derivatives of the formula; nothing is 0 without a word."""
+    x, W, b, target, options = draw(kind, options, n=4, d=2, K=4)
+    x, W, b = x.detach(), W.detach(), b.detach()
+    target = (target[0], target[1].detach()) if kind == "top" else target.detach()
+    derivative = DERIVATIVES[order]
+    ours = derivative(lambda W: linear_cross_entropy(x, W, target, bias=b, reduction="sum", **options))(W)
+    theirs = derivative(lambda W: reference(F.linear(x, W, b), target, **options).sum())(W)
+    assert theirs.abs().max() > 1e-3
+    assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+
+
+def test_a_tangent_is_linear_in_its_direction():
+    x, W, b, y, _ = (t.detach() if torch.is_tensor(t) else t for t in draw("classes", {}))
+
+    def loss(W):
+        return linear_cross_entropy(x, W, y, bias=b)
+
+    by_direction = grad(lambda v: jvp(loss, (W,), (v,))[1])(W**2)
+    assert_close(by_direction, grad(loss)(W))
+    by_both = jacrev(lambda v: jvp(grad(loss), (W,), (v,))[1])(W**2)
+    assert_close(by_both, hessian(loss)(W))
+
+
+def test_by_the_targets_in_any_order():
+    """The loss is linear in probabilities, and moves with them and the weight together."""
+    x, W, b, q, options = draw("probabilities", CASES["smoothed"], n=4, d=2, K=4)
+    x, q, b = x.detach(), q.detach(), b.detach()
+
+    def both(loss):
+        return jacfwd(jacrev(loss, 1), 0)(W.detach(), q)
+
+    got = both(lambda W, q: linear_cross_entropy(x, W, q, bias=b, reduction="sum", **options))
+    assert_close(got, both(lambda W, q: reference(F.linear(x, W, b), q, **options).sum()))
+
+
+def test_torch_func_inside_what_is_compiled():
+    x, W, b, y, _ = (t.detach() if torch.is_tensor(t) else t for t in draw("classes", {}))
+    torch._dynamo.reset()
+    for transform in (grad, hessian, lambda f: lambda W: jvp(f, (W,), (W**2,))[1]):
+        run = transform(lambda W: linear_cross_entropy(x, W, y, bias=b, reduction="sum"))
+        compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
+        want = transform(lambda W: reference(F.linear(x, W, b), y).sum())(W)
+        assert_close(compiled(W), want)

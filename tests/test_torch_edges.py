@@ -1,11 +1,7 @@
-"""xent.torch where others lose digits, rows or bits: confident rows, masks, batches; what it refuses; and
-PyTorch's own ways to call it."""
+"""xent.torch where others lose digits, rows or bits: confident rows, masks, batches; and what it refuses."""
 
-import os
-import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import mpmath
 import numpy as np
@@ -13,40 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from test_kernels import native
-from torch.func import grad, hessian, jacrev, jvp, vmap
 from torch.testing import assert_close
+from torch_data import backward, tensors
 
-from xent.torch import (
-    CrossEntropyLoss,
-    CrossEntropyOutput,
-    LinearCrossEntropyLoss,
-    _by_row,
-    _cpu,
-    cross_entropy,
-    linear_cross_entropy,
-)
+from xent.torch import CrossEntropyOutput, cross_entropy, linear_cross_entropy
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 INF = float("inf")
 NAN = float("nan")
-
-
-@pytest.fixture(params=["native", "tiles"])
-def engine(request, monkeypatch):
-    if request.param == "tiles":
-        for native in (_cpu, _by_row):
-            monkeypatch.setattr(native, "serves", lambda *a: False)
-    return request.param
-
-
-def tensors(n=40, d=8, K=90, dtype=torch.float32, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    x, W = (torch.randn(s, generator=g).to(dtype).requires_grad_() for s in ((n, d), (K, d)))
-    return x, W, torch.randint(0, K, (n,), generator=g)
-
-
-def backward(loss, *inputs):
-    return torch.autograd.grad(loss.sum(), inputs)
 
 
 # Accuracy ---------------------------------------------------------------------------------------------
@@ -92,6 +62,30 @@ def test_a_rows_bits_are_its_own(dtype):
         assert torch.equal(torch.autograd.grad(alone, part, upstream[pick])[0], dx[pick])
 
 
+@native
+@pytest.mark.parametrize(
+    ("dtype", "max_bytes"), [(torch.float32, 600_000), (torch.bfloat16, 400_000)], ids=str
+)
+def test_a_rows_bits_do_not_know_the_batch(dtype, max_bytes):
+    """Nor where a batch needs several blocks of rows, or is too large for backward to find what forward
+    kept."""
+    x, W, y = tensors(2000, 64, 1100, dtype)
+    upstream = torch.rand(2000, generator=torch.Generator().manual_seed(1)).to(dtype)
+
+    def gradients(rows):
+        part = x[rows].detach().requires_grad_()
+        loss = linear_cross_entropy(part, W, y[rows], reduction="none", max_bytes=max_bytes)
+        return loss, *torch.autograd.grad(loss, (part, W), upstream[rows])
+
+    loss, dx, dW = gradients(slice(None))
+    for rows in (slice(1990, 2000), slice(500, 650), slice(0, 1200)):
+        alone, mine, _ = gradients(rows)
+        assert torch.equal(alone, loss[rows])
+        assert torch.equal(mine, dx[rows])
+    whole = torch.autograd.grad(linear_cross_entropy(x, W, y, reduction="none"), W, upstream)[0]
+    assert_close(dW, whole, rtol=2 * torch.finfo(dtype).eps, atol=1e-5)
+
+
 def test_max_bytes_moves_roundings_alone(engine):
     x, W, y = tensors(300, 40, 1000)
     found = []
@@ -118,6 +112,7 @@ def test_no_row_counts(engine):
             assert (dx == 0).all()
             assert (dW == 0).all()
     assert linear_cross_entropy(x, W[:0], torch.full_like(y, -100)) == 0
+    assert cross_entropy(torch.zeros(3, 0), torch.full((3,), -100)) == 0
     assert cross_entropy(torch.zeros(3, 4), torch.full((3,), -100)) == 0
 
 
@@ -224,154 +219,45 @@ def test_other_outputs(engine):
     assert torch.equal(few.argmax, found.argmax)
 
 
+def test_a_target_that_weighs_nothing_has_a_probability(engine):
+    x, W, y = tensors(dtype=torch.float64)
+    weight = torch.rand(90, dtype=torch.float64)
+    weight[y[:20]] = 0
+    names = ["target_log_prob", "rank"]
+    for smoothing in (0.0, 0.1):
+        found = linear_cross_entropy(x, W, y, class_weight=weight, label_smoothing=smoothing, returns=names)
+        logp = (x @ W.T).log_softmax(1).gather(1, y[:, None])
+        assert_close(found.target_log_prob, logp[:, 0])
+        assert_close(backward(found.target_log_prob, x)[0], backward(logp, x)[0])
+        assert torch.equal(found.rank, 1 + ((x @ W.T).log_softmax(1) > logp).sum(1))
+
+
+def test_ranks_of_ties(engine):
+    """Equal logits are no higher: of equal rows of W, and of equal logits."""
+    x, W, _ = tensors(K=40)
+    W = W.detach()[torch.arange(40) // 4]
+    y = torch.arange(40)
+    rank = linear_cross_entropy(x, W, y, returns=["rank"]).rank
+    assert ((rank - 1) % 4 == 0).all()
+    assert (
+        cross_entropy(torch.ones(40, 40) / 3, y, temperature=0.7, returns=["rank"]).rank.tolist() == [1] * 40
+    )
+
+
+def test_rows_without_a_probability_are_not_correct(engine):
+    z = torch.tensor([[-INF, -INF], [NAN, 0.0], [1.0, 0.0]])
+    found = cross_entropy(z, torch.tensor([0, 0, 0]), returns=["correct", "lse"], reduction="none")
+    assert found.correct.tolist() == [False, False, True]
+    assert found.loss.isnan().tolist() == [True, True, False]
+    assert found.lse[0] == -INF  # as torch.logsumexp
+
+
 def test_shift_is_the_next_token(engine):
     x, W, y = tensors(K=50)
     x, y = x.reshape(4, 10, 8), y.reshape(4, 10)
     want = F.cross_entropy((x[:, :-2] @ W.T).flatten(0, 1), y[:, 2:].flatten())
     assert_close(linear_cross_entropy(x, W, y, shift=2), want)
     assert linear_cross_entropy(x, W, y, shift=11, reduction="none").shape == (4, 0)
-
-
-# Ways to call it --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
-def test_compile(backend):
-    x, W, y = tensors(K=50)
-    x, y = x.detach().reshape(4, 10, 8).requires_grad_(), y.reshape(4, 10)
-    b = torch.randn(50, requires_grad=True)
-
-    def loss(x, W, b):
-        found = linear_cross_entropy(
-            x, W, y, bias=b, label_smoothing=0.1, z_loss=0.01, shift=1, returns=["lse"]
-        )
-        return found.loss + found.lse.mean()
-
-    torch._dynamo.reset()
-    compiled = torch.compile(loss, fullgraph=True, backend=backend)
-    for _ in range(2):
-        got, want = compiled(x, W, b), loss(x, W, b)
-        assert_close(got, want)
-        for a, c in zip(backward(got, x, W, b), backward(want, x, W, b), strict=True):
-            assert_close(a, c)
-
-
-def test_autocast():
-    x, W, y = tensors()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = linear_cross_entropy(x, W, y)
-    assert loss.dtype == torch.float32
-    assert_close(
-        loss,
-        linear_cross_entropy(x.bfloat16(), W.bfloat16(), y, reduction="none").float().mean(),
-        rtol=2e-3,
-        atol=0,
-    )
-    with torch.autocast("cpu", dtype=torch.bfloat16):  # of a layer before, and of a head
-        hidden, logits = F.linear(x, torch.eye(8)), F.linear(x, W)
-        assert hidden.dtype == logits.dtype == torch.bfloat16
-        assert torch.equal(linear_cross_entropy(hidden, W, y), loss)
-        assert cross_entropy(logits, y).dtype == torch.float32
-    dx, dW = backward(loss, x, W)
-    assert dx.dtype == dW.dtype == torch.float32
-    assert_close(dW, backward(linear_cross_entropy(x, W, y), W)[0], rtol=0.05, atol=1e-3)
-
-
-def test_functional_transforms():
-    x, W, y = (t.detach() for t in tensors(24, 4, 6, torch.float64))
-
-    def ours(W, x, y):
-        return linear_cross_entropy(x, W, y)
-
-    def theirs(W, x, y):
-        return F.cross_entropy(x @ W.T, y)
-
-    assert_close(grad(ours)(W, x, y), grad(theirs)(W, x, y))
-    assert_close(hessian(ours)(W, x, y), hessian(theirs)(W, x, y))
-    assert_close(jacrev(jacrev(ours))(W, x, y), hessian(theirs)(W, x, y))
-    direction = torch.ones_like(W)
-    assert_close(
-        jvp(lambda W: ours(W, x, y), (W,), (direction,))[1], (grad(theirs)(W, x, y) * direction).sum()
-    )
-    batches = x.reshape(4, 6, 4), y.reshape(4, 6)
-    each = vmap(grad(ours), in_dims=(None, 0, 0))(W, *batches)
-    assert_close(each, vmap(grad(theirs), in_dims=(None, 0, 0))(W, *batches))
-
-
-@native
-def test_what_is_frozen_costs_nothing(monkeypatch):
-    """A weight without a gradient is multiplied once in backward, not twice; and gets none."""
-    x, W, y = tensors()
-    asked = []
-    plain = _cpu.backward
-
-    def spied(logits, targets, stats, up, need, room):
-        asked.append(need)
-        return plain(logits, targets, stats, up, need, room)
-
-    monkeypatch.setattr(_cpu, "backward", spied)
-    frozen = W.detach()
-    (dx,) = backward(linear_cross_entropy(x, frozen, y), x)
-    (dW,) = backward(linear_cross_entropy(x.detach(), W, y), W)
-    assert asked == [(True, False, False, False), (False, True, False, False)]
-    want = backward(linear_cross_entropy(x, W, y), x, W)
-    assert torch.equal(dx, want[0])
-    assert torch.equal(dW, want[1])
-
-
-def test_modules():
-    x, W, y = tensors()
-    layer = LinearCrossEntropyLoss(8, 90, bias=True, label_smoothing=0.1)
-    want = F.cross_entropy(layer.linear(x), y, label_smoothing=0.1)
-    assert_close(layer(x, y), want)
-    assert set(layer.state_dict()) == {"linear.weight", "linear.bias"}
-    weight = torch.rand(90)
-    plain = CrossEntropyLoss(weight, reduction="sum")
-    assert_close(plain(x @ W.T, y), F.cross_entropy(x @ W.T, y, weight, reduction="sum"))
-    assert "label_smoothing=0.1" in repr(layer)
-    assert "reduction='sum'" in repr(plain)
-
-
-@native
-def test_threads_do_not_change_a_loss():
-    x, W, y = tensors(2000, 16, 700)
-    before, found = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            loss = linear_cross_entropy(x, W, y)
-            found.append((loss, *backward(loss, x, W)))
-    finally:
-        torch.set_num_threads(before)
-    for other in found[1:]:
-        for a, b in zip(other, found[0], strict=True):
-            assert torch.equal(a, b)
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 and later, of any fork
-def test_calls_from_many_threads_and_from_a_forked_child():
-    """Neither waits for ever: calls take turns, and a child makes threads of its own."""
-    x, W, y = tensors(700, 16, 900)
-    z = (x @ W.T).detach()
-
-    def call(_=None):
-        loss = linear_cross_entropy(x, W, y) + cross_entropy(z, y)
-        return loss.item(), backward(loss, W)[0].sum().item()
-
-    before, want = torch.get_num_threads(), call()
-    torch.set_num_threads(2)
-    try:
-        with ThreadPoolExecutor(6) as pool:
-            found = list(pool.map(call, range(24)))
-        assert found == [want] * 24
-        if hasattr(os, "fork"):
-            child = os.fork()
-            if child == 0:
-                signal.alarm(60)
-                os._exit(int(linear_cross_entropy(x.detach(), W.detach(), y).isnan()))
-            assert os.waitpid(child, 0)[1] == 0
-    finally:
-        torch.set_num_threads(before)
 
 
 # What is refused --------------------------------------------------------------------------------------
@@ -396,6 +282,18 @@ def bad_calls():
     yield {"weight": W.double()}, ValueError, "weight: expected input's dtype"
     yield {"bias": torch.zeros(3)}, ValueError, r"bias: expected \(90,\)"
     yield {"class_weight": torch.zeros(3)}, ValueError, r"class_weight: expected \(90,\)"
+    yield {"input": torch.zeros(40, 8, dtype=torch.long)}, ValueError, "input: expected float64, float32"
+    yield {"input": torch.zeros(40, 8).to(torch.float8_e4m3fn)}, ValueError, "input: expected float64"
+    yield {"input": torch.zeros(40, 8).to(torch.complex64)}, ValueError, "input: expected float64"
+    yield {"weight": W.to("meta")}, ValueError, "weight: expected input's device, cpu, got meta"
+    yield {"bias": torch.zeros(90, device="meta")}, ValueError, "bias: expected input's device"
+    yield {"target": y.to("meta")}, ValueError, "target: expected input's device"
+    yield {"target": y.tolist()}, TypeError, "target: expected a tensor, or a pair of them, got list"
+    yield {"target": (y, [1.0])}, TypeError, "target: expected a tensor, or a pair of them"
+    yield {"target": y > 3}, ValueError, "target: expected class indices .* got torch.bool"
+    yield {"class_weight": [1.0] * 90}, TypeError, "class_weight: expected a tensor, got list"
+    yield {"weight": W.detach().numpy()}, TypeError, "weight: expected a tensor, got ndarray"
+    yield {"temperature": torch.ones((), requires_grad=True)}, TypeError, "temperature: expected a number"
     yield {"reduction": "avg"}, ValueError, "reduction: expected 'mean', 'sum' or 'none', got 'avg'"
     yield {"label_smoothing": 1.5}, ValueError, "label_smoothing"
     yield {"softcap": 0.0}, ValueError, "softcap"

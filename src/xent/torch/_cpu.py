@@ -6,18 +6,14 @@ Design
  b. A thread owns rows: it multiplies a tile out for some of them, while it is in cache, and takes it up.
     Backward makes tiles again; where gradients of W are wanted all threads then share a tile's classes, so
     that those of a class are summed over all rows at once, in float32 or float64, and rounded once.
- c. What a row gets does not depend on its neighbours: products are summed in an order of their own
-    (native/matrix.hpp).
+ c. What a row gets depends neither on its neighbours nor on how many they are: products are summed in an
+    order of their own (native/matrix.hpp), and how classes are cut depends on the model alone.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +23,10 @@ from torch import Tensor
 
 from .. import _kernels
 from .._batch import Batch, TopK
+from . import _threads
 from ._gradient import Gradients, Need, Residual, Upstream
-from ._tiles import Logits, Rows, Targets
+from ._threads import share
+from ._tiles import Logits, Rows, Targets, pieces, wide
 
 _ROWS = 256  # at a time: a tile of 512 classes is half of a core's cache
 _CLASSES = 512
@@ -45,24 +43,28 @@ KINDS = {torch.float64: "d", torch.float32: "f", torch.float16: "h", torch.bfloa
 Array = NDArray[Any]
 
 
-def serves(logits: Logits, targets: Targets | None, bends: bool) -> bool:
+def serves(logits: Logits, targets: Targets, bends: bool) -> bool:
     """Whether the native kernels have what it takes; `bends`: the entropy is wanted, or weighed."""
     x, W = logits.x, logits.W
-    if not _kernels.HAS_NATIVE or W is None or targets is None or bends or x.device.type != "cpu":
+    if not _kernels.HAS_NATIVE or W is None or bends or x.device.type != "cpu":
         return False
     if x.dtype not in KINDS or W.dtype != x.dtype or not x.shape[0] or not W.shape[0]:
         return False
-    if targets.smoothing == 1:
-        return False
-    plain = targets.index is not None and targets.value is None and not targets.smoothing
-    return targets.class_weight is None or plain
+    smoothing = logits.options.label_smoothing
+    plain = targets.index is not None and targets.value is None and not smoothing
+    return smoothing < 1 and (targets.class_weight is None or plain)
 
 
-def keeps(x: Tensor, W: Tensor, max_bytes: int) -> bool:
-    """Whether forward had better keep exp(z − m) for backward, in bfloat16: where products of that are so
-    fast that making z again would be a quarter of the time, and it takes no more than `max_bytes`."""
+def _narrows(x: Tensor, W: Tensor, softcap: float) -> bool:
+    """Whether backward takes exp(z − m) rounded to bfloat16, so that forward may keep it."""
+    return x.dtype == torch.bfloat16 and W.numel() >= _ROUNDED and not softcap and _kernels.has_pairs()
+
+
+def keeps(x: Tensor, W: Tensor, softcap: float, max_bytes: int) -> bool:
+    """Whether forward had better keep exp(z − m) for backward: where products of bfloat16 are so fast that
+    making z again would be a quarter of the time, and it takes no more than `max_bytes`."""
     few = 2 * x.shape[0] * W.shape[0] <= max_bytes and x.shape[0] <= _MOST_KEPT
-    return few and x.dtype == torch.bfloat16 and W.numel() >= _ROUNDED and _kernels.has_pairs()
+    return few and 4 * _CLASSES * x.shape[1] <= max_bytes and _narrows(x, W, softcap)
 
 
 def room_to_keep(x: Tensor, W: Tensor | None, keep: bool) -> tuple[Tensor, Tensor]:
@@ -82,39 +84,27 @@ def empty(shape: Sequence[Any], dtype: torch.dtype, like: Tensor) -> Tensor:
 
 def forward(logits: Logits, targets: Targets, room: tuple[Tensor, Tensor] | None = None) -> Rows:
     """See `_tiles.forward`; fills `room_to_keep`."""
-    work = _Work(logits, targets)
+    work = _Work(logits, targets, room)
     kept = np.empty((work.n, 7))
-    if room is not None:
-        work.keep(room)
 
     def rows_of(t: int) -> None:
-        columns = [work.columns(rows) for rows in work.chunks[t]]
+        parts = [_Part(work, rows) for rows in work.chunks(slice(0, work.n), t)]
         spare = work.spare(_ROWS)
         for classes in work.tiles:
-            for rows, column in zip(work.chunks[t], columns, strict=True):
-                z = work.tile(rows, classes, spare, column.filled)
-                if work.kept is None:
-                    column.scan(z, classes.start, None)
-                    continue
-                peaks = np.empty(column.filled, work.dtype)
-                column.scan(z, classes.start, peaks)
-                live = rows.stop - rows.start
-                _kernels.narrow(z[:, :live], work.kept[classes, rows])
-                work.peaks[classes.start // _CLASSES, rows] = peaks[:live]
-        for rows, column in zip(work.chunks[t], columns, strict=True):
-            column.finish()
-            column.save(kept[rows])
+            for part in parts:
+                part.scan(classes, spare)
+        for part in parts:
+            part.column.finish()
+            part.column.save(kept[part.rows])
 
-    work.share(rows_of)
+    _threads.run(work.threads, rows_of)
     peak, rest, winner, live, loss, mass, target = torch.from_numpy(kept).unbind(1)
-    if targets.class_weight is not None and targets.index is not None:
-        mass = targets.class_weight.double()[targets.index]
-        loss, target = loss * mass, target * mass
+    every = slice(None)
+    loss, target = targets.scaled(every, loss), target * targets.mean(mass)
     if logits.options.z_loss:
         loss = loss + logits.options.z_loss * (peak + torch.log1p(rest)) ** 2
-    undefined = peak - peak
-    entropy = torch.zeros_like(peak)  # not asked for
-    return Rows(peak + undefined, rest, mass, live, live, winner.long(), loss, entropy, target)
+    none = torch.zeros_like(peak)  # the entropy, not asked for
+    return Rows(peak, rest, targets.scaled(every, mass), live, live, winner.long(), loss, none, target)
 
 
 def backward(
@@ -126,9 +116,7 @@ def backward(
     room: tuple[Tensor, Tensor] | None = None,
 ) -> Gradients:
     """See `_gradient.backward`; not of the targets' values. `room`: what forward kept."""
-    work = _Work(logits, targets)
-    if room is not None:
-        work.keep(room)
+    work = _Work(logits, targets, room)
     given = _given(logits, targets, stats, up)
     x, W = logits.x, logits.W
     assert W is not None
@@ -136,103 +124,105 @@ def backward(
     dW = empty(W.shape, W.dtype, W) if need[1] else None
     db = torch.empty(len(W), dtype=W.dtype if logits.b is None else logits.b.dtype) if need[2] else None
     together = need[1] or need[2]
-    G = work.spare(work.filled if together else 0)
+    blocks = work.blocks if together else [slice(0, work.n)]
+    G = work.spare(_filled(blocks[0]) if together else 0)
     meet = threading.Barrier(work.threads)
 
     def rows_of(t: int) -> None:
-        columns = [work.columns(rows) for rows in work.chunks[t]]
-        for rows, column in zip(work.chunks[t], columns, strict=True):
-            column.restore(given[rows])
+        own = [[_Part(work, rows, given) for rows in work.chunks(block, t)] for block in blocks]
         spare = work.spare(0 if together else _ROWS)
         for classes in work.tiles:
-            for rows, column in zip(work.chunks[t], columns, strict=True):
-                g = work.residual(rows, classes, G[:, rows.start :] if together else spare, column)
-                if dx is not None:
-                    live = g[:, : rows.stop - rows.start]
-                    work.multiply(live.T, work.W[classes], dx[rows].numpy(), add=True)
-            if together:
-                meet.wait()
-                size = classes.stop - classes.start
-                part = slice(size * t // work.threads, size * (t + 1) // work.threads)
-                work.of_classes(G[part, : work.n], classes.start + part.start, dW, db)
-                meet.wait()
+            mine = share(classes.stop - classes.start, t, work.threads)
+            sums = _Sums(work, slice(classes.start + mine.start, classes.start + mine.stop), dW, db)
+            for block, parts in zip(blocks, own, strict=True):
+                for part in parts:
+                    g = part.residual(classes, G[:, part.rows.start - block.start :] if together else spare)
+                    if dx is not None:
+                        work.multiply(g.T, work.W[classes], dx[part.rows].numpy(), add=True)
+                if together:
+                    meet.wait()
+                    sums.add(G[mine, : block.stop - block.start], block)
+                    meet.wait()
+            sums.end()
 
-    work.share(rows_of, meet)
-    return Gradients(None if dx is None else dx.to(x.dtype), dW, db)
+    _threads.run(work.threads, rows_of, meet)
+    return Gradients(dx, dW, db)
+
+
+def above(logits: Logits, targets: Targets) -> Tensor:
+    """See `_tiles.above`; of labels."""
+    assert targets.index is not None
+    work, index = _Work(logits, targets), targets.index.numpy()
+    found, limit = np.zeros(work.n, np.int64), np.zeros(work.n, work.dtype)
+
+    def rows_of(t: int) -> None:
+        spare = work.spare(_ROWS)
+        for rows in work.chunks(slice(0, work.n), t):
+            for classes in work.tiles:
+                here = np.flatnonzero((index[rows] >= classes.start) & (index[rows] < classes.stop))
+                if len(here):
+                    z = work.tile(rows, classes, spare, rows.stop - rows.start)
+                    limit[rows.start + here] = z[index[rows][here] - classes.start, here]
+            for classes in work.tiles:
+                z = work.tile(rows, classes, spare, rows.stop - rows.start)
+                found[rows] += (z > limit[rows]).sum(0)
+
+    _threads.run(work.threads, rows_of)
+    return torch.from_numpy(found)
 
 
 def _given(logits: Logits, targets: Targets, stats: Rows, up: Upstream) -> Array:
     """What the kernels need of rows for their residuals, (n, 7)."""
     r = Residual(logits, targets, stats, up, slice(0, logits.shape[0]))
-    factor = r.factor * stats.mass if targets.class_weight is not None else r.factor
-    share = torch.zeros_like(factor) if r.smooth is None else r.smooth
-    peak = torch.where(r.peak == -torch.inf, 0, r.peak)
-    columns = (peak, r.rest, r.winner.double(), r.A * r.inverse, factor, share, r.top)
+    smooth = torch.zeros_like(r.factor) if r.smooth is None else r.smooth
+    columns = (r.origin, r.rest, r.winner.double(), r.A * r.inverse, r.factor, smooth, r.top)
     return torch.stack(columns, 1).numpy()
 
 
-class _Work:
-    """A call's arrays, and who does which of it."""
+def _filled(rows: slice) -> int:
+    """So many rows, filled up to what the kernels take at once."""
+    return -(-(rows.stop - rows.start) // 16) * 16
 
-    def __init__(self, logits: Logits, targets: Targets) -> None:
-        self.logits, self.n, self.threads = logits, logits.shape[0], torch.get_num_threads()
-        assert logits.W is not None
-        kind = KINDS[logits.x.dtype]
+
+class _Work:
+    """A call's arrays, how they are cut, and who does which of it."""
+
+    def __init__(self, logits: Logits, targets: Targets, room: tuple[Tensor, Tensor] | None = None) -> None:
+        x, W, o = logits.x, logits.W, logits.options
+        assert W is not None
+        self.logits, self.n = logits, len(x)
+        kind = KINDS[x.dtype]
         self.kind, self.mixed = 2 * kind, ("d" if kind == "d" else "f") + kind
         self.dtype = np.dtype(np.float64 if kind == "d" else np.float32)
-        # As PyTorch does with all of them. It must depend on nothing but the model: on no batch.
-        self.rounds = logits.W.numel() >= _ROUNDED
-        self.x, self.W = memory(logits.x), memory(logits.W)
-        self.kept: Array | None = None
-        self.peaks: Array = np.empty((0, 0))
+        self.rounds = W.numel() >= _ROUNDED  # as PyTorch does with all of them
+        self.x, self.W = memory(x), memory(W)
         self.b = None if logits.b is None else logits.b.to(logits.dtype).numpy()
-        starts = range(0, self.n, _ROWS)
-        chunks = [slice(a, min(a + _ROWS, self.n)) for a in starts]
-        self.threads = max(min(self.threads, len(chunks)), 1)
-        cuts = [len(chunks) * t // self.threads for t in range(self.threads + 1)]
-        self.chunks = [chunks[a:z] for a, z in itertools.pairwise(cuts)]
-        self.filled = -(-self.n // 16) * 16
-        K = len(self.W)
-        room = logits.options.max_bytes // (self.dtype.itemsize * max(self.filled, logits.x.shape[1], 1))
-        self.step = max(min(_CLASSES, room, K), 1)
-        self.tiles = [slice(a, min(a + self.step, K)) for a in range(0, K, self.step)]
-        self.batch = Batch(np.empty((self.n, 0)), self._targets(targets), label_smoothing=targets.smoothing)
-
-    def keep(self, room: tuple[Tensor, Tensor]) -> None:
-        """Take tiles as `room_to_keep` has them."""
-        kept, peaks = room
-        self.kept, self.peaks = memory(kept)[:, : self.n], peaks.numpy()[:, : self.n]
-        self.step = min(_CLASSES, len(self.W))
-        self.tiles = [slice(a, min(a + self.step, len(self.W))) for a in range(0, len(self.W), self.step)]
+        self.narrows = _narrows(x, W, o.softcap)
+        self.room = None if room is None else (memory(room[0])[:, : self.n], room[1].numpy()[:, : self.n])
+        room_for = o.max_bytes // self.dtype.itemsize
+        self.step = max(min(_CLASSES, room_for // max(x.shape[1], 1), len(W)), 1)
+        self.tiles = pieces(len(W), self.step)
+        self.blocks = pieces(self.n, max(room_for // self.step // _ROWS, 1) * _ROWS)
+        self.threads = max(min(torch.get_num_threads(), len(pieces(self.n, _ROWS))), 1)
+        self.batch = Batch(np.empty((self.n, 0)), self._targets(targets), label_smoothing=o.label_smoothing)
 
     @staticmethod
     def _targets(targets: Targets) -> Any:
-        value = None if targets.value is None else targets.value.to(wide_value(targets.value)).numpy()
+        value = None if targets.value is None else targets.value.to(wide(targets.value.dtype)).numpy()
         if targets.index is None:
             return value
         index = targets.index.numpy()
         return index if value is None else TopK(index, value.astype(np.float64))
 
-    def columns(self, rows: slice) -> Any:
-        return _kernels.columns(self.batch, np.arange(rows.start, rows.stop), len(self.W), self.dtype)
+    def chunks(self, rows: slice, t: int) -> list[slice]:
+        """Of `rows`, those of thread t."""
+        found = [
+            slice(rows.start + a.start, rows.start + a.stop) for a in pieces(rows.stop - rows.start, _ROWS)
+        ]
+        return found[share(len(found), t, self.threads)]
 
     def multiply(self, A: Array, B: Array, out: Array, add: bool = False) -> None:
         _kernels.multiply(self.mixed, A, B, out, add=add, round_A=self.rounds)
-
-    def of_classes(self, g: Array, first: int, dW: Tensor | None, db: Tensor | None) -> None:
-        """Gradients of the classes from `first` on, g (classes, rows) being those by their logits."""
-        here = slice(first, first + len(g))
-        if dW is not None and self.kind[0] in "df":
-            self.multiply(g, self.x, dW[here].numpy())
-        elif dW is not None:
-            product = np.empty((len(g), self.x.shape[1]), self.dtype)
-            self.multiply(g, self.x, product)
-            if self.kind[0] == "b":  # PyTorch's conversion would bring threads of its own
-                _kernels.narrow(product, memory(dW[here]))
-            else:
-                memory(dW[here])[...] = product.astype(np.float16).view(np.uint16)
-        if db is not None:
-            db[here] = torch.from_numpy(g.sum(axis=1, dtype=np.float64)).to(db.dtype)
 
     def spare(self, rows: int) -> Array:
         """Room for a tile of so many rows; a line of cache more, lest a power of two of them fall on each
@@ -256,82 +246,103 @@ class _Work:
             z /= o.temperature
         return z
 
-    def residual(self, rows: slice, classes: slice, out: Array, column: Any) -> Array:
-        """The gradient by W x + b of a tile."""
-        o = self.logits.options
-        if self.kept is not None:
-            live, z = rows.stop - rows.start, out[: classes.stop - classes.start, : column.filled]
-            peaks = np.zeros(column.filled, self.dtype)
-            _kernels.widen(self.kept[classes, rows], z[:, :live])
-            z[:, live:] = 0
-            peaks[:live] = self.peaks[classes.start // _CLASSES, rows]
-            column.residual(z, classes.start, peaks)
-            if o.temperature != 1:
-                z /= o.temperature
-            return z
-        z = self.tile(rows, classes, out, column.filled)
-        slope: Any = 1 / o.temperature
-        if o.softcap:
-            slope = (1 - np.square(z * (o.temperature / o.softcap))) / o.temperature
-        column.residual(z, classes.start, None)
-        if o.softcap or o.temperature != 1:
-            z *= slope
-        return z
 
-    def share(self, work: Callable[[int], None], meet: threading.Barrier | None = None) -> None:
-        """Run work(t) on each thread; an error of one is everybody's."""
+class _Part:
+    """Some rows of a call, and their softmax; for backward with what is `given` of all rows."""
 
-        def guarded(t: int) -> None:
-            try:
-                work(t)
-            except BaseException:
-                if meet is not None:
-                    meet.abort()
-                raise
+    def __init__(self, work: _Work, rows: slice, given: Array | None = None) -> None:
+        self.work, self.rows, self.live = work, rows, rows.stop - rows.start
+        self.column = self._column()
+        self.again = self._column() if given is not None and work.narrows and work.room is None else None
+        if given is not None:
+            self.column.restore(given[rows])
 
-        if self.threads == 1:
-            work(0)
+    def _column(self) -> Any:
+        work = self.work
+        return _kernels.columns(
+            work.batch, np.arange(self.rows.start, self.rows.stop), len(work.W), work.dtype
+        )
+
+    def scan(self, classes: slice, spare: Array) -> None:
+        """Take a tile's classes up, and keep it where there is room."""
+        z = self.work.tile(self.rows, classes, spare, self.column.filled)
+        if self.work.room is None:
+            self.column.scan(z, classes.start, None)
             return
-        with _in_turn:  # threads of two calls that wait for each other would wait for ever
-            futures = [_pool(self.threads).submit(guarded, t) for t in range(self.threads)]
-            errors = [future.exception() for future in futures]
-        found = [e for e in errors if e is not None and not isinstance(e, threading.BrokenBarrierError)]
-        if found:
-            raise found[0]
+        kept, peaks = self._kept(classes)
+        self._narrow(self.column, z, classes, kept, peaks)
+
+    def _kept(self, classes: slice) -> tuple[Array, Array]:
+        assert self.work.room is not None
+        kept, peaks = self.work.room
+        return kept[classes, self.rows], peaks[classes.start // self.work.step, self.rows]
+
+    def _narrow(self, column: Any, z: Array, classes: slice, kept: Array, peaks: Array) -> None:
+        """exp(z − m) into `kept`, and the m of this tile's time into `peaks`."""
+        at = np.empty(column.filled, z.dtype)
+        column.scan(z, classes.start, at)
+        _kernels.narrow(z[:, : self.live], kept)
+        peaks[:] = at[: self.live]
+
+    def residual(self, classes: slice, out: Array) -> Array:
+        """The gradient by W x + b of a tile, written into `out`; (classes, rows)."""
+        work, o, slope = self.work, self.work.logits.options, None
+        z, at = out[: classes.stop - classes.start, : self.column.filled], None
+        if work.room is None:
+            work.tile(self.rows, classes, out, self.column.filled)
+        if o.softcap:
+            slope = 1 - np.square(z * (o.temperature / o.softcap))
+        if work.narrows:
+            if self.again is None:
+                kept, peaks = self._kept(classes)
+            else:  # the same bits as if forward had kept them
+                kept, peaks = np.empty((len(z), self.live), np.uint16), np.empty(self.live, z.dtype)
+                self._narrow(self.again, z, classes, kept, peaks)
+            _kernels.widen(kept, z[:, : self.live])
+            z[:, self.live :] = 0
+            at = np.zeros(self.column.filled, z.dtype)
+            at[: self.live] = peaks
+        self.column.residual(z, classes.start, at)
+        if slope is not None:
+            z *= slope
+        if o.temperature != 1:
+            z /= o.temperature
+        return z[:, : self.live]
 
 
-def over_threads(n: int, work: Callable[[slice], None]) -> None:
-    """work(rows) for n rows, a range a thread."""
-    threads = max(min(torch.get_num_threads(), n), 1)
-    parts = [slice(n * t // threads, n * (t + 1) // threads) for t in range(threads)]
-    if threads == 1:
-        work(parts[0])
-        return
-    with _in_turn:
-        list(_pool(threads).map(work, parts))
+class _Sums:
+    """Gradients of some `classes` (a share of a tile) over blocks of rows, rounded once at the end."""
 
+    def __init__(self, work: _Work, classes: slice, dW: Tensor | None, db: Tensor | None) -> None:
+        self.work, self.dW, self.db = (
+            work,
+            None if dW is None else dW[classes],
+            None if db is None else db[classes],
+        )
+        size, d = classes.stop - classes.start, work.x.shape[1]
+        self.rows = 0
+        self.of_bias = np.zeros(size if db is not None else 0)
+        self.of_classes = np.empty((0, d), work.dtype)
+        if self.dW is not None:
+            narrow = self.dW.element_size() == 2
+            self.of_classes = np.empty((size, d), work.dtype) if narrow else self.dW.numpy()
 
-@functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="xent")
+    def add(self, g: Array, rows: slice) -> None:
+        """g (classes, rows): those by their logits."""
+        if self.dW is not None:
+            self.work.multiply(g, self.work.x[rows], self.of_classes, add=rows.start > 0)
+        if self.db is not None:
+            self.of_bias += g.sum(axis=1, dtype=np.float64)
 
-
-_in_turn = threading.Lock()
-
-
-def _forget() -> None:
-    """In a forked child: threads do not survive fork(), nor who held the lock."""
-    global _in_turn
-    _in_turn = threading.Lock()
-    _pool.cache_clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
-
-
-def wide_value(value: Tensor) -> torch.dtype:
-    return torch.float64 if value.dtype == torch.float64 else torch.float32
+    def end(self) -> None:
+        if self.db is not None:
+            self.db[...] = torch.from_numpy(self.of_bias).to(self.db.dtype)
+        if self.dW is None or self.dW.element_size() > 2:
+            return
+        if self.dW.dtype == torch.bfloat16:  # PyTorch's conversion would bring threads of its own
+            _kernels.narrow(self.of_classes, memory(self.dW))
+        else:
+            memory(self.dW)[...] = self.of_classes.astype(np.float16).view(np.uint16)
 
 
 def memory(t: Tensor) -> Array:

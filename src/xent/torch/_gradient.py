@@ -30,10 +30,8 @@ class Residual:
     """∂/∂z of rows: p (A + B (z − m)) − f q − s w, w the shares of smoothing; at the winner from 1 − p_w =
     R/(1 + R)."""
 
-    def __init__(
-        self, logits: Logits, targets: Targets | None, stats: Rows, up: Upstream, rows: slice
-    ) -> None:
-        o = logits.options
+    def __init__(self, logits: Logits, targets: Targets, stats: Rows, up: Upstream, rows: slice) -> None:
+        o, up = logits.options, up.rows(rows)
         self.logits, self.targets, self.rows, self.dtype = logits, targets, rows, logits.dtype
         self.peak, self.rest, mass = stats.peak[rows], stats.rest[rows], stats.mass[rows]
         self.winner = stats.winner[rows]
@@ -44,53 +42,49 @@ class Residual:
         total = kept * mass * up.loss
         if self.smooth is not None:
             total = total + self.smooth * stats.share[rows]
-        self.factor = kept * up.loss - torch.where(mass == 0, 0, up.target / mass)
-        self.A = total + 2 * o.z_loss * self.lse * up.loss + up.log_sum - up.target
+        self.mean = targets.mean(mass)
+        self.factor = targets.scaled(rows, kept * up.loss) - up.target * self.mean
+        self.A = total + 2 * o.z_loss * self.lse * up.loss + up.log_sum - up.target + (self.peak - self.peak)
         self.A = self.A - up.entropy * (stats.entropy[rows] - self.log_rest)
         self.B = -up.entropy
         self.bends = bool(torch.count_nonzero(up.entropy)) if up.entropy.numel() else False
-        self.peak_narrow = torch.where(self.peak == -torch.inf, 0, self.peak).to(self.dtype)
+        self.origin = torch.where(self.peak == -torch.inf, 0, self.peak)
         self.inverse = 1 / (1 + self.rest)
         self.top = self._at_winner()
 
     def _at_winner(self) -> Tensor:
         """What the winner gets: first less what the target takes, which for a label leaves exactly 0."""
-        top = self.A
-        if self.targets is not None:
-            top = top - self.factor * self.targets.of_class(self.rows, self.winner)
-        if self.smooth is not None and self.targets is not None:
+        top = self.A - self.factor * self.targets.of_class(self.rows, self.winner)
+        if self.smooth is not None:
             w = self.targets.class_weight
             top = top - (self.smooth if w is None else self.smooth * w.double()[self.winner])
         return top - self.A * self.rest * self.inverse
 
-    def probabilities(self, z: Tensor) -> Tensor:
-        return torch.exp(z - self.peak_narrow[:, None]).mul_(self.inverse.to(self.dtype)[:, None])
+    def above(self, z: Tensor) -> Tensor:
+        """z − m."""
+        return z - self.origin.to(self.dtype)[:, None]
 
-    def place(self, classes: slice, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the winner is in a tile (rows, 1), and whether it is (rows, 1)."""
-        at = (self.winner - classes.start)[:, None]
-        return at.clamp(0, z.shape[1] - 1), (at >= 0) & (at < z.shape[1])
+    def probabilities(self, z: Tensor) -> Tensor:
+        return torch.exp(self.above(z)).mul_(self.inverse.to(self.dtype)[:, None])
 
     def of(self, z: Tensor, p: Tensor, classes: slice) -> Tensor:
         """The tile's, p its probabilities."""
         A = self.A.to(self.dtype)[:, None]
         dz = p * A
         if self.bends:
-            below = torch.where(p == 0, 0, z - self.peak_narrow[:, None])
-            dz.addcmul_(p * self.B.to(self.dtype)[:, None], below)
-        at, here = self.place(classes, z)
-        if self.targets is not None:
-            self.targets.subtract(self.rows, classes, dz, self.factor.to(self.dtype))
-        if self.smooth is not None and self.targets is not None:
+            dz.addcmul_(p * self.B.to(self.dtype)[:, None], torch.where(p == 0, 0, self.above(z)))
+        self.targets.subtract(self.rows, classes, dz, self.factor.to(self.dtype))
+        if self.smooth is not None:
             w = self.targets.shares(classes, z)
             dz -= torch.where(z == -torch.inf, 0, self.smooth.to(self.dtype)[:, None] * w)
-        top = self.top.to(self.dtype)[:, None]
-        return dz.scatter_(1, at, torch.where(here, top, dz.gather(1, at)))
+        place = (self.winner - classes.start)[:, None]
+        here, at = (place >= 0) & (place < z.shape[1]), place.clamp(0, z.shape[1] - 1)
+        return dz.scatter_(1, at, torch.where(here, self.top.to(self.dtype)[:, None], dz.gather(1, at)))
 
 
 @dataclass
 class Gradients:
-    """Of x, W, b and the targets' values; None of what was not asked for."""
+    """Of x, in the wide dtype, W, b and the targets' values; None of what was not asked for."""
 
     x: Tensor | None = None
     W: Tensor | None = None
@@ -98,28 +92,19 @@ class Gradients:
     value: Tensor | None = None
 
 
-def backward(
-    logits: Logits,
-    targets: Targets | None,
-    stats: Rows,
-    up: Upstream,
-    need: Need,
-) -> Gradients:
+def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: Need) -> Gradients:
     """Gradients of Σ_i of what `up` weighs, in one more pass over the classes; `need`: of x, W, b,
     values."""
     sums = Sums(logits, targets, need)
-    for classes in logits.class_blocks():
-        W = None if logits.W is None else logits.weight(classes)
+    residuals = [Residual(logits, targets, stats, up, rows) for rows in logits.row_blocks()]
+    for classes, W in logits.class_blocks():
         sums.begin(classes)
-        for rows in logits.row_blocks():
-            residual = Residual(logits, targets, stats, up.rows(rows), rows)
-            z = logits.tile(rows, classes, W)
-            sums.values(residual, z, rows, classes)
+        for residual in residuals:
+            z = logits.tile(residual.rows, classes, W)
+            sums.values(residual, z, classes)
             if any(need[:3]):
                 dz = residual.of(z, residual.probabilities(z), classes)
-                dy = dz.mul_(logits.slope(z))
-                sums.add(dy, W, logits.x, rows, classes)
-                sums.add_bias(dy)
+                sums.add(dz.mul_(logits.slope(z)), W, residual.rows, classes)
         sums.end(classes)
     return sums.found()
 
@@ -128,62 +113,40 @@ class Sums:
     """Adds gradients up in the wide dtype: those of a tile's classes until it ends, those of rows to the
     end."""
 
-    def __init__(self, logits: Logits, targets: Targets | None, need: Need) -> None:
-        self.logits, self.targets, self.need = logits, targets, need
-        self.narrow = logits.x.dtype
-        self.device = logits.x.device
-        given = logits.W is None
-        self.x = None
-        if need[0]:
-            self.x = torch.zeros(
-                logits.x.shape, dtype=self.narrow if given else logits.dtype, device=self.device
-            )
-        W, b = logits.W, logits.b
-        self.W = (
-            torch.empty(W.shape, dtype=W.dtype, device=self.device) if need[1] and W is not None else None
-        )
-        self.b = (
-            torch.empty(b.shape, dtype=b.dtype, device=self.device) if need[2] and b is not None else None
-        )
-        value = None if targets is None else targets.value
-        self.value = (
-            torch.zeros(value.shape, dtype=value.dtype, device=self.device)
-            if need[3] and value is not None
-            else None
-        )
+    def __init__(self, logits: Logits, targets: Targets, need: Need) -> None:
+        self.logits, self.targets = logits, targets
+        x, W, b, value = logits.x, logits.W, logits.b, targets.value
+        # Of logits that are there each number is written once.
+        self.x = torch.zeros_like(x, dtype=x.dtype if W is None else logits.dtype) if need[0] else None
+        self.W = torch.empty_like(W) if need[1] and W is not None else None
+        self.b = torch.empty_like(b) if need[2] and b is not None else None
+        self.value = torch.zeros_like(value) if need[3] and value is not None else None
 
     def begin(self, classes: slice) -> None:
-        size = classes.stop - classes.start
-        d = self.logits.x.shape[1]
-        self.of_classes = (
-            torch.zeros(size, d, dtype=self.logits.dtype, device=self.device) if self.W is not None else None
-        )
-        self.of_bias = (
-            torch.zeros(size, dtype=torch.float64, device=self.device) if self.b is not None else None
-        )
+        x, size = self.logits.x, classes.stop - classes.start
+        dtype = self.logits.dtype
+        self.of_classes = None if self.W is None else x.new_zeros((size, x.shape[1]), dtype=dtype)
+        self.of_bias = None if self.b is None else x.new_zeros(size, dtype=torch.float64)
 
-    def add(self, dy: Tensor, W: Tensor | None, x: Tensor | None, rows: slice, classes: slice) -> None:
-        """dy (rows, classes) times W into rows, and times x into classes."""
-        if self.x is not None and self.logits.W is None:
-            self.x[rows, classes] += dy.to(self.narrow)
+    def add(self, dy: Tensor, W: Tensor | None, rows: slice, classes: slice) -> None:
+        """dy (rows, classes) times W into rows, times x into classes, and summed into the bias."""
+        if self.x is not None and W is None:
+            self.x[rows, classes] += dy.to(self.x.dtype)
         elif self.x is not None and W is not None:
             self.x[rows].addmm_(dy, W)
-        if self.of_classes is not None and x is not None:
-            self.of_classes.addmm_(dy.T, x[rows].to(dy.dtype))
-
-    def add_bias(self, dy: Tensor) -> None:
+        if self.of_classes is not None:
+            self.of_classes.addmm_(dy.T, self.logits.x[rows].to(dy.dtype))
         if self.of_bias is not None:
             self.of_bias += dy.sum(0, dtype=torch.float64)
 
-    def values(self, residual: Residual, z: Tensor, rows: slice, classes: slice) -> None:
+    def values(self, residual: Residual, z: Tensor, classes: slice) -> None:
         """∂/∂q_k = (1 − ε) w_k (lse − z_k), with what is upstream of it."""
         if self.value is not None:
             lse = (residual.lse[:, None] - z.double()) * residual.factor[:, None]
-            self.scatter(lse, rows, classes)
+            self.scatter(lse, residual.rows, classes)
 
     def scatter(self, per_class: Tensor, rows: slice, classes: slice) -> None:
         targets = self.targets
-        assert targets is not None
         assert self.value is not None
         if targets.class_weight is not None:
             per_class = per_class * targets.class_weight[classes].double()
@@ -202,4 +165,4 @@ class Sums:
             self.b[classes] = self.of_bias.to(self.b.dtype)
 
     def found(self) -> Gradients:
-        return Gradients(None if self.x is None else self.x.to(self.narrow), self.W, self.b, self.value)
+        return Gradients(self.x, self.W, self.b, self.value)

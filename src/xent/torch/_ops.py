@@ -1,13 +1,13 @@
-"""The custom operations `xent::rows`, its gradient and its second order, and what autograd makes of them.
+"""The custom operations: `xent::rows`, its gradient, its second order, and the targets' ranks.
 
 A row's outputs, float64 (N,): the loss, lse, the target's log-probability, the entropy (0 unless asked
-for), and `stats` (8, N), what the other two operations need. Inputs: x (N, D) with W (K, D) and b (K,), or
-logits x (N, K) alone; targets as `_tiles.Targets` has them.
+for), and `stats` (8, N), what the other operations need. Inputs: x (N, D) with W (K, D) and b (K,), or
+logits x (N, K) alone; targets as `_tiles.Targets` has them. `_autograd` makes them differentiable.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,38 +17,66 @@ from ._gradient import Gradients, Need, Upstream
 from ._second import Directions
 from ._tiles import Logits, Options, Rows, Targets
 
-_FIELDS = ("peak", "rest", "mass", "share", "live", "winner", "entropy", "target")
-Settings = tuple[int, float, float, float, float, int, bool, bool]
+FIELDS = ("peak", "rest", "mass", "share", "live", "winner", "entropy", "target")  # of stats
+WIDE = 16  # a bit of `need`: leave the gradient of x in the dtype that it was summed in
+
+
+class Tensors(NamedTuple):
+    """The tensors of an operation."""
+
+    x: Tensor
+    W: Tensor | None
+    b: Tensor | None
+    target: Tensor | None  # classes, (N,) or (N, t)
+    value: Tensor | None
+    class_weight: Tensor | None
+
+
+class Settings(NamedTuple):
+    """The numbers of an operation; `keep`: let forward keep what backward can use."""
+
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+    softcap: float = 0.0
+    temperature: float = 1.0
+    z_loss: float = 0.0
+    max_bytes: int = 32 << 20
+    entropy: bool = False
+    keep: bool = False
+
+
+_INPUTS = (
+    "Tensor x, Tensor? W, Tensor? b, Tensor? index, Tensor? value, Tensor? class_weight, int ignore_index, "
+    "float label_smoothing, float softcap, float temperature, float z_loss, int max_bytes, bool entropy, "
+    "bool keep"
+)
+_UP = "Tensor loss, Tensor lse, Tensor target, Tensor spread, Tensor stats"
+_ALONG = "Tensor? along_x, Tensor? along_W, Tensor? along_b, Tensor? along_value"
+
+
+def split(given: Any) -> tuple[Tensors, Settings, tuple[Any, ...]]:
+    """_INPUTS, and what follows them."""
+    return Tensors(*given[:6]), Settings(*given[6:14]), tuple(given[14:])
 
 
 class _Call:
     """An operation's tensors as the engines want them: rows that are ignored left out, or, of logits,
     masked."""
 
-    def __init__(
-        self,
-        x: Tensor,
-        W: Tensor | None,
-        b: Tensor | None,
-        index: Tensor | None,
-        value: Tensor | None,
-        class_weight: Tensor | None,
-        settings: Settings,
-    ) -> None:
-        ignore_index, smoothing, softcap, temperature, z_loss, max_bytes, self.entropy, _ = settings
-        self.n = len(x)
+    def __init__(self, tensors: Tensors, settings: Settings) -> None:
+        x, W, b, index, value, class_weight = tensors
+        self.n, self.x, self.entropy = len(x), x, settings.entropy
         self.live: Tensor | None = None
-        dead = None if index is None or value is not None else index == ignore_index
+        dead = None if index is None or value is not None else index == settings.ignore_index
         if dead is not None and bool(dead.any()):
             self.live = torch.nonzero(~dead)[:, 0]
         if self.live is not None and W is not None and index is not None:
             x, index, dead = x[self.live], index[self.live], None
         elif self.live is not None and index is not None:
-            index = index.masked_fill(index == ignore_index, 0)
-        options = Options(smoothing, softcap, temperature, z_loss, max_bytes)
+            index = index.masked_fill(index == settings.ignore_index, 0)
+        options = Options(*settings[1:6])
         self.logits = Logits(x, W, b, options, None if self.live is None or W is not None else dead)
-        n_classes = self.logits.shape[1]
-        self.targets = Targets(index, value, class_weight, smoothing, n_classes)
+        self.targets = Targets(index, value, class_weight)
 
     def widen(self, rows: Tensor) -> Tensor:
         """A tensor a live row, with 0 for the rows that were left out."""
@@ -64,362 +92,147 @@ class _Call:
         """0 where a row is ignored."""
         return rows if self.logits.dead is None else rows.masked_fill(self.logits.dead, 0)
 
-    def upstream(self, parts: list[Tensor]) -> Upstream:
+    def outputs(self, *parts: Tensor) -> tuple[Tensor, ...]:
+        """Of all rows, in memory of their own."""
+        return tuple(self.widen(self.masked(part)).clone() for part in parts)
+
+    def upstream(self, parts: Any) -> Upstream:
         return Upstream(*(self.masked(self.narrow(part.double())) for part in parts))
 
     def stats(self, kept: Tensor) -> Rows:
-        rows = dict(zip(_FIELDS, self.narrow(kept.T).T, strict=True))
+        rows = dict(zip(FIELDS, self.narrow(kept.T).T, strict=True))
         winner = rows.pop("winner").long()
         return Rows(winner=winner, loss=torch.empty(0), **rows)
 
-
-def _check(call: _Call, index: Tensor | None, settings: Settings) -> None:
-    """Raises IndexError with the first target that is no class; on the CPU, where that costs no wait."""
-    if index is None or index.device.type != "cpu":
-        return
-    K = call.logits.shape[1]
-    rows = call.targets.index
-    assert rows is not None
-    outside = (rows < 0) | (rows >= K)
-    if bool(outside.any()):
-        outside = (index < 0) | (index >= K)
-        if call.targets.value is None:
-            outside &= index != settings[0]
-        at = torch.nonzero(outside)[0].tolist()
-        value = int(index[tuple(at)])
-        place = ", ".join(map(str, at))
-        raise IndexError(f"target[{place}] = {value} is outside [0, {K}); mask a row with ignore_index")
+    def gradients(self, found: Gradients, need: int) -> tuple[Tensor, ...]:
+        """Of x, W, b and values; of nothing where none was asked for."""
+        dx = None if found.x is None else self.widen(found.x)
+        dx = dx if dx is None or need & WIDE else dx.to(self.x.dtype)
+        return tuple(self.x.new_empty(0) if g is None else g for g in (dx, found.W, found.b, found.value))
 
 
-@torch.library.custom_op("xent::rows", mutates_args=())
-def rows(
-    x: Tensor,
-    W: Tensor | None,
-    b: Tensor | None,
-    index: Tensor | None,
-    value: Tensor | None,
-    class_weight: Tensor | None,
-    ignore_index: int,
-    label_smoothing: float,
-    softcap: float,
-    temperature: float,
-    z_loss: float,
-    max_bytes: int,
-    entropy: bool,
-    keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy, keep)
-    call = _Call(x, W, b, index, value, class_weight, settings)
-    _check(call, index, settings)
-    room = _cpu.room_to_keep(x, W, keep)
-    if _cpu.serves(call.logits, call.targets, entropy):
-        found = _cpu.forward(call.logits, call.targets, room if keep else None)
-    elif _by_row.serves(call.logits, call.targets, entropy):
-        found = _by_row.forward(call.logits, call.targets)
-    else:
-        found = _tiles.forward(call.logits, call.targets, entropy)
-    empty = torch.where(found.mass == 0, 0, found.target / found.mass)
-    outputs = (found.loss, found.log_sum, empty - torch.log1p(found.rest), found.entropy)
-    kept = torch.stack([getattr(found, name).double() for name in _FIELDS], 1)
-    loss, lse, target, spread = (call.widen(call.masked(out)).clone() for out in outputs)
-    return loss, lse, target, spread * entropy, call.widen(kept).T.contiguous(), *room
-
-
-@rows.register_fake
-def _(x: Tensor, W: Tensor | None, *rest: Any) -> Any:
-    of_row = [x.new_empty(x.shape[0], dtype=torch.float64) for _ in range(4)]
-    stats = x.new_empty((len(_FIELDS), x.shape[0]), dtype=torch.float64)
-    return (*of_row, stats, *_cpu.room_to_keep(x, W, rest[-1]))
-
-
-@torch.library.custom_op("xent::rows_gradient", mutates_args=())
-def rows_gradient(
-    loss: Tensor,
-    lse: Tensor,
-    target: Tensor,
-    spread: Tensor,
-    stats: Tensor,
-    kept: Tensor,
-    peaks: Tensor,
-    x: Tensor,
-    W: Tensor | None,
-    b: Tensor | None,
-    index: Tensor | None,
-    value: Tensor | None,
-    class_weight: Tensor | None,
-    ignore_index: int,
-    label_smoothing: float,
-    softcap: float,
-    temperature: float,
-    z_loss: float,
-    max_bytes: int,
-    entropy: bool,
-    keep: bool,
-    need: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy, keep)
-    call = _Call(x, W, b, index, value, class_weight, settings)
-    up, known = call.upstream([loss, lse, target, spread]), call.stats(stats)
-    wanted = _wanted(need)
-    if _cpu.serves(call.logits, call.targets, entropy) and not wanted[3]:
-        room = (kept, peaks) if kept.numel() else None
-        found = _cpu.backward(call.logits, call.targets, known, up, wanted, room)
-    elif _by_row.serves(call.logits, call.targets, entropy):
-        found = _by_row.backward(call.logits, call.targets, known, up, wanted)
-    else:
-        found = _gradient.backward(call.logits, call.targets, known, up, wanted)
-    return _gradients(call, found, x)
-
-
-def _gradients(call: _Call, found: Gradients, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    dx = None if found.x is None else call.widen(found.x)
-    parts = (dx, found.W, found.b, found.value)
-    return tuple(x.new_empty(0) if part is None else part for part in parts)  # type: ignore[return-value]
-
-
-@rows_gradient.register_fake
-def _(
-    loss: Tensor,
-    lse: Tensor,
-    target: Tensor,
-    spread: Tensor,
-    stats: Tensor,
-    kept: Tensor,
-    peaks: Tensor,
-    x: Tensor,
-    W: Tensor | None,
-    b: Tensor | None,
-    index: Tensor | None,
-    value: Tensor | None,
-    class_weight: Tensor | None,
-    *rest: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _empty(rest[-1], x, W, b, value)
-
-
-def _wanted(need: int) -> Need:
+def wanted(need: int) -> Need:
     """Of x, W, b and the targets' values: the bits of a number, since vmap takes no lists."""
     return bool(need & 1), bool(need & 2), bool(need & 4), bool(need & 8)
 
 
-def _empty(need: int, *like: Tensor | None) -> Any:
-    x = like[0]
-    assert x is not None
-    return tuple(
-        x.new_empty(t.shape, dtype=t.dtype) if wanted and t is not None else x.new_empty(0)
-        for wanted, t in zip(_wanted(need), like, strict=True)
-    )
+def _fake_gradients(tensors: Tensors, need: int) -> tuple[Tensor, ...]:
+    x, W, b, _, value, _ = tensors
+    found = []
+    for asked, like in zip(wanted(need), (x, W, b, value), strict=True):
+        dtype = x.dtype if like is None or not asked else like.dtype
+        found.append(x.new_empty(like.shape if asked and like is not None else 0, dtype=dtype))
+    return tuple(found)
 
 
-@torch.library.custom_op("xent::rows_second", mutates_args=())
-def rows_second(
-    loss: Tensor,
-    lse: Tensor,
-    target: Tensor,
-    spread: Tensor,
-    stats: Tensor,
-    x: Tensor,
-    W: Tensor | None,
-    b: Tensor | None,
-    index: Tensor | None,
-    value: Tensor | None,
-    class_weight: Tensor | None,
-    ignore_index: int,
-    label_smoothing: float,
-    softcap: float,
-    temperature: float,
-    z_loss: float,
-    max_bytes: int,
-    entropy: bool,
-    keep: bool,
-    need: int,
-    along_x: Tensor | None,
-    along_W: Tensor | None,
-    along_b: Tensor | None,
-    along_value: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy, keep)
-    call = _Call(x, W, b, index, value, class_weight, settings)
-    up, known = call.upstream([loss, lse, target, spread]), call.stats(stats)
-    at = Directions(None if along_x is None else call.narrow(along_x), along_W, along_b, along_value)
-    wanted = _wanted(need)
-    moved, found = _second.second_order(call.logits, call.targets, known, up, at, wanted)
-    outputs = (moved.loss, moved.log_sum, moved.target, moved.entropy * entropy)
-    return *(call.widen(call.masked(out)).clone() for out in outputs), *_gradients(call, found, x)  # type: ignore[return-value]
+def _check(tensors: Tensors, settings: Settings, targets: Targets, K: int) -> None:
+    """Raises IndexError with the first target that is no class; on the CPU, where that costs no wait."""
+    index = tensors.target
+    if index is None or targets.index is None or index.device.type != "cpu":
+        return
+    if not bool(((targets.index < 0) | (targets.index >= K)).any()):
+        return
+    outside = (index < 0) | (index >= K)
+    if tensors.value is None:
+        outside &= index != settings.ignore_index
+    at = torch.nonzero(outside)
+    if not len(at):  # rows of logits that are ignored, without a class
+        return
+    place, value = ", ".join(map(str, at[0].tolist())), int(index[tuple(at[0].tolist())])
+    raise IndexError(f"target[{place}] = {value} is outside [0, {K}); mask a row with ignore_index")
+
+
+@torch.library.custom_op(
+    "xent::rows", mutates_args=(), schema=f"({_INPUTS}) -> ({', '.join(['Tensor'] * 7)})"
+)
+def rows(*given: Any) -> Any:
+    tensors, settings, _ = split(given)
+    call = _Call(tensors, settings)
+    logits, targets, entropy = call.logits, call.targets, settings.entropy
+    _check(tensors, settings, targets, logits.shape[1])
+    room = _cpu.room_to_keep(tensors.x, tensors.W, settings.keep)
+    if _cpu.serves(logits, targets, entropy):
+        found = _cpu.forward(logits, targets, room if settings.keep else None)
+    elif _by_row.serves(logits, targets, entropy):
+        found = _by_row.forward(logits, targets)
+    else:
+        found = _tiles.forward(logits, targets, entropy)
+    kept = torch.stack([getattr(found, name).double() for name in FIELDS], 1)
+    outputs = call.outputs(found.loss, found.log_sum, found.log_prob, found.entropy * entropy)
+    return *outputs, call.widen(kept).T.contiguous(), *room
+
+
+@rows.register_fake
+def _(*given: Any) -> Any:
+    (x, W, *_), settings, _ = split(given)
+    of_row = [x.new_empty(x.shape[0], dtype=torch.float64) for _ in range(4)]
+    stats = x.new_empty((len(FIELDS), x.shape[0]), dtype=torch.float64)
+    return *of_row, stats, *_cpu.room_to_keep(x, W, settings.keep)
+
+
+@torch.library.custom_op(
+    "xent::rows_gradient",
+    mutates_args=(),
+    schema=f"({_UP}, {_INPUTS}, int need, Tensor kept, Tensor peaks) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+def rows_gradient(*given: Any) -> Any:
+    tensors, settings, (need, *room) = split(given[5:])
+    call = _Call(tensors, settings)
+    logits, targets, asked = call.logits, call.targets, wanted(need)
+    up, known = call.upstream(given[:4]), call.stats(given[4])
+    if _cpu.serves(logits, targets, settings.entropy) and not asked[3]:
+        found = _cpu.backward(logits, targets, known, up, asked, tuple(room) if room[0].numel() else None)
+    elif _by_row.serves(logits, targets, settings.entropy):
+        found = _by_row.backward(logits, targets, known, up, asked)
+    else:
+        found = _gradient.backward(logits, targets, known, up, asked)
+    return call.gradients(found, need)
+
+
+@rows_gradient.register_fake
+def _(*given: Any) -> Any:
+    tensors, _, (need, *_) = split(given[5:])
+    return _fake_gradients(tensors, need)
+
+
+@torch.library.custom_op(
+    "xent::rows_second",
+    mutates_args=(),
+    schema=f"({_UP}, {_INPUTS}, int need, {_ALONG}) -> ({', '.join(['Tensor'] * 8)})",
+)
+def rows_second(*given: Any) -> Any:
+    """The tangents of what `rows` returns, and of what `rows_gradient` does."""
+    tensors, settings, (need, along_x, *along) = split(given[5:])
+    call = _Call(tensors, settings)
+    up, known = call.upstream(given[:4]), call.stats(given[4])
+    at = Directions(None if along_x is None else call.narrow(along_x), *along)
+    moved, found = _second.second_order(call.logits, call.targets, known, up, at, wanted(need))
+    entropy = moved.entropy * settings.entropy
+    return *call.outputs(moved.loss, moved.log_sum, moved.target, entropy), *call.gradients(found, need)
 
 
 @rows_second.register_fake
-def _(
-    loss: Tensor,
-    lse: Tensor,
-    target: Tensor,
-    spread: Tensor,
-    stats: Tensor,
-    x: Tensor,
-    W: Tensor | None,
-    b: Tensor | None,
-    index: Tensor | None,
-    value: Tensor | None,
-    class_weight: Tensor | None,
-    *rest: Any,
-) -> Any:
-    return (
-        *(torch.empty_like(part) for part in (loss, lse, target, spread)),
-        *_empty(rest[8], x, W, b, value),
-    )
+def _(*given: Any) -> Any:
+    tensors, _, (need, *_) = split(given[5:])
+    return *(torch.empty_like(part) for part in given[:4]), *_fake_gradients(tensors, need)
 
 
-@torch.library.custom_op("xent::rank", mutates_args=())
-def rank(
-    x: Tensor,
-    W: Tensor | None,
-    b: Tensor | None,
-    index: Tensor,
-    peak: Tensor,
-    target: Tensor,
-    class_weight: Tensor | None,
-    ignore_index: int,
-    label_smoothing: float,
-    softcap: float,
-    temperature: float,
-    z_loss: float,
-    max_bytes: int,
-    entropy: bool,
-    keep: bool,
-) -> Tensor:
-    settings = (ignore_index, label_smoothing, softcap, temperature, z_loss, max_bytes, entropy, keep)
-    call = _Call(x, W, b, index, None, None, settings)
-    known = call.targets.index
-    assert known is not None
-    weights = 1.0 if class_weight is None else class_weight.double()[known]
-    at_target = call.narrow(peak) + call.narrow(target) / weights
-    found = _tiles.rank(call.logits, known, at_target.to(call.logits.dtype))
-    return call.widen(call.masked(found)).clone()
+@torch.library.custom_op("xent::above", mutates_args=(), schema=f"({_INPUTS}) -> Tensor")
+def above(*given: Any) -> Any:
+    """How many logits of a row are above that of its class, 0 of ignored rows."""
+    tensors, settings, _ = split(given)
+    call = _Call(tensors, settings)
+    assert call.targets.index is not None
+    if _cpu.serves(call.logits, call.targets, False):
+        found = _cpu.above(call.logits, call.targets)
+    else:
+        found = _tiles.above(call.logits, call.targets.index)
+    return call.outputs(found)[0]
 
 
-@rank.register_fake
-def _(x: Tensor, *rest: Any) -> Tensor:
+@above.register_fake
+def _(x: Tensor, *given: Any) -> Tensor:
     return x.new_empty(x.shape[0], dtype=torch.int64)
-
-
-# Autograd. What is compiled takes the operations, whose autograd this is; what is not takes the functions
-# around them, which know forward mode as well: torch.library has no place for that, and torch.compile none
-# for a function's.
-
-
-def _zeros(parts: Any, stats: Tensor) -> list[Tensor]:
-    """Cotangents, 0 for None."""
-    return [torch.zeros_like(stats[0]) if part is None else part for part in parts]
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.mark_non_differentiable(*output[4:])
-    ctx.set_materialize_grads(False)  # zeros as large as what is kept
-    ctx.save_for_backward(*inputs[:6], *output[4:])
-    ctx.settings = inputs[6:]
-
-
-def _save_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs[:13])
-    ctx.settings = inputs[13:]
-
-
-def _need(ctx: Any, first: int) -> int:
-    """See `_wanted`; x is input number `first`."""
-    return sum(1 << i for i, j in enumerate((0, 1, 2, 4)) if ctx.needs_input_grad[first + j])
-
-
-def _spread(found: tuple[Tensor, ...], need: int) -> tuple[Tensor | None, ...]:
-    """x, W, b, index, value, class_weight: gradients where they were needed."""
-    x, W, b, value = (part if wanted else None for part, wanted in zip(found, _wanted(need), strict=True))
-    return x, W, b, None, value, None
-
-
-def _backward(gradient: Any, ctx: Any, parts: Any) -> tuple[Tensor | None, ...]:
-    *tensors, stats, kept, peaks = ctx.saved_tensors
-    need = _need(ctx, 0)
-    found = gradient(*_zeros(parts[:4], stats), stats, kept, peaks, *tensors, *ctx.settings, need)
-    return *_spread(found, need), *(None for _ in ctx.settings)
-
-
-def _without_kept(ctx: Any) -> list[Tensor]:
-    """What `rows_second` takes of the tensors that `rows_gradient` was given."""
-    return [*ctx.saved_tensors[:5], *ctx.saved_tensors[7:]]
-
-
-def _backward_gradient(ctx: Any, parts: Any) -> tuple[Tensor | None, ...]:
-    tensors, need = _without_kept(ctx), ctx.settings[-1]
-    along = [part if wanted else None for part, wanted in zip(parts, _wanted(need), strict=True)]
-    wanted = _need(ctx, 7)
-    found = rows_second(*tensors, *ctx.settings[:-1], wanted, *along)
-    return *found[:4], None, None, None, *_spread(found[4:], wanted), *(None for _ in ctx.settings)
-
-
-class _Rows(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(*inputs: Any) -> Any:
-        return rows(*inputs)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _save(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:6], *output[4:])
-
-    @staticmethod
-    def backward(ctx: Any, *parts: Any) -> Any:
-        return _backward(_RowsGradient.apply, ctx, parts)
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        *tensors, stats, _, _ = ctx.saved_tensors
-        x, W, b, _, value, _ = tangents[:6]
-        none = [torch.zeros_like(stats[0])] * 4
-        moved = rows_second(*none, stats, *tensors, *ctx.settings, 0, x, W, b, value)
-        return *moved[:4], None, None, None
-
-
-class _RowsGradient(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(*inputs: Any) -> Any:
-        return rows_gradient(*inputs)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _save_gradient(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:13])
-
-    @staticmethod
-    def backward(ctx: Any, *parts: Any) -> Any:
-        return _backward_gradient(ctx, parts)
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        tensors, need = _without_kept(ctx), ctx.settings[-1]
-        x, W, b, _, value, _ = tangents[7:13]
-        found = rows_second(*tensors, *ctx.settings, x, W, b, value)[4:]
-        stats = tensors[4]
-        if any(part is not None for part in tangents[:4]):
-            more = rows_gradient(*_zeros(tangents[:4], stats), *ctx.saved_tensors[4:], *ctx.settings)
-            found = tuple(a + b for a, b in zip(found, more, strict=True))
-        return tuple(
-            part if wanted else torch.zeros_like(part)
-            for part, wanted in zip(found, _wanted(need), strict=True)
-        )
-
-
-rows.register_autograd(
-    lambda ctx, *parts: _backward(rows_gradient, ctx, parts),
-    setup_context=lambda ctx, inputs, output: _save(ctx, inputs, output),
-)
-rows_gradient.register_autograd(
-    lambda ctx, *parts: _backward_gradient(ctx, parts),
-    setup_context=lambda ctx, inputs, output: _save_gradient(ctx, inputs, output),
-)
 
 
 def _one_by_one(operation: Any) -> None:
@@ -437,10 +250,5 @@ def _one_by_one(operation: Any) -> None:
         return outputs, tuple(0 for _ in outputs)
 
 
-for operation in (rows, rows_gradient, rows_second, rank):
+for operation in (rows, rows_gradient, rows_second, above):
     _one_by_one(operation)
-
-
-def apply(*inputs: Any) -> tuple[Tensor, ...]:
-    """`rows`, differentiable twice, and in forward mode where it is not compiled."""
-    return rows(*inputs) if torch.compiler.is_compiling() else _Rows.apply(*inputs)

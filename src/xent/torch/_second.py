@@ -3,7 +3,7 @@ classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,24 +30,19 @@ class _Tangent:
     def __init__(self, logits: Logits, at: Directions, stats: Rows, rows: slice) -> None:
         self.logits, self.at, self.rows = logits, at, rows
         winner = stats.winner[rows]
-        if logits.W is None:
-            self.origin = (at.x[rows] if at.x is not None else logits.x[rows] * 0).gather(1, winner[:, None])[
-                :, 0
-            ]
-        else:
-            x = logits.x[rows].to(logits.dtype)
-            self.origin = torch.zeros(len(x), dtype=logits.dtype, device=x.device)
-            if at.x is not None:
-                self.origin += (at.x[rows].to(logits.dtype) * logits.W[winner].to(logits.dtype)).sum(1)
-            if at.W is not None:
-                self.origin += (x * at.W[winner].to(logits.dtype)).sum(1)
-            if at.b is not None:
-                self.origin += at.b[winner].to(logits.dtype)
-        self.origin = self.origin.to(logits.dtype)
-        if logits.options.softcap:
-            self.origin = self.origin * logits.slope(stats.peak[rows].to(logits.dtype))
-        else:
-            self.origin = self.origin / logits.options.temperature
+        x = logits.x[rows].to(logits.dtype)
+        origin = torch.zeros(len(x), dtype=logits.dtype, device=x.device)
+        if at.x is not None:
+            along = at.x[rows].to(logits.dtype)
+            if logits.W is None:
+                origin += along.gather(1, winner[:, None])[:, 0]
+            else:
+                origin += (along * logits.W[winner].to(logits.dtype)).sum(1)
+        if at.W is not None:
+            origin += (x * at.W[winner].to(logits.dtype)).sum(1)
+        if at.b is not None:
+            origin += at.b[winner].to(logits.dtype)
+        self.origin = origin * logits.slope(stats.peak[rows].to(logits.dtype))
 
     def tile(self, z: Tensor, W: Tensor | None, dW: Tensor | None, classes: slice) -> tuple[Tensor, Tensor]:
         """ẏ, and ż less the winner's."""
@@ -67,7 +62,7 @@ class _Tangent:
 
 def second_order(
     logits: Logits,
-    targets: Targets | None,
+    targets: Targets,
     stats: Rows,
     up: Upstream,
     at: Directions,
@@ -75,27 +70,18 @@ def second_order(
 ) -> tuple[Upstream, Gradients]:
     """The tangents of what forward returns of rows along `at`, and, where needed, the Hessian of Σ_i of
     what `up` weighs times `at`: two more passes over the classes, one if nothing is needed."""
-    parts = []
-    for rows in logits.row_blocks():
-        parts.append(_Second(logits, targets, stats, up, at, rows))
-
-    def sums_of(classes: slice, W: Tensor | None, dW: Tensor | None) -> None:
+    parts = [_Second(logits, targets, stats, up, at, rows) for rows in logits.row_blocks()]
+    for tile in _tiles(logits, at):
         for part in parts:
-            part.scan(classes, W, dW)
-
-    _over(logits, at, sums_of)
+            part.scan(*tile)
     for part in parts:
         part.finish()
     sums = Sums(logits, targets, need)
-    if any(need):
-
-        def tile(classes: slice, W: Tensor | None, dW: Tensor | None) -> None:
-            sums.begin(classes)
-            for part in parts:
-                part.add(sums, classes, W, dW)
-            sums.end(classes)
-
-        _over(logits, at, tile)
+    for tile in _tiles(logits, at) if any(need) else ():
+        sums.begin(tile[0])
+        for part in parts:
+            part.add(sums, *tile)
+        sums.end(tile[0])
     names = ("loss", "log_sum", "target", "entropy")
     empty = torch.empty(0, dtype=torch.float64, device=logits.x.device)
     return Upstream(
@@ -103,27 +89,24 @@ def second_order(
     ), sums.found()
 
 
-def _over(
-    logits: Logits, at: Directions, work: Callable[[slice, Tensor | None, Tensor | None], object]
-) -> None:
-    for classes in logits.class_blocks():
-        W = None if logits.W is None else logits.weight(classes)
-        dW = None if at.W is None else at.W[classes].to(logits.dtype)
-        work(classes, W, dW)
+def _tiles(logits: Logits, at: Directions) -> Iterator[tuple[slice, Tensor | None, Tensor | None]]:
+    """Classes, and W and its tangent of them, in the wide dtype."""
+    for classes, W in logits.class_blocks():
+        yield classes, W, None if at.W is None else at.W[classes].to(logits.dtype)
 
 
 class _Second:
     """Of some rows: first the sums Σ p ż and Σ p ż (z − m), then the products."""
 
     def __init__(
-        self, logits: Logits, targets: Targets | None, stats: Rows, up: Upstream, at: Directions, rows: slice
+        self, logits: Logits, targets: Targets, stats: Rows, up: Upstream, at: Directions, rows: slice
     ) -> None:
         self.logits, self.targets, self.at, self.rows = logits, targets, at, rows
         self.stats, self.up = stats, up.rows(rows)
-        self.residual = Residual(logits, targets, stats, self.up, rows)
+        self.residual = Residual(logits, targets, stats, up, rows)
         self.tangent = _Tangent(logits, at, stats, rows)
         self.moved = None
-        if at.value is not None and targets is not None:  # the loss is linear in q: of q's tangent, as of q
+        if at.value is not None:  # the loss is linear in q: of q's tangent, as of q
             self.moved = replace(targets, value=at.value)
         zeros = torch.zeros(rows.stop - rows.start, dtype=torch.float64, device=logits.x.device)
         self.first, self.second, self.given, self.shared, self.along, self.mass = (zeros for _ in range(6))
@@ -132,18 +115,16 @@ class _Second:
         z = self.logits.tile(self.rows, classes, W)
         _, dz = self.tangent.tile(z, W, dW, classes)
         p = self.residual.probabilities(z)
-        masked = z == -torch.inf
         moves = torch.where(p == 0, 0, p * dz)
         self.first = self.first + moves.sum(1, dtype=torch.float64)
-        below = z - self.residual.peak_narrow[:, None]
-        self.second = self.second + torch.where(p == 0, 0, moves * below).sum(1, dtype=torch.float64)
-        if self.targets is not None:
-            self.given = self.given + self.targets.dot(self.rows, classes, dz)[0]
-            if self.residual.smooth is not None:
-                w = self.targets.shares(classes, z)
-                self.shared = self.shared + torch.where(masked, 0, dz * w).sum(1, dtype=torch.float64)
+        above = self.residual.above(z)
+        self.second = self.second + torch.where(p == 0, 0, moves * above).sum(1, dtype=torch.float64)
+        self.given = self.given + self.targets.dot(self.rows, classes, dz)[0]
+        if self.residual.smooth is not None:
+            w = self.targets.shares(classes, z)
+            self.shared = self.shared + torch.where(z == -torch.inf, 0, dz * w).sum(1, dtype=torch.float64)
         if self.moved is not None:
-            along, mass = self.moved.dot(self.rows, classes, -below)
+            along, mass = self.moved.dot(self.rows, classes, -above)
             self.along, self.mass = self.along + along, self.mass + mass
 
     def finish(self) -> None:
@@ -152,13 +133,13 @@ class _Second:
         mass, live = stats.mass[rows], stats.live[rows].clamp(min=1)
         # From here on with the winner's tangent: lse moves by it, differences do not.
         self.log_sum = self.first + self.tangent.origin.double()
-        self.loss = kept * (mass * self.first - self.given)
+        self.loss = kept * (mass * self.first - self.targets.scaled(rows, self.given))
         if o.label_smoothing:
             self.loss = self.loss + o.label_smoothing / live * (stats.share[rows] * self.first - self.shared)
         self.loss = self.loss + 2 * o.z_loss * r.lse * self.log_sum
         if self.moved is not None:
             self.loss = self.loss + kept * (self.mass * r.log_rest + self.along)
-        self.target = torch.where(mass == 0, 0, self.given / mass) - self.first
+        self.target = r.mean * self.given - self.first
         self.entropy = -(self.second + (stats.entropy[rows] - r.log_rest) * self.first)
 
     def add(self, sums: Sums, classes: slice, W: Tensor | None, dW: Tensor | None) -> None:
@@ -166,16 +147,15 @@ class _Second:
         z = logits.tile(self.rows, classes, W)
         dy, dz = self.tangent.tile(z, W, dW, classes)
         p = r.probabilities(z)
-        g = r.of(z, p.clone(), classes)
+        g = r.of(z, p, classes)
         kind = z.dtype
-        turn = p * (dz - self.first.to(kind)[:, None])  # ṗ
-        turn = torch.where(p == 0, 0, turn)
+        turn = torch.where(p == 0, 0, p * (dz - self.first.to(kind)[:, None]))  # ṗ
         A = r.A.to(kind)[:, None]
-        moved = 2 * logits.options.z_loss * up.loss * self.log_sum - up.entropy * (self.entropy)
+        moved = 2 * logits.options.z_loss * up.loss * self.log_sum - up.entropy * self.entropy
         second = turn * A + p * (moved + up.entropy * self.first).to(kind)[:, None]
         if r.bends:
-            below = torch.where(p == 0, 0, z - r.peak_narrow[:, None])
-            second += (turn * below + torch.where(p == 0, 0, p * dz)) * r.B.to(kind)[:, None]
+            above = torch.where(p == 0, 0, r.above(z))
+            second += (turn * above + torch.where(p == 0, 0, p * dz)) * r.B.to(kind)[:, None]
         if self.moved is not None:
             kept = (1 - logits.options.label_smoothing) * up.loss
             second += p * (kept * self.mass).to(kind)[:, None]
@@ -184,8 +164,7 @@ class _Second:
         moves = second * slope
         if bend is not None:
             moves += g * bend * dy
-        sums.add(moves, W, logits.x, self.rows, classes)
-        sums.add_bias(moves)
+        sums.add(moves, W, self.rows, classes)
         if logits.W is not None:
             steep = g * slope
             if dW is not None and sums.x is not None:

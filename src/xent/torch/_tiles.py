@@ -40,6 +40,11 @@ class Options:
     max_bytes: int = 32 << 20
 
 
+def pieces(n: int, step: int) -> list[slice]:
+    """[0, n) in pieces of `step`, the last one shorter."""
+    return [slice(a, min(a + step, n)) for a in range(0, n, step)]
+
+
 def wide(dtype: torch.dtype) -> torch.dtype:
     """What rows of a dtype are computed in."""
     return torch.float64 if dtype == torch.float64 else torch.float32
@@ -64,42 +69,24 @@ class Logits:
     def dtype(self) -> torch.dtype:
         return wide(self.x.dtype)
 
-    def row_blocks(self) -> Iterator[slice]:
-        n = self.shape[0]
-        return (slice(a, min(a + _MOST_ROWS, n)) for a in range(0, n, _MOST_ROWS))
+    def row_blocks(self) -> list[slice]:
+        return pieces(self.shape[0], _MOST_ROWS)
 
-    def class_blocks(self) -> Iterator[slice]:
+    def class_blocks(self) -> Iterator[tuple[slice, Tensor | None]]:
+        """The classes of each tile, and their W in `dtype`."""
         n, K = self.shape
         room = self.options.max_bytes // (_COPIES * max(min(n, _MOST_ROWS), 1) * self.dtype.itemsize)
-        step = max(min(room, K), min(K, _FEWEST_CLASSES), 1)
-        return (slice(a, min(a + step, K)) for a in range(0, K, step))
+        for classes in pieces(K, max(min(room, K), min(K, _FEWEST_CLASSES), 1)):
+            yield classes, None if self.W is None else self.W[classes].to(self.dtype)
 
-    def weight(self, classes: slice) -> Tensor:
-        assert self.W is not None
-        return self.W[classes].to(self.dtype)
-
-    def products(
-        self, x: Tensor | None, W: Tensor | None, b: Tensor | None, rows: slice, classes: slice
-    ) -> Tensor:
-        """Of a tile, before softcap and temperature, W being cut already: x Wᵀ + b."""
-        if self.W is None:
-            assert x is not None
-            return x[rows, classes].to(self.dtype, copy=True)
-        y = x[rows].to(self.dtype) @ W.T if x is not None and W is not None else None
-        if b is not None:
-            y = (
-                b[classes].to(self.dtype).expand(rows.stop - rows.start, -1).clone()
-                if y is None
-                else y.add_(b[classes])
-            )
-        assert y is not None
-        return y
-
-    def tile(self, rows: slice, classes: slice, W: Tensor | None = None) -> Tensor:
-        """z (rows, classes); W of these classes, wide, if it is at hand."""
-        if self.W is not None and W is None:
-            W = self.weight(classes)
-        z = self.products(self.x, W, self.b, rows, classes)
+    def tile(self, rows: slice, classes: slice, W: Tensor | None) -> Tensor:
+        """z (rows, classes), W as `class_blocks` gave it."""
+        if W is None:
+            z = self.x[rows, classes].to(self.dtype, copy=True)
+        else:
+            z = self.x[rows].to(self.dtype) @ W.T
+        if self.b is not None:
+            z.add_(self.b[classes])
         if self.dead is not None:
             z.masked_fill_(self.dead[rows][:, None], 0)
         o = self.options
@@ -126,15 +113,25 @@ class Logits:
 
 @dataclass(frozen=True)
 class Targets:
-    """q: classes (N,) int64; rows (N, K) of weights; or `index` (N, t) with `value` (N, t). Times
-    `class_weight` (K,), and of label smoothing ε (1 − ε) q + (ε/K) class_weight over the K classes that
-    are not masked."""
+    """q: classes (N,) int64, 1 there; rows `value` (N, K) times `class_weight` (K,); or of t classes, `index`
+    (N, t) and `value` (N, t), the same. A class' row as a whole counts `scale` times. Label smoothing ε makes
+    that (1 − ε) q + (ε/K) class_weight, over the K classes that are not masked."""
 
     index: Tensor | None
     value: Tensor | None
     class_weight: Tensor | None
-    smoothing: float
-    n_classes: int
+
+    def scaled(self, rows: slice, per_row: Tensor) -> Tensor:
+        """Times the class weight of rows of one class, which is no part of q, so that one of 0 leaves their
+        log-probability. 0 · inf = 0."""
+        if self.value is not None or self.class_weight is None or self.index is None:
+            return per_row
+        scale = self.class_weight.double()[self.index[rows]]
+        return torch.where(scale == 0, 0, scale * per_row)
+
+    def mean(self, mass: Tensor) -> Tensor | float:
+        """What makes Σ q f one of Σ q = 1; 0 where nothing counts. `mass`: as in `Rows`."""
+        return 1.0 if self.value is None else torch.where(mass == 0, 0, 1 / mass)
 
     def _found(self, rows: slice, classes: slice, like: Tensor) -> tuple[Tensor, Tensor]:
         """Places in a tile (rows, t), and how much each counts: 0 outside of the tile."""
@@ -142,13 +139,11 @@ class Targets:
         index = self.index[rows]
         index = index if index.ndim == 2 else index[:, None]
         inside = (index >= classes.start) & (index < classes.stop)
-        counts = (
-            torch.ones_like(index, dtype=like.dtype)
-            if self.value is None
-            else self.value[rows].to(like.dtype)
-        )
-        if self.class_weight is not None:
-            counts = counts * self.class_weight.to(like.dtype)[index.clamp(0, self.n_classes - 1)]
+        counts = torch.ones_like(index, dtype=like.dtype)
+        if self.value is not None:
+            counts = self.value[rows].to(like.dtype)
+            if self.class_weight is not None:
+                counts = counts * self.class_weight.to(like.dtype)[index]
         return (index - classes.start).clamp(0, like.shape[1] - 1), torch.where(inside, counts, 0)
 
     def _dense(self, rows: slice, classes: slice, like: Tensor) -> Tensor:
@@ -167,14 +162,15 @@ class Targets:
 
     def of_class(self, rows: slice, k: Tensor) -> Tensor:
         """q of one class a row, k (rows,), before smoothing; float64."""
-        weight = 1.0 if self.class_weight is None else self.class_weight[k].double()
+        if self.value is None:
+            assert self.index is not None
+            return (self.index[rows] == k).double()
+        value = self.value[rows].double()
         if self.index is None:
-            assert self.value is not None
-            return self.value[rows].gather(1, k[:, None])[:, 0].double() * weight
-        index = self.index[rows]
-        index = index if index.ndim == 2 else index[:, None]
-        counts = 1.0 if self.value is None else self.value[rows].double()
-        return torch.where(index == k[:, None], counts, 0.0).sum(1, dtype=torch.float64) * weight
+            counts = value.gather(1, k.clamp(min=0)[:, None])[:, 0]
+        else:
+            counts = torch.where(self.index[rows] == k[:, None], value, 0.0).sum(1)
+        return counts if self.class_weight is None else counts * self.class_weight.double()[k]
 
     def subtract(self, rows: slice, classes: slice, out: Tensor, factor: Tensor) -> None:
         """out −= factor q, before smoothing."""
@@ -193,8 +189,8 @@ class Targets:
 
 @dataclass
 class Rows:
-    """What forward knows of rows, float64 (N,): the largest logit, R, Σ q, Σ_k w_k and the number of
-    classes that are not masked (w the class weights), and int64 the first class of the largest logit."""
+    """What forward knows of rows, float64 (N,): the largest logit m, R, Σ q, `scaled`, Σ_k w_k and the number
+    of classes that are not masked (w the class weights), and int64 the first class of the largest logit."""
 
     peak: Tensor
     rest: Tensor
@@ -204,14 +200,47 @@ class Rows:
     winner: Tensor
     loss: Tensor
     entropy: Tensor
-    target: Tensor  # Σ q z over Σ q, less the peak: of the target alone, before smoothing
+    target: Tensor  # Σ q (z − m) over Σ q: of the target alone, before smoothing
 
     @property
     def log_sum(self) -> Tensor:
         return self.peak + torch.log1p(self.rest)
 
+    @property
+    def log_prob(self) -> Tensor:
+        """Of the target."""
+        return self.target - torch.log1p(self.rest)
 
-def forward(logits: Logits, targets: Targets | None, entropy: bool = False) -> Rows:
+
+def rows_of(
+    o: Options,
+    targets: Targets,
+    rows: slice,
+    *,
+    peak: Tensor,
+    rest: Tensor,
+    winner: Tensor,
+    mass: Tensor,
+    gap: Tensor,
+    live: Tensor,
+    share: Tensor,
+    shares: Tensor,
+    entropy: Tensor,
+) -> Rows:
+    """Rows from sums over their classes: mass = Σ q, gap = Σ q (m − z), share = Σ w, shares = Σ w (m − z)
+    over the `live` ones, the last three for smoothing. A loss is NaN where all is masked or a logit is
+    +inf."""
+    log_rest = torch.log1p(rest)
+    loss = (1 - o.label_smoothing) * targets.scaled(rows, mass * log_rest + gap) + (peak - peak)
+    if o.label_smoothing:
+        loss = loss + o.label_smoothing / live * (share * log_rest + shares)
+    if o.z_loss:
+        loss = loss + o.z_loss * (peak + log_rest) ** 2
+    target, mass = -gap * targets.mean(mass), targets.scaled(rows, mass)
+    return Rows(peak, rest, mass, share, live, winner, loss, entropy, target)
+
+
+def forward(logits: Logits, targets: Targets, entropy: bool = False) -> Rows:
     """One pass over the classes."""
     parts = [_forward(logits, targets, rows, entropy) for rows in logits.row_blocks()]
     if len(parts) == 1:
@@ -221,14 +250,14 @@ def forward(logits: Logits, targets: Targets | None, entropy: bool = False) -> R
     return Rows(**{name: torch.cat([getattr(part, name) for part in parts] or [empty]) for name in fields})
 
 
-def _forward(logits: Logits, targets: Targets | None, rows: slice, entropy: bool) -> Rows:
+def _forward(logits: Logits, targets: Targets, rows: slice, entropy: bool) -> Rows:
     o, size = logits.options, rows.stop - rows.start
     zeros = torch.zeros(size, dtype=torch.float64, device=logits.x.device)
     m = torch.full((size,), -torch.inf, dtype=logits.dtype, device=logits.x.device)
     winner = torch.zeros(size, dtype=torch.int64, device=logits.x.device)
     rest, gap, mass, share, live, shares, spread = (zeros for _ in range(7))
-    for classes in logits.class_blocks():
-        z = logits.tile(rows, classes)
+    for classes, W in logits.class_blocks():
+        z = logits.tile(rows, classes, W)
         top, at = z.max(1)
         new = torch.maximum(m, top)  # NaN where either is
         origin = torch.where(new == -torch.inf, 0, new)
@@ -237,51 +266,46 @@ def _forward(logits: Logits, targets: Targets | None, rows: slice, entropy: bool
         step, shrink = (origin - old).double(), torch.where(seen, torch.exp(old - origin), 0).double()
         below = origin[:, None] - z
         winner = torch.where(better, at + classes.start, winner)
-        gap, mass = gap + torch.where(mass == 0, 0, mass * step), mass
-        if targets is not None:
-            d, q = targets.dot(rows, classes, below)
-            gap, mass = gap + d, mass + q
-        if targets is not None and o.label_smoothing:
+        d, q = targets.dot(rows, classes, below)
+        gap, mass = gap + torch.where(mass == 0, 0, mass * step) + d, mass + q
+        if o.label_smoothing:
             w, here = targets.shares(classes, z), z > -torch.inf
             shares = shares + share * step + torch.where(here, below * w, 0).sum(1, dtype=torch.float64)
             share = share + torch.where(here, w, 0).sum(1, dtype=torch.float64)
             live = live + here.sum(1)
         e = torch.exp(-below)
         if entropy:
-            spread = shrink * (spread + step * (rest + 1)) + torch.where(e == 0, 0, e * below).sum(
-                1, dtype=torch.float64
-            )
+            here_below = torch.where(e == 0, 0, e * below).sum(1, dtype=torch.float64)
+            spread = shrink * (spread + step * (rest + 1)) + here_below
         e.scatter_(1, at[:, None], torch.where(better, 0, e.gather(1, at[:, None])[:, 0])[:, None])
         rest = (rest + (seen & better)) * shrink + e.sum(1, dtype=torch.float64)
         m = new
-    log_rest, undefined = torch.log1p(rest), (m - m).double()  # NaN where all is masked, or a logit is +inf
-    kept = 1 - o.label_smoothing
-    loss = kept * (mass * log_rest + gap)
-    if o.label_smoothing:
-        loss = loss + o.label_smoothing / live * (share * log_rest + shares)
-    if o.z_loss:
-        loss = loss + o.z_loss * (m.double() + log_rest) ** 2
-    return Rows(
-        peak=m.double() + undefined,
+    return rows_of(
+        o,
+        targets,
+        rows,
+        peak=m.double(),
         rest=rest,
-        mass=mass,
-        share=share,
-        live=live,
         winner=winner,
-        loss=loss + undefined,
-        entropy=log_rest + spread / (1 + rest),
-        target=-gap,
+        mass=mass,
+        gap=gap,
+        live=live,
+        share=share,
+        shares=shares,
+        entropy=torch.log1p(rest) + spread / (1 + rest),
     )
 
 
-def rank(logits: Logits, index: Tensor, at_target: Tensor) -> Tensor:
-    """1 plus how many logits of a row are above `at_target` (N,), its target's, that of class `index` left
-    out."""
-    found = torch.ones_like(index)
-    for classes in logits.class_blocks():
-        W = None if logits.W is None else logits.weight(classes)
+def above(logits: Logits, index: Tensor) -> Tensor:
+    """How many logits of a row are above that of class `index` (N,); made twice, for ties to be ties."""
+    found, limit = torch.zeros_like(index), torch.zeros(len(index), dtype=logits.dtype, device=index.device)
+    for classes, W in logits.class_blocks():
         for rows in logits.row_blocks():
-            above = logits.tile(rows, classes, W) > at_target[rows, None]
-            other = torch.arange(classes.start, classes.stop, device=index.device) != index[rows, None]
-            found[rows] += (above & other).sum(1)
+            z, at = logits.tile(rows, classes, W), index[rows] - classes.start
+            here = (at >= 0) & (at < z.shape[1])
+            own = z.gather(1, at.clamp(0, z.shape[1] - 1)[:, None])[:, 0]
+            limit[rows] = torch.where(here, own, limit[rows])
+    for classes, W in logits.class_blocks():
+        for rows in logits.row_blocks():
+            found[rows] += (logits.tile(rows, classes, W) > limit[rows, None]).sum(1)
     return found

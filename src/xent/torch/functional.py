@@ -10,7 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from . import _cpu, _ops
+from . import _autograd, _cpu, _ops
+from ._ops import Settings, Tensors
 
 MAX_BYTES = 32 << 20
 Target = Tensor | tuple[Tensor, Tensor]
@@ -23,8 +24,8 @@ class CrossEntropyOutput:
 
     lse: log Σ_k exp z_k. target_log_prob: log p of the target. entropy: −Σ_k p_k log p_k; these three in
     nats and differentiable. argmax: the first class of the largest logit. correct: whether that is the
-    target. rank: 1 plus the number of logits above the target's. Of ignored rows: 0, False, and −1 for
-    argmax.
+    target. rank: 1 plus the number of logits above the target's, which takes two passes of its own. Of
+    ignored rows: 0, False, and −1 for argmax.
     """
 
     loss: Tensor
@@ -114,6 +115,7 @@ def linear_cross_entropy(
         max_bytes,
         tuple(returns),
     )
+    _check_tensors(input=input, weight=weight, bias=bias, target=target, class_weight=class_weight)
     if shift:
         input, target = _shifted(input, target, shift)
     if weight.ndim < 2 or input.ndim < 1 or input.shape[-1] != weight.shape[-1]:
@@ -125,10 +127,10 @@ def linear_cross_entropy(
         raise ValueError(f"bias: expected {tuple(weight.shape[:-1])} as weight has, got {tuple(bias.shape)}")
     cast = _autocast(input)
     narrow, out = (input.dtype, input.dtype) if cast is None else (cast, torch.float32)
-    if not narrow.is_floating_point or (cast is None and input.dtype != weight.dtype):
+    if cast is None and input.dtype != weight.dtype:
         raise ValueError(
-            f"weight: expected input's dtype, one of floats, got {weight.dtype} for {input.dtype}; "
-            "convert one, or use autocast"
+            f"weight: expected input's dtype, got {weight.dtype} for {input.dtype}; convert one, or use "
+            "autocast"
         )
     input, weight = input.to(narrow), weight.to(narrow)
     bias = None if bias is None else bias.to(narrow)
@@ -174,6 +176,7 @@ def cross_entropy(
         max_bytes,
         tuple(returns),
     )
+    _check_tensors(logits=logits, target=target, class_weight=class_weight)
     if not logits.ndim:
         raise ValueError("logits: expected (K,), (N, K) or (N, K, …), got a scalar")
     axis = min(logits.ndim - 1, 1)
@@ -216,6 +219,9 @@ class _Asked:
             "z_loss": (0 <= self.z_loss < math.inf, "0 or positive"),
             "max_bytes": (self.max_bytes is None or self.max_bytes > 0, "positive, or None"),
         }
+        for name in ("label_smoothing", "softcap", "temperature", "z_loss"):
+            if isinstance(getattr(self, name), Tensor):
+                raise TypeError(f"{name}: expected a number, got a tensor, which would get no gradient")
         for name, (good, what) in checks.items():
             if not good:
                 raise ValueError(f"{name}: expected a number that is {what}, got {getattr(self, name)!r}")
@@ -231,9 +237,9 @@ class _Asked:
         classes = index is not None and value is None
         if not classes and (wrong := [name for name in self.returns if name in _OF_CLASSES]):
             raise ValueError(f"returns: {wrong} need targets that are class indices")
-        found = [_ops.apply(*part, self.class_weight, *self._settings, self._keeps(part)) for part in parts]
-        outputs = list(zip(*found, strict=True))[:5]
-        loss, lse, target, entropy, stats = map(_side_by_side, outputs)
+        calls = [Tensors(*part, self.class_weight) for part in parts]
+        found = [_autograd.apply(call, self._settings(call)) for call in calls]
+        loss, lse, target, entropy, winner = map(_side_by_side, zip(*found, strict=True))
         labels = _side_by_side([part[3] for part in parts]) if classes else None
         result = (
             self._reduced(loss, labels).to(dtype)
@@ -244,37 +250,31 @@ class _Asked:
             return result
         more: dict[str, Any] = {"lse": lse, "target_log_prob": target, "entropy": entropy}
         more = {name: values.to(dtype) for name, values in more.items()}
-        winner = stats[5].long()
         more["argmax"] = winner
         if labels is not None:
             dead = labels == self.ignore_index
-            more |= {"argmax": winner.masked_fill(dead, -1), "correct": (winner == labels) & ~dead}
-        if "rank" in self.returns:
-            ranks = [
-                _ops.rank(*part[:4], *(f[4][0], f[4][7], self.class_weight), *self._settings, False)
-                for part, f in zip(parts, found, strict=True)
-            ]
-            more["rank"] = _side_by_side(ranks)
+            more["argmax"] = winner.masked_fill(dead, -1)
+            more["correct"] = (winner == labels) & ~dead & lse.isfinite()
+            if "rank" in self.returns:
+                higher = _side_by_side([_ops.above(*call, *self._settings(call)) for call in calls])
+                more["rank"] = (1 + higher).masked_fill(dead, 0)
         return CrossEntropyOutput(result, **{name: more[name].reshape(shape) for name in self.returns})
 
-    @property
-    def _settings(self) -> tuple[int, float, float, float, float, int, bool]:
-        return (
+    def _settings(self, call: Tensors) -> Settings:
+        x, W, softcap, max_bytes = call.x, call.W, float(self.softcap or 0), int(self.max_bytes or MAX_BYTES)
+        keep = False
+        if W is not None and x.device.type == "cpu" and torch.is_grad_enabled():
+            keep = (x.requires_grad or W.requires_grad) and _cpu.keeps(x, W, softcap, max_bytes)
+        return Settings(
             self.ignore_index,
             float(self.label_smoothing),
-            float(self.softcap or 0),
+            softcap,
             float(self.temperature),
             float(self.z_loss),
-            int(self.max_bytes or MAX_BYTES),
+            max_bytes,
             "entropy" in self.returns,
+            keep,
         )
-
-    def _keeps(self, part: Part) -> bool:
-        x, W = part[:2]
-        if W is None or x.device.type != "cpu" or self.softcap or not torch.is_grad_enabled():
-            return False
-        wanted = x.requires_grad or W.requires_grad
-        return wanted and _cpu.keeps(x, W, int(self.max_bytes or MAX_BYTES))
 
     def _reduced(self, loss: Tensor, labels: Tensor | None) -> Tensor:
         if self.reduction == "sum":
@@ -288,8 +288,29 @@ class _Asked:
         return loss.sum() / torch.where(total == 0, 1, total)
 
 
+_FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def _check_tensors(**given: Any) -> None:
+    """That all are tensors on one device, the first of a dtype there are kernels for."""
+    name, first = next(iter(given.items()))
+    for argument, value in given.items():
+        parts = value if argument == "target" and isinstance(value, tuple) else (value,)
+        if value is None and argument in ("bias", "class_weight"):
+            continue
+        if not all(isinstance(part, Tensor) for part in parts) or len(parts) > 2:
+            more = ", or a pair of them" if argument == "target" else ""
+            raise TypeError(f"{argument}: expected a tensor{more}, got {type(value).__name__}")
+        for part in parts:
+            if part.device != first.device:
+                expected = f"{argument}: expected {name}'s device, {first.device}"
+                raise ValueError(f"{expected}, got {part.device}; move one to the other")
+    if first.dtype not in _FLOATS:
+        raise ValueError(f"{name}: expected float64, float32, bfloat16 or float16, got {first.dtype}")
+
+
 def _side_by_side(parts: Any) -> Tensor:
-    """(N,) or (8, N) of each position, the positions next to each other."""
+    """(N,) of each position, the positions next to each other."""
     return parts[0] if len(parts) == 1 else torch.stack(list(parts), -1)
 
 
@@ -344,7 +365,7 @@ def _targets(target: Target, lead: Sequence[int], K: int) -> tuple[Tensor | None
                 f"target: expected probabilities of shape {(*lead, K)}, got {tuple(target.shape)}"
             )
         return None, target.reshape(math.prod(lead), K)
-    if target.shape != lead or target.is_complex():
+    if target.shape != lead or target.is_complex() or target.dtype == torch.bool:
         raise ValueError(
             f"target: expected class indices of shape {lead}, got {target.dtype} {tuple(target.shape)}"
         )

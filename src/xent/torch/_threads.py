@@ -1,0 +1,64 @@
+"""Python's threads over native code, which gives the GIL away: PyTorch's OpenMP and another one on the same
+cores would wait for each other."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+
+def share(n: int, t: int, threads: int) -> slice:
+    """Of [0, n), what is thread t's."""
+    return slice(n * t // threads, n * (t + 1) // threads)
+
+
+def run(threads: int, work: Callable[[int], None], meet: threading.Barrier | None = None) -> None:
+    """work(t) on each of the threads, which may `meet`; an error of one is everybody's."""
+
+    def guarded(t: int) -> None:
+        try:
+            work(t)
+        except BaseException:
+            if meet is not None:
+                meet.abort()
+            raise
+
+    if threads == 1:
+        work(0)
+        return
+    with _in_turn:  # threads of two calls that wait for each other would wait for ever
+        futures = [_pool(threads).submit(guarded, t) for t in range(threads)]
+        errors = [future.exception() for future in futures]
+    found = [e for e in errors if e is not None and not isinstance(e, threading.BrokenBarrierError)]
+    if found:
+        raise found[0]
+
+
+def over(n: int, work: Callable[[slice], None]) -> None:
+    """work(rows) for n rows, a range a thread."""
+    threads = max(min(torch.get_num_threads(), n), 1)
+    run(threads, lambda t: work(share(n, t, threads)))
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="xent")
+
+
+_in_turn = threading.Lock()
+
+
+def _forget() -> None:
+    """In a forked child: threads do not survive fork(), nor who held the lock."""
+    global _in_turn
+    _in_turn = threading.Lock()
+    _pool.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
