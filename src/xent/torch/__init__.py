@@ -10,8 +10,10 @@ try:
 except ImportError as error:
     raise ImportError("xent.torch needs PyTorch; install it with: pip install torch") from error
 
-from .functional import CrossEntropyOutput, cross_entropy, linear_cross_entropy
+from ._asked import CrossEntropyOutput
+from .functional import cross_entropy, linear_cross_entropy
 from .modules import CrossEntropyLoss, LinearCrossEntropyLoss
+from .parallel import vocab_parallel_linear_cross_entropy
 
 __all__ = [
     "CrossEntropyLoss",
@@ -19,4 +21,5 @@ __all__ = [
     "LinearCrossEntropyLoss",
     "cross_entropy",
     "linear_cross_entropy",
+    "vocab_parallel_linear_cross_entropy",
 ]

@@ -125,21 +125,17 @@ def _fake_gradients(tensors: Tensors, need: int) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
-def _check(tensors: Tensors, settings: Settings, targets: Targets, K: int) -> None:
+def check_classes(index: Tensor, ignore_index: int | None, K: int) -> None:
     """Raises IndexError with the first target that is no class; on the CPU, where that costs no wait."""
-    index = tensors.target
-    if index is None or targets.index is None or index.device.type != "cpu":
-        return
-    if not bool(((targets.index < 0) | (targets.index >= K)).any()):
+    if index.device.type != "cpu":
         return
     outside = (index < 0) | (index >= K)
-    if tensors.value is None:
-        outside &= index != settings.ignore_index
-    at = torch.nonzero(outside)
-    if not len(at):  # rows of logits that are ignored, without a class
+    if not bool(outside.any()):
         return
-    place, value = ", ".join(map(str, at[0].tolist())), int(index[tuple(at[0].tolist())])
-    raise IndexError(f"target[{place}] = {value} is outside [0, {K}); mask a row with ignore_index")
+    at = torch.nonzero(outside if ignore_index is None else outside & (index != ignore_index))
+    if len(at):
+        place, value = ", ".join(map(str, at[0].tolist())), int(index[tuple(at[0].tolist())])
+        raise IndexError(f"target[{place}] = {value} is outside [0, {K}); mask a row with ignore_index")
 
 
 @torch.library.custom_op(
@@ -149,7 +145,10 @@ def rows(*given: Any) -> Any:
     tensors, settings, _ = split(given)
     call = _Call(tensors, settings)
     logits, targets, entropy = call.logits, call.targets, settings.entropy
-    _check(tensors, settings, targets, logits.shape[1])
+    if tensors.target is not None:
+        check_classes(
+            tensors.target, settings.ignore_index if tensors.value is None else None, logits.shape[1]
+        )
     room = _cpu.room_to_keep(tensors.x, tensors.W, settings.keep)
     if _cpu.serves(logits, targets, entropy):
         found = _cpu.forward(logits, targets, room if settings.keep else None)

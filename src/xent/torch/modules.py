@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .functional import Reduction, Target, cross_entropy, linear_cross_entropy
+from ._asked import Reduction
+from ._inputs import Target
+from .functional import cross_entropy, linear_cross_entropy
 
 
 class CrossEntropyLoss(nn.Module):

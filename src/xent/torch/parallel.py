@@ -1,0 +1,193 @@
+"""The loss of a layer whose classes are spread over processes, each with some rows of its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from . import _ops
+from ._asked import Asked, Reduction
+from ._inputs import Target, check_tensors, flat_targets, layer, rows_of, shifted
+from ._ops import FIELDS, WIDE, Settings, Tensors
+from ._tiles import Options, Rows, Targets, wide
+from ._tiles import rows_of as rows_from
+
+
+def vocab_parallel_linear_cross_entropy(
+    input: Tensor,
+    weight: Tensor,
+    target: Target,
+    *,
+    group: dist.ProcessGroup | None = None,
+    bias: Tensor | None = None,
+    class_weight: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    z_loss: float = 0.0,
+    shift: int = 0,
+    max_bytes: int | None = None,
+    returns: Sequence[str] = (),
+) -> Any:
+    """`linear_cross_entropy` of a weight whose rows are spread over the processes of a group.
+
+    With m_r, R_r, … what process r finds of its own classes, m = max_r m_r and s_r = exp(m_r − m),
+
+        lse = m + log1p(R),   R = Σ_r s_r (1 + R_r) − 1,
+
+    the sum written so that nothing cancels where the model is confident; and so for the other sums. Label
+    smoothing spreads over all K = Σ_r K_r classes.
+
+    weight (K_r, D), bias (K_r,) and class_weight (K_r,) are this process' classes, those of rank 0 first;
+    K_r may differ, and be 0. input and target are the same everywhere; target holds indices in [0, K), or
+    a pair of such and their probabilities, or (…, K_r) probabilities of this process' classes. group is the
+    process group, None the default one. Everything else as `linear_cross_entropy`, but rank.
+
+    Every process gets the same loss, input's whole gradient, summed over the processes before it is
+    rounded, and its own classes' gradients. Each must call forward and backward in the same order.
+    Differentiable once, backward; not by the targets. Two gathers of some numbers a row and, backward, a
+    sum of input's gradient are all that is sent.
+    Raises what `linear_cross_entropy` raises; NotImplementedError for derivatives that it does not have.
+    Source: `xent.reference.cross_entropy`, of all classes together.
+    """
+    asked = Asked(
+        class_weight,
+        ignore_index,
+        label_smoothing,
+        reduction,
+        softcap,
+        temperature,
+        z_loss,
+        max_bytes,
+        tuple(returns),
+    )
+    check_tensors(input=input, weight=weight, bias=bias, target=target, class_weight=class_weight)
+    input, target = shifted(input, target, shift)
+    if weight.ndim != 2:
+        raise ValueError(f"weight: expected (K_r, D), this process' classes, got {tuple(weight.shape)}")
+    input, weight, bias, out = layer(input, weight, bias)
+    lead, x = input.shape[:-1], rows_of(input)
+    index, value = flat_targets(target, lead, len(weight))
+    labels = index if value is None else None
+    asked.check(len(weight), labels is not None)
+    if "rank" in asked.returns:
+        raise ValueError("returns: rank needs all classes in one process")
+    if value is not None and value.requires_grad:
+        raise NotImplementedError("target: no gradient by probabilities over processes; detach them")
+    sizes = _gathered(torch.tensor(len(weight), device=x.device), group)
+    before, rank = sizes.cumsum(0) - sizes, dist.get_rank(group)
+    first, K = int(before[rank]), int(sizes.sum())
+    live = None if labels is None else torch.nonzero(labels != ignore_index)[:, 0]
+    if index is not None:
+        _ops.check_classes(index, ignore_index if value is None else None, K)
+        index, value = _own(index if live is None else index[live], value, first, len(weight), out)
+    tensors = Tensors(x if live is None else x[live], weight, bias, index, value, class_weight)
+    found = _Parallel.apply(*tensors, asked.settings(tensors), group, before, first)
+    outputs = [f if live is None else f.new_zeros(len(x)).index_copy(0, live, f) for f in found]
+    *outputs, mass = outputs
+    counts = torch.ones_like(mass) if labels is None else mass
+    return asked.result(outputs, labels, counts, lead, out, {})
+
+
+def _gathered(t: Tensor, group: Any) -> Tensor:
+    """t of each process, (processes, *t.shape)."""
+    parts = [torch.empty_like(t) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(parts, t.contiguous(), group)
+    return torch.stack(parts)
+
+
+def _own(
+    index: Tensor, value: Tensor | None, first: int, size: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Targets as pairs of this process' classes, of weight 0 where they are another's."""
+    index = index[:, None] if value is None else index
+    index = index if size else index[:, :0]
+    inside = (index >= first) & (index < first + size)
+    value = torch.ones_like(index, dtype=dtype) if value is None else value[:, : index.shape[1]]
+    return (index - first).clamp(0, max(size - 1, 0)), torch.where(inside, value, 0)
+
+
+class _Parallel(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> Any:
+        tensors, (settings, group, before, first) = Tensors(*given[:6]), given[6:]
+        # z-loss is of all classes' lse; local losses are those of the targets and of smoothing.
+        found = _ops.rows(*tensors, *settings._replace(z_loss=0.0))
+        parts = _gathered(torch.stack([found[0], *found[4]]), group)
+        rows = _combined(parts, before, tensors, settings)
+        assert tensors.W is not None
+        own, size = rows.winner - first, len(tensors.W)
+        own = torch.where((own >= 0) & (own < size), own, -1)
+        stats = torch.stack([getattr(rows, name).double() for name in FIELDS])
+        stats[FIELDS.index("winner")] = own.double()
+        ctx.save_for_backward(*tensors, stats, *found[5:])
+        ctx.settings, ctx.group = settings, group
+        ctx.mark_non_differentiable(rows.winner, rows.mass)
+        ctx.set_materialize_grads(False)
+        entropy = rows.entropy * settings.entropy
+        return rows.loss, rows.log_sum, rows.log_prob, entropy, rows.winner, rows.mass
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *parts: Any) -> Any:
+        *tensors, stats, kept, peaks = ctx.saved_tensors
+        up = [torch.zeros_like(stats[0]) if part is None else part for part in parts[:4]]
+        need = sum(1 << i for i in range(3) if ctx.needs_input_grad[i])
+        if len(tensors[1]):
+            found = _ops.rows_gradient(*up, stats, *tensors, *ctx.settings, need | WIDE, kept, peaks)
+        else:
+            wide_x = tensors[0].to(wide(tensors[0].dtype))
+            found = (torch.zeros_like(wide_x), tensors[1], tensors[2])
+        x, W, b = (g if need >> i & 1 else None for i, g in enumerate(found[:3]))
+        if x is not None:
+            dist.all_reduce(x, group=ctx.group)
+            x = x.to(tensors[0].dtype)
+        return x, W, b, *(None,) * 7
+
+
+def _combined(parts: Tensor, first: Tensor, tensors: Tensors, settings: Settings) -> Rows:
+    """Rows of all processes' classes, from the local loss and stats of each, (processes, 9, N), and the
+    number of classes before its own, (processes,)."""
+    loss, at = parts[:, 0], dict(zip(FIELDS, parts[:, 1:].unbind(1), strict=True))
+    options = Options(*settings[1:6])
+    peak, seen = at["peak"].amax(0), at["peak"] > -torch.inf
+    origin, own = _finite(peak), _finite(at["peak"])
+    rise = origin - own  # of what each measured from
+    shrink = torch.where(seen | at["peak"].isnan(), torch.exp(-rise), 0)
+    ranks = torch.arange(len(parts), device=parts.device)[:, None]
+    owner = torch.where(at["peak"] == peak, ranks, len(parts) - 1).amin(0)
+    rest = (shrink * torch.where(ranks == owner, at["rest"], 1 + at["rest"])).sum(0)
+    gap, eps = -at["target"] * at["mass"], options.label_smoothing
+    shares = torch.zeros_like(gap)
+    if eps:
+        own_part = (1 - eps) * (at["mass"] * torch.log1p(at["rest"]) + gap)
+        shares = (loss - own_part) * at["live"] / eps - at["share"] * torch.log1p(at["rest"])
+        shares = torch.where((at["live"] > 0) & (gap < torch.inf), shares, 0) + at["share"] * rise
+    spread = (at["entropy"] - torch.log1p(at["rest"])) * (1 + at["rest"])
+    spread = (shrink * (spread + (1 + at["rest"]) * rise)).sum(0)
+    return rows_from(
+        options,
+        Targets(tensors.target, tensors.value, tensors.class_weight),
+        slice(None),
+        peak=peak,
+        rest=rest,
+        winner=(at["winner"] + first[:, None]).long().gather(0, owner[None])[0],
+        mass=at["mass"].sum(0),
+        gap=(gap + torch.where(at["mass"] == 0, 0, at["mass"] * rise)).sum(0),
+        live=at["live"].sum(0),
+        share=at["share"].sum(0),
+        shares=shares.sum(0),
+        entropy=torch.log1p(rest) + spread / (1 + rest),
+    )
+
+
+def _finite(peak: Tensor) -> Tensor:
+    """What a row's logits are measured from, as `_tiles` does."""
+    return torch.where(peak == -torch.inf, 0, peak)
