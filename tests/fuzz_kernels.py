@@ -24,12 +24,13 @@ from dataclasses import fields
 import fuzz_cases
 import fuzz_checks
 import fuzz_descent
+import fuzz_tiles
 import numpy as np
 
 from xent import _kernels, linear
 
 CHECK_EVERY = 20
-DESCENT_EVERY = 20
+DESCENT_EVERY = TILES_EVERY = 20
 STUCK_SECONDS = 120
 MOST_FAILURES = 5  # a process stops there
 MOAT = 64
@@ -113,6 +114,9 @@ def one_call(seed, index, sets, guard, counts):
     if index % DESCENT_EVERY == 7 and hasattr(_kernels, "descend"):
         fuzz_descent.one_call(seed, index, sets, guard, counts)
         return
+    if index % TILES_EVERY == 13 and hasattr(_kernels, "multiply"):
+        fuzz_tiles.one_call(seed, index, sets, counts)
+        return
     case = fuzz_cases.draw_case(seed, index)
     run, check = case.draw(fuzz_checks.CALLS)
     _kernels._isa = sets[case.rng.integers(len(sets))]
@@ -143,8 +147,8 @@ def one_call(seed, index, sets, guard, counts):
 
 
 def describe(seed, index):
-    if index % DESCENT_EVERY == 7:
-        return f"call {index}: descend\n  again: python tests/fuzz_kernels.py --seed {seed} --only {index}"
+    if index % 20 in (7, 13):
+        return f"call {index}: {'descend' if index % 20 == 7 else 'tiles'}\n  again: python tests/fuzz_kernels.py --seed {seed} --only {index}"
     case = fuzz_cases.draw_case(seed, index)
     kinds = ", ".join(case.kinds)
     return (

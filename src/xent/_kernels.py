@@ -164,10 +164,9 @@ def multiply(
     depends on k alone. With `round_A` "fb" may round A to bfloat16, which doubles its speed where the
     processor multiplies pairs of them. Native only.
     """
-    pairs = None
-    if _isa == "avx512" and (kind == "bb" or round_A):
-        pairs = getattr(_native, f"multiply_pairs_{kind}", None)
-    (pairs or getattr(_native, f"multiply_{kind}"))(A, B, out, add, _isa)
+    pairs = kind == "bb" or (kind == "fb" and round_A)
+    run = getattr(_native, f"multiply_{'pairs_' * (pairs and has_pairs())}{kind}")
+    run(A, B, out, add, _isa)
     return out
 
 

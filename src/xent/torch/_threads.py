@@ -34,9 +34,9 @@ def run(threads: int, work: Callable[[int], None], meet: threading.Barrier | Non
     with _in_turn:  # threads of two calls that wait for each other would wait for ever
         futures = [_pool(threads).submit(guarded, t) for t in range(threads)]
         errors = [future.exception() for future in futures]
-    found = [e for e in errors if e is not None and not isinstance(e, threading.BrokenBarrierError)]
-    if found:
-        raise found[0]
+    for error in errors:
+        if error is not None and not isinstance(error, threading.BrokenBarrierError):
+            raise error
 
 
 def over(n: int, work: Callable[[slice], None]) -> None:
