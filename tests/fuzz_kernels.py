@@ -148,7 +148,8 @@ def one_call(seed, index, sets, guard, counts):
 
 def describe(seed, index):
     if index % 20 in (7, 13):
-        return f"call {index}: {'descend' if index % 20 == 7 else 'tiles'}\n  again: python tests/fuzz_kernels.py --seed {seed} --only {index}"
+        kind = "descend" if index % 20 == 7 else "tiles"
+        return f"call {index}: {kind}\n  again: python tests/fuzz_kernels.py --seed {seed} --only {index}"
     case = fuzz_cases.draw_case(seed, index)
     kinds = ", ".join(case.kinds)
     return (

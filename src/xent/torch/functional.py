@@ -70,9 +70,9 @@ def linear_cross_entropy(
 
     Returns the loss in input's dtype (float32 under autocast), summed in float64. Gradients are added up
     in float32, or float64 for float64, and rounded once; what is frozen costs nothing. Differentiable
-    twice, in forward mode and under `torch.func` and `torch.compile`: docs/torch.md says what is not.
-    Raises ValueError for shapes, dtypes and options that do not fit; IndexError, on the CPU, with the
-    first target that is no class.
+    in any mode and order, under `torch.func` and `torch.compile`; docs/torch.md says which are in tiles.
+    Raises ValueError for shapes, dtypes, devices and options that do not fit, TypeError for what is no
+    tensor or number; IndexError, on the CPU, with the first target that is no class.
     Source: `xent.reference.cross_entropy`.
     """
     asked = Asked(
