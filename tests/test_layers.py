@@ -26,11 +26,11 @@ LEVELS = [
     {"_problem"},
     {"_classifier"},
     {"estimators"},
-    {"path"},
+    {"path", "check"},
     {"_folds"},
     {"cv"},
     {"model_file", "tables"},
-    {"cli_path"},
+    {"cli_path", "cli_check"},
     {"cli"},
     {"__main__"},
 ]

@@ -26,19 +26,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: Path, *inputs: Path) -> None:
+def check_writable(path: Path, *inputs: Path, option: str = "--output") -> None:
     """Raise ValueError, before any work, unless `replacing` can write `path` without harm to `inputs`."""
     real = path.resolve()
     if not real.parent.is_dir():
-        raise ValueError(f"--output {path}: no such directory: {path.parent}")
+        raise ValueError(f"{option} {path}: no such directory: {path.parent}")
     if real.exists() and not real.is_file():
-        raise ValueError(f"--output {path}: is not a regular file")
+        raise ValueError(f"{option} {path}: is not a regular file")
     for source in inputs:
         if real.exists() and source.exists() and real.samefile(source):
-            raise ValueError(f"--output {path}: is the input itself; give another name")
+            raise ValueError(f"{option} {path}: is the input itself; give another name")
     probe = real.with_name(f".{real.name}.{os.getpid()}.tmp")
     try:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise ValueError(f"--output {path}: cannot be written: {error.strerror}") from error
+        raise ValueError(f"{option} {path}: cannot be written: {error.strerror}") from error

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+out, err = (Console(stderr=stderr, highlight=False, emoji=False) for stderr in (False, True))
 
 
 @contextmanager

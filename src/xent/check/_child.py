@@ -1,0 +1,103 @@
+"""The process that `_process.check_file` starts: load the file, check the function, write the result."""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib.util
+import io
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+
+class _Count(io.TextIOBase):
+    """A terminal that nobody reads."""
+
+    lines = 0
+
+    def write(self, text: str) -> int:
+        self.lines += text.count("\n")
+        return len(text)
+
+
+def main(folder: Path) -> None:
+    """Reads given.json in the folder, and writes result.json beside it."""
+    given, printed = json.loads((folder / "given.json").read_text()), _Count()
+    sys.stdout = sys.stderr = printed
+    trace = (folder / "trace").open("w")
+    if hasattr(signal, "SIGUSR1"):  # the parent asks, before it ends this
+        faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
+    report, trouble = None, ""
+    try:
+        report = _report(given, folder).to_dict()
+    except BaseException as error:
+        trouble = _said(error, given["file"])
+    result = {"report": report, "trouble": trouble, "printed": printed.lines}
+    (folder / "result.part").write_text(json.dumps(result))
+    os.replace(folder / "result.part", folder / "result.json")
+    os._exit(0)  # threads that the file left behind may not keep it
+
+
+def _report(given: dict[str, Any], folder: Path) -> Any:
+    from xent.check import _examiner, _subject
+
+    file, name = given["file"], given["function"]
+    _examiner.ready()
+    _limit(given["bytes"])
+    sys.path.insert(0, str(Path(file).parent))
+    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    if spec is None or spec.loader is None:
+        raise _subject.Refused("no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    f = module
+    for part in name.split("."):
+        if not hasattr(f, part):
+            known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+            raise _subject.Refused(f"there is no {name}; there are {', '.join(known) or 'no functions'}")
+        f = getattr(f, part)
+    if not callable(f):
+        raise _subject.Refused(f"{name} is a {type(f).__name__}, not a function")
+
+    def stage(name: str) -> None:
+        (folder / "stage").write_text(name)
+
+    stage("recognising the convention")
+    subject = _subject.recognise(f, given["convention"])
+    return _examiner.Examiner(subject, name, stage, _examiner.line_in(file)).run()
+
+
+def _said(error: BaseException, file: str) -> str:
+    """One line of what was raised, and where."""
+    from xent.check import _examiner, _subject
+
+    if isinstance(error, _subject.Refused):
+        return " ".join(str(error).split())
+    if isinstance(error, SyntaxError) and error.filename == file:
+        return f"SyntaxError: {error.msg} (line {error.lineno}: {(error.text or '').strip()})"
+    what = "it called sys.exit" if isinstance(error, SystemExit) else type(error).__name__
+    said = " ".join(str(error).split())[:300]
+    return f"{what}: {said} {_examiner.line_in(file)(error)}".replace(":  ", " ").strip()
+
+
+def _limit(most: int) -> None:
+    """Of memory, beyond what the libraries took; where the system knows such a limit."""
+    try:
+        import resource
+    except ImportError:
+        return
+    for kind in ("RLIMIT_DATA", "RLIMIT_AS"):
+        if hasattr(resource, kind):
+            which = getattr(resource, kind)
+            size = most + (16 << 30 if kind == "RLIMIT_AS" else 1 << 30)
+            hard = resource.getrlimit(which)[1]
+            resource.setrlimit(which, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
+            return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

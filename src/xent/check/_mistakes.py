@@ -1,0 +1,261 @@
+"""What common mistakes compute, so that a wrong loss or gradient can be called by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import reference
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Logits z (N, K) and labels y (N,), and what is right of them: p and one-hot rows Y."""
+
+    z: Float
+    y: NDArray[np.int64]
+
+    @property
+    def p(self) -> Float:
+        return np.asarray(reference.softmax(self.z))
+
+    @property
+    def Y(self) -> Float:
+        return np.eye(self.z.shape[1])[self.y]
+
+    @property
+    def losses(self) -> Float:
+        return np.asarray(reference.cross_entropy(self.z, self.y))
+
+    def of_label(self, rows: Float) -> Float:
+        """The label's entry of each row."""
+        return rows[np.arange(len(self.y)), self.y]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Its name, what to look at, and the loss or the gradient by the logits that it makes of rows."""
+
+    name: str
+    advice: str
+    wrong: Callable[[Rows], float | Float]
+
+
+def _loss(p: Float, rows: Rows) -> float:
+    return float(-np.log(rows.of_label(p)).mean())
+
+
+def _of_axis_0(z: Float) -> Float:
+    return np.asarray(reference.softmax(z.T)).T
+
+
+def _minus_max(z: Float) -> Float:
+    e = np.exp(z) - z.max(axis=1, keepdims=True)
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def _hard(rows: Rows) -> Float:
+    return np.eye(rows.z.shape[1])[rows.z.argmax(axis=1)]
+
+
+def _shifted_labels(rows: Rows, by: int) -> Rows:
+    return Rows(rows.z, (rows.y + by) % rows.z.shape[1])
+
+
+def _n(rows: Rows) -> int:
+    return len(rows.y)
+
+
+def _jacobian_times(p: Float, v: Float) -> Float:
+    return np.asarray(reference.softmax_jacobian_product(p, v))
+
+
+_SUM = "Divide by the number of rows: the loss is the mean over the batch, and so is its gradient."
+_LABELS = "The labels are indices from 0; y − 1 or y + 1 reads the neighbour's column."
+_EXP = "Subtract the maximum inside the exponential, exp(z − max z): exp(z) − max z is something else."
+_AXIS = "Sum over the classes of a row (axis 1, keepdims): not over the rows."
+
+LOSSES = [
+    Mistake("sum, not mean", _SUM, lambda r: float(r.losses.sum())),
+    Mistake("off-by-one labels", _LABELS, lambda r: float(_shifted_labels(r, -1).losses.mean())),
+    Mistake("off-by-one labels", _LABELS, lambda r: float(_shifted_labels(r, 1).losses.mean())),
+    Mistake("exp(z) − max", _EXP, lambda r: _loss(_minus_max(r.z), r)),
+    Mistake("softmax over the rows", _AXIS, lambda r: _loss(_of_axis_0(r.z), r)),
+    Mistake(
+        "divided by N K",
+        "Average over the rows only: divide by N, not by the number of entries.",
+        lambda r: float(r.losses.sum()) / r.z.size,
+    ),
+    Mistake("wrong sign", "The loss is minus the logarithm.", lambda r: -float(r.losses.mean())),
+    Mistake(
+        "logarithm of another base",
+        "Use the natural logarithm, np.log: log2 and log10 measure in other units than the gradient.",
+        lambda r: float(r.losses.mean()) / np.log(2),
+    ),
+    Mistake(
+        "logarithm of another base",
+        "Use the natural logarithm, np.log: log2 and log10 measure in other units than the gradient.",
+        lambda r: float(r.losses.mean()) / np.log(10),
+    ),
+    Mistake(
+        "no logarithm",
+        "The loss is −log p_label, not −p_label or 1 − p_label.",
+        lambda r: float(-r.of_label(r.p).mean()),
+    ),
+    Mistake(
+        "no logarithm",
+        "The loss is −log p_label, not −p_label or 1 − p_label.",
+        lambda r: float(1 - r.of_label(r.p).mean()),
+    ),
+    Mistake(
+        "squared error",
+        "That is the squared error of the probabilities; cross-entropy is −log p_label.",
+        lambda r: float(0.5 * ((r.p - r.Y) ** 2).sum(1).mean()),
+    ),
+    Mistake(
+        "squared error",
+        "That is the squared error of the probabilities; cross-entropy is −log p_label.",
+        lambda r: float(((r.p - r.Y) ** 2).sum(1).mean()),
+    ),
+    Mistake(
+        "no normalisation",
+        "Divide by the sum of the exponentials: the loss is log Σ exp z − z_label.",
+        lambda r: float(-r.of_label(r.z).mean()),
+    ),
+    Mistake(
+        "binary cross-entropy",
+        "Only the label's term counts: several-of-K losses also add −log(1 − p_k) of the others.",
+        lambda r: float(np.asarray(reference.binary_cross_entropy(r.z, r.Y)).sum(1).mean()),
+    ),
+    Mistake(
+        "softmax twice",
+        "The function takes logits and was given, or makes, probabilities of probabilities.",
+        lambda r: _loss(np.asarray(reference.softmax(r.p)), r),
+    ),
+    Mistake(
+        "the last row left out",
+        "Every row counts: range(N), not range(N − 1).",
+        lambda r: float(r.losses[:-1].sum()) / _n(r),
+    ),
+    Mistake(
+        "the last row left out",
+        "Every row counts: range(N), not range(N − 1).",
+        lambda r: float(r.losses[:-1].mean()),
+    ),
+    Mistake(
+        "the last class left out",
+        "Every class counts in Σ exp z: range(K), not range(K − 1).",
+        lambda r: float((np.log(np.exp(r.z[:, :-1]).sum(1)) - r.of_label(r.z)).mean()),
+    ),
+    Mistake(
+        "the first class left out",
+        "Every class counts in Σ exp z: range(K), not range(1, K).",
+        lambda r: float((np.log(np.exp(r.z[:, 1:]).sum(1)) - r.of_label(r.z)).mean()),
+    ),
+    Mistake(
+        "integer division",
+        "// rounds down and integers lose the digits: divide with /, keep floats.",
+        lambda r: float(np.floor(r.losses.sum() / _n(r))),
+    ),
+    Mistake(
+        "whole logits",
+        "The logits were rounded to integers: keep floats.",
+        lambda r: float(np.mean(np.asarray(reference.cross_entropy(np.trunc(r.z), r.y)))),
+    ),
+]
+
+GRADIENTS = [
+    Mistake("sum, not mean", _SUM, lambda r: r.p - r.Y),
+    Mistake(
+        "p instead of p − y",
+        "Subtract 1 at each row's label: ∂L/∂z = p − y.",
+        lambda r: r.p / _n(r),
+    ),
+    Mistake(
+        "p instead of p − y, and sum, not mean",
+        "Subtract 1 at each row's label, and divide by N: ∂L/∂z = (p − y)/N.",
+        lambda r: r.p,
+    ),
+    Mistake("wrong sign", "The gradient is p − y, not y − p.", lambda r: (r.Y - r.p) / _n(r)),
+    Mistake("off-by-one labels", _LABELS, lambda r: (r.p - _shifted_labels(r, -1).Y) / _n(r)),
+    Mistake("off-by-one labels", _LABELS, lambda r: (r.p - _shifted_labels(r, 1).Y) / _n(r)),
+    Mistake("exp(z) − max", _EXP, lambda r: (_minus_max(r.z) - r.Y) / _n(r)),
+    Mistake("softmax over the rows", _AXIS, lambda r: (_of_axis_0(r.z) - r.Y) / _n(r)),
+    Mistake(
+        "only the label's column",
+        "Every class gets a gradient, p_k for the others: not the label alone.",
+        lambda r: (r.p - 1) * r.Y / _n(r),
+    ),
+    Mistake(
+        "the label's column left out",
+        "The label gets p − 1; only the other classes get p_k.",
+        lambda r: r.p * (1 - r.Y) / _n(r),
+    ),
+    Mistake("divided by N K", "Divide by N alone, the number of rows.", lambda r: (r.p - r.Y) / r.z.size),
+    Mistake(
+        "hardmax",
+        "The prediction's one-hot row is not the softmax: use p, not argmax.",
+        lambda r: (_hard(r) - r.Y) / _n(r),
+    ),
+    Mistake(
+        "the gradient of squared error",
+        "p − y is already ∂L/∂z: do not multiply by the softmax's Jacobian again.",
+        lambda r: _jacobian_times(r.p, r.p - r.Y) / _n(r),
+    ),
+    Mistake(
+        "the Jacobian forgotten",
+        "−1/p_label is ∂L/∂p; times the softmax's Jacobian it is p − y.",
+        lambda r: -r.Y / r.p / _n(r),
+    ),
+    Mistake(
+        "the sigmoid's gradient",
+        "That is p(1 − p) or σ(z) − y, of several-of-K: the softmax couples the classes.",
+        lambda r: (np.asarray(reference.sigmoid(r.z)) - r.Y) / _n(r),
+    ),
+    Mistake(
+        "the sigmoid's gradient",
+        "That is p(1 − p) or σ(z) − y, of several-of-K: the softmax couples the classes.",
+        lambda r: (r.p - r.Y) * r.p * (1 - r.p) / _n(r),
+    ),
+    Mistake(
+        "exponentials not normalised",
+        "Divide by the sum of the exponentials before subtracting y.",
+        lambda r: (np.exp(r.z - r.z.max(1, keepdims=True)) - r.Y) / _n(r),
+    ),
+    Mistake(
+        "exponentials not normalised",
+        "Divide by the sum of the exponentials before subtracting y.",
+        lambda r: (np.exp(r.z) - r.Y) / _n(r),
+    ),
+    Mistake("zero", "The gradient is never filled in.", lambda r: np.zeros_like(r.z)),
+]
+
+
+def name_loss(loss: float, rows: Rows) -> Mistake | None:
+    """The mistake that makes this loss of rows."""
+    return next(_matching(LOSSES, np.asarray(loss), rows), None)
+
+
+def name_gradient(gradient: Float, rows: Rows, through: Callable[[Float], Float]) -> Mistake | None:
+    """The mistake that makes this gradient: `through` takes one by the logits to what the function gives."""
+    return next(_matching(GRADIENTS, gradient, rows, through), None)
+
+
+def _matching(
+    mistakes: list[Mistake],
+    found: Float,
+    rows: Rows,
+    through: Callable[[Float], Float] = np.asarray,
+) -> Iterator[Mistake]:
+    with np.errstate(all="ignore"):
+        for mistake in mistakes:
+            wrong = through(np.asarray(mistake.wrong(rows), np.float64))
+            scale = max(float(np.abs(wrong).max(initial=0.0)), 1e-300)
+            sure = not wrong.ndim or np.isfinite(wrong).all()  # a loss may be NaN by one mistake
+            if sure and np.allclose(found, wrong, rtol=1e-5, atol=1e-5 * scale, equal_nan=True):
+                yield mistake

@@ -1,0 +1,98 @@
+"""A check of someone's file in a process of its own, with limits of time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ._report import Report
+
+
+@dataclass
+class Outcome:
+    """A report, or in one line why there is none; and how many lines were printed meanwhile."""
+
+    report: Report | None
+    trouble: str = ""
+    printed: int = 0
+
+
+def check_file(
+    file: Path, function: str, convention: str | None, seconds: float, gigabytes: float
+) -> Outcome:
+    """`softmax_loss` of a function in a file. It sees no terminal; what it prints is counted, not shown."""
+    with tempfile.TemporaryDirectory(prefix="xent-check-") as folder:
+        given = {
+            "file": str(file.resolve()),
+            "function": function,
+            "convention": convention,
+            "bytes": int(gigabytes * 2**30),
+            "seconds": seconds,
+        }
+        Path(folder, "given.json").write_text(json.dumps(given))
+        child = subprocess.Popen(
+            [sys.executable, "-m", "xent.check._child", folder],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            code = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            code = None
+            if hasattr(signal, "SIGUSR1"):
+                child.send_signal(signal.SIGUSR1)
+                time.sleep(0.2)
+        finally:
+            _end(child)
+        return _outcome(Path(folder), file, function, code, seconds)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """The process and what it started."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    else:
+        child.kill()
+    child.wait()
+
+
+def _outcome(folder: Path, file: Path, function: str, code: int | None, seconds: float) -> Outcome:
+    name = f"{file}:{function}"
+    stage = _text(folder / "stage") or "loading the file"
+    try:
+        found = json.loads(_text(folder / "result.json"))
+    except ValueError:
+        found = None
+    if code is None:
+        line = _line(_text(folder / "trace"), str(file.resolve()))
+        return Outcome(None, f"{name} did not finish within {seconds:g} s, during: {stage}{line}")
+    if found is None:
+        how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+        why = "" if code >= 0 else "; perhaps it asked for more memory than --memory allows"
+        return Outcome(None, f"{name} ended the process {how}, during: {stage}{why}")
+    report = None if found["report"] is None else Report.from_dict(found["report"])
+    if report is not None:
+        report.function = name
+    return Outcome(report, found["trouble"] and f"{name}: {found['trouble']}", found["printed"])
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _line(trace: str, file: str) -> str:
+    """Where in the file the process was, from faulthandler's trace."""
+    at = re.search(rf'File "{re.escape(file)}", line (\d+)', trace)
+    return f", in line {at.group(1)}" if at else ""

@@ -1,0 +1,130 @@
+"""What was checked and what came of it; as text and as HTML."""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import io
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Status = Literal["pass", "fail", "note", "skip"]
+MARKS = {"pass": "✓", "fail": "✗", "note": "·", "skip": "–"}
+
+
+@dataclass
+class Check:
+    """One check: what was found and expected, and if it failed, the mistake's name and what to look at."""
+
+    name: str
+    status: Status
+    found: str = ""
+    expected: str = ""
+    mistake: str = ""
+    advice: str = ""
+
+
+@dataclass
+class Report:
+    """What `softmax_loss` found.
+
+    function: its name. convention: what it was taken for. checks: in order. curve: steps h and the largest
+    error of centred differences with them, relative to the largest entry of the gradient: the V-curve.
+    pace: its time over that of `xent.reference`'s vectorised form.
+    """
+
+    function: str
+    convention: str
+    checks: list[Check] = field(default_factory=list)
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    pace: float = math.nan
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed."""
+        return bool(self.checks) and all(check.status != "fail" for check in self.checks)
+
+    @property
+    def mistakes(self) -> list[str]:
+        """The names of the mistakes, each once, those that explain the others first."""
+        return list(dict.fromkeys(check.mistake for check in self.checks if check.mistake))
+
+    def __str__(self) -> str:
+        lines = [f"{self.function}: {self.convention}"]
+        for check in self.checks:
+            expected = f", expected {check.expected}" if check.status == "fail" and check.expected else ""
+            lines.append(f"{MARKS[check.status]} {check.name}: {check.found}{expected}")
+            lines += [f"    {why}" for why in [self.why(check)] if why]
+        return "\n".join(lines)
+
+    def why(self, check: Check) -> str:
+        """The mistake's name, and what to look at where it is first named."""
+        first = next((c for c in self.checks if c.mistake == check.mistake), check)
+        parts = [check.mistake, check.advice if first is check else ""]
+        return ". ".join(part for part in parts if part)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> Report:
+        checks = [Check(**check) for check in given["checks"]]
+        curve = [(float(h), float(error)) for h, error in given["curve"]]
+        return cls(given["function"], given["convention"], checks, curve, given["pace"])
+
+    def to_html(self) -> str:
+        """One page that needs nothing else."""
+        return page([self])
+
+
+_STYLE = """
+:root{color-scheme:light dark}
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;width:100%}
+td,th{padding:.4rem .8rem .4rem 0;text-align:left;vertical-align:top;
+border-bottom:1px solid #8884}.fail{color:#b3261e}.pass{color:#00695c}@media(prefers-color-scheme:dark){
+.fail{color:#f2b8b5}.pass{color:#80cbc4}}small{opacity:.75}svg{max-width:100%;height:auto}
+"""
+
+
+def page(reports: list[Report]) -> str:
+    """Reports as one HTML page."""
+    body = "".join(_section(report) for report in reports)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>xent check</title><style>{_STYLE}</style><body>{body}</body></html>\n"
+    )
+
+
+def _section(report: Report) -> str:
+    verdict = "passes" if report.passed else f"{sum(c.status == 'fail' for c in report.checks)} checks failed"
+    rows = "".join(_row(check, report.why(check)) for check in report.checks)
+    return (
+        f"<h1>{html.escape(report.function)}: {verdict}</h1><p>{html.escape(report.convention)}</p>"
+        f"<table><thead><tr><th>check<th>found<th>expected</thead><tbody>{rows}</tbody></table>{_curve(report.curve)}"
+    )
+
+
+def _row(check: Check, why: str) -> str:
+    name, found, expected = (html.escape(text) for text in (check.name, check.found, check.expected))
+    more = f"<br><small>{html.escape(why)}</small>" if why else ""
+    mark = f'<span class="{check.status}">{MARKS[check.status]} {check.status}</span>'
+    return f"<tr><td>{mark} {name}{more}<td>{found}<td>{expected}"
+
+
+def _curve(curve: list[tuple[float, float]]) -> str:
+    """The V-curve, drawn by matplotlib where it is installed."""
+    shown = [(h, error) for h, error in curve if error > 0 and math.isfinite(error)]
+    if not shown or importlib.util.find_spec("matplotlib") is None:
+        return ""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    ax = figure.add_subplot()
+    ax.loglog(*zip(*shown, strict=True), marker="o", color="#0072b2")
+    ax.set(xlabel="step h of centred differences", ylabel="largest relative error")
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return drawn.getvalue()[drawn.getvalue().index("<svg") :]

@@ -1,0 +1,320 @@
+"""Softmax cross-entropies with one mistake each, and the name that it must get."""
+
+import numpy as np
+import torch
+
+WRONG = {}
+
+
+def planted(name):
+    def keep(f):
+        assert f.__name__ not in WRONG
+        WRONG[f.__name__] = f, name
+        return f
+
+    return keep
+
+
+def parts(W, X, y):
+    """Probabilities and one-hot rows, rightly."""
+    z = X @ W
+    z = z - z.max(1, keepdims=True)
+    p = np.exp(z)
+    return p / p.sum(1, keepdims=True), np.eye(W.shape[1])[y]
+
+
+def right(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    n = len(y)
+    return -np.log((p * Y).sum(1)).mean() + reg * (W * W).sum(), X.T @ (p - Y) / n + 2 * reg * W
+
+
+@planted("no shift by the maximum")
+def no_shift(W, X, y, reg):
+    e = np.exp(X @ W)
+    p, n = e / e.sum(1, keepdims=True), len(y)
+    loss = -np.log(p[range(n), y]).mean() + reg * (W * W).sum()
+    p[range(n), y] -= 1
+    return loss, X.T @ p / n + 2 * reg * W
+
+
+@planted("exp(z) − max")
+def exp_minus_max(logits, y):
+    e = np.exp(logits) - logits.max(1, keepdims=True)
+    p, n = e / e.sum(1, keepdims=True), len(y)
+    loss = -np.log(p[range(n), y]).mean()
+    p[range(n), y] -= 1
+    return loss, p / n
+
+
+@planted("the maximum of the whole batch")
+def one_maximum(logits, y):
+    e = np.exp(logits - logits.max())
+    p, n = e / e.sum(1, keepdims=True), len(y)
+    loss = -np.log(p[range(n), y]).mean()
+    p[range(n), y] -= 1
+    return loss, p / n
+
+
+@planted("sum, not mean")
+def summed(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    return loss * len(y) + reg * (W * W).sum(), dW * len(y) + 2 * reg * W
+
+
+@planted("sum, not mean")
+def loss_summed(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    return loss * len(y) + reg * (W * W).sum(), dW + 2 * reg * W
+
+
+@planted("sum, not mean")
+def gradient_summed(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    return loss + reg * (W * W).sum(), dW * len(y) + 2 * reg * W
+
+
+@planted("regulariser missing")
+def no_regulariser(W, X, y, reg):
+    return right(W, X, y, 0)
+
+
+@planted("regulariser missing in the gradient")
+def regulariser_in_loss(W, X, y, reg):
+    return right(W, X, y, reg)[0], right(W, X, y, 0)[1]
+
+
+@planted("regulariser missing in the loss")
+def regulariser_in_gradient(W, X, y, reg):
+    return right(W, X, y, 0)[0], right(W, X, y, reg)[1]
+
+
+@planted("the regulariser's half")
+def no_two(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    return loss + reg * (W * W).sum(), dW + reg * W
+
+
+@planted("the regulariser's half")
+def half_and_two(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    return loss + 0.5 * reg * (W * W).sum(), dW + 2 * reg * W
+
+
+@planted("regulariser divided by N")
+def regulariser_over_n(W, X, y, reg):
+    return right(W, X, y, reg / len(y))
+
+
+@planted("another regulariser")
+def absolute(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    return loss + reg * np.abs(W).sum(), dW + reg * np.sign(W)
+
+
+@planted("p instead of p − y")
+def no_label(W, X, y, reg):
+    p, _ = parts(W, X, y)
+    return right(W, X, y, reg)[0], X.T @ p / len(y) + 2 * reg * W
+
+
+@planted("wrong sign")
+def y_minus_p(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return right(W, X, y, reg)[0], X.T @ (Y - p) / len(y) + 2 * reg * W
+
+
+@planted("transposed gradient")
+def transposed(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    return loss, dW.T
+
+
+@planted("off-by-one labels")
+def labels_from_one(W, X, y, reg):
+    return right(W, X, y - 1, reg)
+
+
+@planted("off-by-one labels")
+def labels_after(W, X, y, reg):
+    return right(W, X, (y + 1) % W.shape[1], reg)
+
+
+@planted("float32 on the way")
+def table_of_float32(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    p = p.astype(np.float32)
+    loss = float(-np.log((p * Y).sum(1)).mean()) + reg * (W * W).sum()
+    return loss, X.T @ (p - Y).astype(np.float64) / len(y) + 2 * reg * W
+
+
+@planted("integer division")
+def floored(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    total = -np.log((p * Y).sum(1)).sum()
+    return total // len(y), (X.T @ (p - Y)) // len(y)
+
+
+@planted("integer division")
+def gradient_floored(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return right(W, X, y, reg)[0], (X.T @ (p - Y)) // len(y) + 2 * reg * W
+
+
+@planted("whole logits")
+def truncated(logits, y):
+    z = logits.astype(int)
+    return right(z, np.eye(len(z)), y, 0)
+
+
+@planted("changes its inputs")
+def in_place(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    W -= 0.1 * dW
+    return loss, dW
+
+
+@planted("changes its inputs")
+def shifted_in_place(logits, y):
+    logits -= logits.max(1, keepdims=True)
+    return right(logits, np.eye(len(logits)), y, 0)
+
+
+@planted("softmax over the rows")
+def axis_0(logits, y):
+    e = np.exp(logits - logits.max(0))
+    p, n = e / e.sum(0), len(y)
+    loss = -np.log(p[range(n), y]).mean()
+    p[range(n), y] -= 1
+    return loss, p / n
+
+
+@planted("logarithm of another base")
+def base_2(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    return loss / np.log(2) + reg * (W * W).sum(), dW + 2 * reg * W
+
+
+@planted("something added inside the logarithm")
+def epsilon(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return -np.log((p * Y).sum(1) + 1e-8).mean() + reg * (W * W).sum(), right(W, X, y, reg)[1]
+
+
+@planted("something added inside the logarithm")
+def clipped(y_hat, y):
+    return -np.log(np.clip(y_hat[range(len(y)), y], 1e-12, 1.0))
+
+
+@planted("0 · log 0")
+def zero_log_zero(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return -(Y * np.log(p)).sum() / len(y) + reg * (W * W).sum(), right(W, X, y, reg)[1]
+
+
+@planted("only the label's column")
+def label_only(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return right(W, X, y, reg)[0], X.T @ ((p - 1) * Y) / len(y) + 2 * reg * W
+
+
+@planted("the label's column left out")
+def others_only(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return right(W, X, y, reg)[0], X.T @ (p * (1 - Y)) / len(y) + 2 * reg * W
+
+
+@planted("no normalisation")
+def score_only(logits, y):
+    _, grad = right(logits, np.eye(len(logits)), y, 0)
+    return -logits[range(len(y)), y].mean(), grad
+
+
+@planted("no logarithm")
+def minus_p(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    return (1 - (p * Y).sum(1)).mean(), (p - Y) / len(y)
+
+
+@planted("the gradient of squared error")
+def jacobian_again(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    g = p - Y
+    return right(logits, np.eye(len(logits)), y, 0)[0], p * (g - (p * g).sum(1, keepdims=True)) / len(y)
+
+
+@planted("squared error")
+def brier(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    g = p - Y
+    return 0.5 * (g**2).sum(1).mean(), p * (g - (p * g).sum(1, keepdims=True)) / len(y)
+
+
+@planted("the Jacobian forgotten")
+def by_probabilities(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    return right(logits, np.eye(len(logits)), y, 0)[0], -Y / p / len(y)
+
+
+@planted("another answer the second time")
+def adding_up(W, X, y, reg, kept=[0.0]):  # noqa: B006, the mistake
+    loss, dW = right(W, X, y, reg)
+    kept[0] += loss
+    return kept[0], dW
+
+
+@planted("another answer the second time")
+def drawn(W, X, y, reg, rng=np.random.default_rng()):  # noqa: B008, the mistake
+    pick = rng.integers(0, len(y), len(y))
+    return right(W, X[pick], y[pick], reg)
+
+
+@planted("divided by N K")
+def over_all_entries(logits, y):
+    loss, grad = right(logits, np.eye(len(logits)), y, 0)
+    return loss / logits.shape[1], grad / logits.shape[1]
+
+
+@planted("the last row left out")
+def range_minus_one(logits, y):
+    loss = sum(right(logits[i : i + 1], np.eye(1), y[i : i + 1], 0)[0] for i in range(len(y) - 1))
+    return loss / len(y), right(logits, np.eye(len(logits)), y, 0)[1]
+
+
+@planted("sizes are fixed")
+def ten_classes(logits, y):
+    loss, grad = right(logits, np.eye(len(logits)), y, 0)
+    return loss * 7 / len(y), grad * 7 / len(y)
+
+
+@planted("hardmax")
+def predictions(logits, y):
+    _, Y = parts(logits, np.eye(len(logits)), y)
+    hard = np.eye(logits.shape[1])[logits.argmax(1)]
+    return right(logits, np.eye(len(logits)), y, 0)[0], (hard - Y) / len(y)
+
+
+@planted("not differentiable")
+def detached(logits, target):
+    return torch.tensor(torch.nn.functional.cross_entropy(logits, target).item())
+
+
+@planted("sum, not mean")
+def torch_summed(logits, target):
+    return torch.nn.functional.cross_entropy(logits, target, reduction="sum")
+
+
+@planted("softmax twice")
+def twice(logits, target):
+    return torch.nn.functional.cross_entropy(torch.softmax(logits, 1), target)
+
+
+@planted("binary cross-entropy")
+def several_of_k(logits, target):
+    Y = torch.nn.functional.one_hot(target, logits.shape[1]).double()
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, Y, reduction="none").sum(1).mean()
+
+
+@planted("wrong sign")
+def d2l_sign(y_hat, y):
+    return np.log(y_hat[range(len(y)), y])

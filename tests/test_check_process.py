@@ -1,0 +1,203 @@
+"""`xent check`: files in a process of their own, hostile ones too; what it prints and how it ends."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from xent.check import _process
+from xent.cli import app
+
+HERE = Path(__file__).parent
+HOSTILE = """
+import os
+import sys
+import threading
+import time
+import numpy as np
+
+def right(W, X, y, reg):
+    z = X @ W
+    z -= z.max(1, keepdims=True)
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    n = len(y)
+    loss = -np.log(p[range(n), y]).mean() + reg * (W * W).sum()
+    p[range(n), y] -= 1
+    return loss, X.T @ p / n + 2 * reg * W
+
+def forever(W, X, y, reg):
+    while True:
+        pass
+
+def sleeps(W, X, y, reg):
+    time.sleep(1000)
+
+def leaves(W, X, y, reg):
+    sys.exit(3)
+
+def dies(W, X, y, reg):
+    os._exit(7)
+
+def huge(W, X, y, reg):
+    return np.zeros(10**13), W
+
+def greedy(W, X, y, reg):
+    kept = []
+    while True:
+        kept.append(np.ones(10**7))
+
+def chatty(W, X, y, reg):
+    for i in range(1_000_000):
+        print("loss", i)
+    return right(W, X, y, reg)
+
+def talks(W, X, y, reg):
+    print("loss")
+    print("loss", file=sys.stderr)
+    os.write(1, b"loss")
+    return right(W, X, y, reg)
+
+def asks(W, X, y, reg):
+    return float(input("loss? ")), W
+
+def deep(W, X, y, reg):
+    return deep(W, X, y, reg)
+
+def wrecks(W, X, y, reg):
+    found = right(W, X, y, reg)
+    W[...] = X[...] = np.nan
+    y[...] = -1
+    return found
+
+def stays(W, X, y, reg):
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+    return right(W, X, y, reg)
+
+value = 3
+
+class Net:
+    @staticmethod
+    def loss(W, X, y, reg):
+        return right(W, X, y, reg)
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("homework") / "hw.py"
+    path.write_text(HOSTILE)
+    return path
+
+
+def run(file, name, seconds=60.0, gigabytes=4.0):
+    start = time.monotonic()
+    found = _process.check_file(file, name, None, seconds, gigabytes)
+    assert time.monotonic() - start < seconds + 10
+    return found
+
+
+TROUBLE = {
+    "forever": "did not finish within 6 s, during: recognising the convention, in line 1",  # 18 or 19
+    "sleeps": "did not finish within 6 s, during: recognising the convention, in line 22",
+    "chatty": "did not finish within 6 s",
+    "leaves": "it called sys.exit: 3 (line 25: sys.exit(3))",
+    "dies": "ended the process with exit code 7, during: recognising the convention",
+    "huge": "Unable to allocate",
+    "asks": "EOFError",
+    "deep": "RecursionError: maximum recursion depth exceeded",
+    "value": "value is a int, not a function",
+    "nothing": "there is no nothing; there are right, forever",
+}
+
+
+@pytest.mark.skipif(not hasattr(__import__("signal"), "SIGUSR1"), reason="lines of a hanging file need POSIX")
+@pytest.mark.parametrize("name", TROUBLE)
+def test_hostile_files_end_in_one_line(file, name):
+    found = run(file, name, 6.0 if name in ("forever", "sleeps", "chatty") else 60.0)
+    assert found.report is None
+    assert TROUBLE[name] in found.trouble
+    assert str(file) in found.trouble
+    assert "\n" not in found.trouble
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory that the system keeps")
+def test_memory_has_a_limit(file):
+    found = run(file, "greedy", 60.0, 1.0)
+    text = found.trouble or "\n".join(check.found for check in found.report.checks)
+    assert "memory" in text.lower()
+
+
+def test_what_is_printed_is_counted(file):
+    found = run(file, "talks")
+    assert found.report.passed
+    assert found.printed > 100
+
+
+def test_threads_left_behind_and_methods(file):
+    assert run(file, "stays").report.passed
+    assert run(file, "Net.loss").report.passed
+
+
+def test_changed_inputs_are_named(file):
+    found = run(file, "wrecks").report
+    assert found.mistakes == ["changes its inputs"]
+    assert found.function == f"{file}:wrecks"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def f(:\n", "SyntaxError: invalid syntax (line 1: def f(:)"),
+        (
+            "import nothing_of_this_name\n",
+            "ModuleNotFoundError: No module named 'nothing_of_this_name' (line 1",
+        ),
+        ("raise SystemExit\n", "it called sys.exit"),
+    ],
+)
+def test_files_that_do_not_load(tmp_path, text, said):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    assert said in run(path, "f").trouble
+
+
+# The command --------------------------------------------------------------------------------------------
+
+
+def command(*args):
+    with pytest.raises(SystemExit) as done:
+        app(["check", *map(str, args)])
+    return done.value.code or 0
+
+
+def test_command(capsys, tmp_path, file):
+    page = tmp_path / "report.html"
+    assert command(f"{file}:right", f"{HERE / 'check_right.py'}:cs231n_loops", "--html", page) == 0
+    said = capsys.readouterr().out
+    assert "passes" in said
+    assert "× the time of" in said
+    assert "training reaches the optimum" in page.read_text()
+    assert page.read_text().count("<h1>") == 2
+    assert command(f"{HERE / 'check_wrong.py'}:no_two") == 1
+    assert "the regulariser's half" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "which function? xent check FILE.py:FUNCTION"),
+        (("hw.py",), "expected FILE.py:FUNCTION, got hw.py"),
+        (("none.py:f",), "no file none.py"),
+        ((f"{HERE / 'check_wrong.py'}:no_two", "--timeout", "0"), "--timeout must be above 0 seconds, got 0"),
+        ((f"{HERE / 'check_wrong.py'}:no_two", "--memory", "-1"), "--memory must be above 0 GiB, got -1"),
+        (
+            (f"{HERE / 'check_wrong.py'}:no_two", "--convention", "x"),
+            "--convention must be one of cs231n, rows",
+        ),
+        ((f"{HERE / 'check_wrong.py'}:no_two", "--html", "/no/where.html"), "--html /no/where.html: no such"),
+    ],
+)
+def test_command_refuses(capsys, args, said):
+    assert command(*args) == 1
+    assert said in " ".join(capsys.readouterr().err.split())
