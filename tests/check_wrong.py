@@ -259,8 +259,8 @@ def by_probabilities(logits, y):
 @planted("another answer the second time")
 def adding_up(W, X, y, reg, kept=[0.0]):  # noqa: B006, the mistake
     loss, dW = right(W, X, y, reg)
-    kept[0] += loss
-    return kept[0], dW
+    kept[0] += 0.01
+    return loss + kept[0], dW
 
 
 @planted("another answer the second time")

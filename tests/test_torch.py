@@ -225,6 +225,8 @@ DERIVATIVES = {
     "backward over forward": lambda f: jacrev(jacfwd(f)),
     "backward over backward": lambda f: jacrev(jacrev(f)),
     "third": lambda f: jacrev(jacfwd(jacrev(f))),
+    "third, forward alone": lambda f: jacfwd(jacfwd(jacfwd(f))),
+    "third, forward over forward over backward": lambda f: jacfwd(jacfwd(grad(f))),
     "hvp": lambda f: lambda W: torch.autograd.functional.hvp(f, W, W**2)[1],
     "vhp": lambda f: lambda W: torch.autograd.functional.vhp(f, W, W**2)[1],
 }
@@ -239,10 +241,13 @@ def test_any_order_in_any_mode(kind, order, options):
     x, W, b = x.detach(), W.detach(), b.detach()
     target = (target[0], target[1].detach()) if kind == "top" else target.detach()
     derivative = DERIVATIVES[order]
-    ours = derivative(lambda W: linear_cross_entropy(x, W, target, bias=b, reduction="sum", **options))(W)
-    theirs = derivative(lambda W: reference(F.linear(x, W, b), target, **options).sum())(W)
-    assert theirs.abs().max() > 1e-3
-    assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+    for after in (lambda loss: loss, lambda loss: loss**2):  # what follows is differentiated as well
+        ours = derivative(
+            lambda W, g=after: g(linear_cross_entropy(x, W, target, bias=b, reduction="sum", **options))
+        )(W)
+        theirs = derivative(lambda W, g=after: g(reference(F.linear(x, W, b), target, **options).sum()))(W)
+        assert theirs.abs().max() > 1e-3
+        assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
 
 
 def test_a_tangent_is_linear_in_its_direction():
@@ -255,6 +260,16 @@ def test_a_tangent_is_linear_in_its_direction():
     assert_close(by_direction, grad(loss)(W))
     by_both = jacrev(lambda v: jvp(grad(loss), (W,), (v,))[1])(W**2)
     assert_close(by_both, hessian(loss)(W))
+
+
+def test_third_order_of_a_row_that_weighs_nothing():
+    z = torch.tensor([[0.5, -1.0, 0.2], [0.0, 1.0, 0.3]], dtype=F64, requires_grad=True)
+    q = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=F64)
+    found = cross_entropy(z, q)
+    for _ in range(3):
+        (found,) = torch.autograd.grad(found.pow(2).sum(), z, create_graph=True)
+    assert (found[0] == 0).all()
+    assert found.isfinite().all()
 
 
 def test_by_the_targets_in_any_order():
@@ -272,7 +287,12 @@ def test_by_the_targets_in_any_order():
 def test_torch_func_inside_what_is_compiled():
     x, W, b, y, _ = (t.detach() if torch.is_tensor(t) else t for t in draw("classes", {}))
     torch._dynamo.reset()
-    for transform in (grad, hessian, lambda f: lambda W: jvp(f, (W,), (W**2,))[1]):
+    for transform in (
+        grad,
+        hessian,
+        lambda f: jacfwd(jacfwd(f)),
+        lambda f: lambda W: jvp(f, (W,), (W**2,))[1],
+    ):
         run = transform(lambda W: linear_cross_entropy(x, W, y, bias=b, reduction="sum"))
         compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
         want = transform(lambda W: reference(F.linear(x, W, b), y).sum())(W)

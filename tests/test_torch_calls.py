@@ -111,6 +111,10 @@ def test_modules():
     weight = torch.rand(90)
     plain = CrossEntropyLoss(weight, reduction="sum")
     assert_close(plain(x @ W.T, y), F.cross_entropy(x @ W.T, y, weight, reduction="sum"))
+    with pytest.raises(TypeError, match="weight: no such option; class weights are class_weight"):
+        CrossEntropyLoss(weight=weight)
+    with pytest.raises(TypeError, match="smoothing: no such option; there are input, weight"):
+        LinearCrossEntropyLoss(8, 90, smoothing=0.1)
     assert "label_smoothing=0.1" in repr(layer)
     assert "reduction='sum'" in repr(plain)
 

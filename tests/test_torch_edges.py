@@ -167,6 +167,12 @@ def test_masked_classes(engine, smoothing):
     q = torch.zeros(len(x), 10).scatter_(1, y[:, None], 1.0)  # 0 · inf = 0
     assert_close(linear_cross_entropy(x, W, q, bias=b, label_smoothing=smoothing), want)
     assert linear_cross_entropy(x, W, y, bias=torch.full((10,), -INF)).isnan()
+    assert linear_cross_entropy(x[:1], W, torch.tensor([7]), bias=b, label_smoothing=1.0).isfinite()
+    if not smoothing:  # by probabilities: as the loss grows with them
+        q.requires_grad_()
+        (dq,) = backward(linear_cross_entropy(x, W, q, bias=b, class_weight=(b == 0).float()), q)
+        assert (dq[:, [0, 7]] == 0).all()
+        assert dq.isfinite().all()
 
 
 def test_every_integer_type_and_layout(engine):
@@ -289,6 +295,22 @@ def bad_calls():
     yield {"bias": torch.zeros(90, device="meta")}, ValueError, "bias: expected input's device"
     yield {"target": y.to("meta")}, ValueError, "target: expected input's device"
     yield {"target": y.tolist()}, TypeError, "target: expected a tensor, or a pair of them, got list"
+    yield {"target": (y,)}, TypeError, "target: expected a tensor, or a pair of them, got tuple"
+    yield {"target": (top > 0, torch.ones(40, 2))}, ValueError, "target: expected classes and probabilities"
+    yield {"target": (y - 200).to(torch.uint64)}, IndexError, r"target\[0\] = 9223372036854775807"
+    yield (
+        {"class_weight": torch.ones(90, requires_grad=True)},
+        ValueError,
+        "class_weight: it gets no gradient",
+    )
+    yield {"bias": torch.zeros(90, dtype=torch.complex64)}, ValueError, "bias: expected floats"
+    yield {"weight": W.detach().to_sparse()}, TypeError, r"weight: expected a dense tensor, got .*to_dense"
+    yield {"ignore_index": 1.5}, ValueError, "ignore_index: expected an integer of 64 bits, got 1.5"
+    yield {"ignore_index": None}, TypeError, "ignore_index: expected a number, got NoneType"
+    yield {"label_smoothing": "0.1"}, TypeError, "label_smoothing: expected a number, got str"
+    yield {"temperature": INF}, ValueError, "temperature: expected a number that is positive and finite"
+    yield {"shift": 1.5}, TypeError, "shift: expected an integer, got float"
+    yield {"returns": "lse"}, TypeError, "returns: expected a list"
     yield {"target": (y, [1.0])}, TypeError, "target: expected a tensor, or a pair of them"
     yield {"target": y > 3}, ValueError, "target: expected class indices .* got torch.bool"
     yield {"class_weight": [1.0] * 90}, TypeError, "class_weight: expected a tensor, got list"

@@ -30,6 +30,8 @@ SETTINGS = {
         "label_smoothing": 0.1,
     },
     "outputs": {"returns": ALL, "cuts": UNEVEN},
+    "outputs, weights of 0": {"returns": ALL, "class_weight": True, "cuts": UNEVEN},
+    "outputs, weights of 0, smoothed": {"returns": ALL, "class_weight": True, "label_smoothing": 0.2},
     "outputs of native kernels": {"returns": ("lse", "target_log_prob", "argmax", "correct")},
     "confident": {"scale": 30.0, "reduction": "none"},
     "a masked rank": {"mask": slice(5, 83), "cuts": UNEVEN, "label_smoothing": 0.1},
@@ -58,6 +60,7 @@ def call(kind, cuts=EVEN, dtype=torch.float32, scale=1.0, mask=None, ignored=Fal
         target = torch.randint(0, K, (50, 3), generator=g), torch.rand(50, 3, generator=g).to(dtype)
     if options.get("class_weight"):
         options["class_weight"] = torch.rand(K, generator=g).to(dtype)
+        options["class_weight"][y[:7]] = 0
     if kind != "classes" and "returns" in options:
         options["returns"] = ("lse", "entropy", "argmax")
     upstream = torch.rand(50, generator=g).to(dtype)

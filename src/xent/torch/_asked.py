@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, Literal
 
 import torch
@@ -53,24 +54,31 @@ class Asked:
     temperature: float
     z_loss: float
     max_bytes: int | None
-    returns: tuple[str, ...]
+    returns: Sequence[str]
 
     def __post_init__(self) -> None:
         if self.reduction not in ("none", "mean", "sum"):
             raise ValueError(f"reduction: expected 'mean', 'sum' or 'none', got {self.reduction!r}")
+        for name in ("label_smoothing", "softcap", "temperature", "z_loss", "max_bytes", "ignore_index"):
+            value = getattr(self, name)
+            optional = value is None and name in ("softcap", "max_bytes")
+            if not optional and not isinstance(value, Real):
+                more = ", which would get no gradient" if isinstance(value, Tensor) else ""
+                raise TypeError(f"{name}: expected a number, got {type(value).__name__}{more}")
+        if not -(2**63) <= self.ignore_index < 2**63 or self.ignore_index != int(self.ignore_index):
+            raise ValueError(f"ignore_index: expected an integer of 64 bits, got {self.ignore_index!r}")
         checks = {
             "label_smoothing": (0 <= self.label_smoothing <= 1, "in [0, 1]"),
-            "softcap": (self.softcap is None or 0 < self.softcap < math.inf, "positive, or None"),
-            "temperature": (0 < self.temperature < math.inf, "positive"),
-            "z_loss": (0 <= self.z_loss < math.inf, "0 or positive"),
-            "max_bytes": (self.max_bytes is None or self.max_bytes > 0, "positive, or None"),
+            "softcap": (self.softcap is None or 0 < self.softcap < math.inf, "positive and finite, or None"),
+            "temperature": (0 < self.temperature < math.inf, "positive and finite"),
+            "z_loss": (0 <= self.z_loss < math.inf, "0 or positive, and finite"),
+            "max_bytes": (self.max_bytes is None or 0 < self.max_bytes < 2**63, "positive, or None"),
         }
-        for name in ("label_smoothing", "softcap", "temperature", "z_loss"):
-            if isinstance(getattr(self, name), Tensor):
-                raise TypeError(f"{name}: expected a number, got a tensor, which would get no gradient")
         for name, (good, what) in checks.items():
             if not good:
                 raise ValueError(f"{name}: expected a number that is {what}, got {getattr(self, name)!r}")
+        if isinstance(self.returns, str) or not all(isinstance(name, str) for name in self.returns):
+            raise TypeError(f"returns: expected a list of {list(_RETURNS)}, got {self.returns!r}")
         if unknown := [name for name in self.returns if name not in _RETURNS]:
             raise ValueError(f"returns: no {unknown}; there are {list(_RETURNS)}")
 

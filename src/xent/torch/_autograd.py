@@ -2,7 +2,8 @@
 
 Calls that are compiled take the operations, whose backward is registered; others the functions around
 them, which know forward mode too: torch.library has no place for that, and torch.compile none for a
-function's. torch.func inside what is compiled, and orders beyond the second, go through `_plain`.
+function's. torch.func inside what is compiled, forward over forward, and orders beyond the second go
+through `_plain`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.func import jvp, vjp
+from torch.func import vjp
 
 from . import _ops, _plain
 from ._ops import FIELDS, Settings, Tensors, wanted
@@ -23,17 +24,35 @@ _LEAVES = (0, 1, 2, 4)  # x, W, b and value among the tensors
 def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
     """The first four outputs of `xent::rows`, differentiable in any mode, as often as one likes; and int64
     the first class of the largest logit."""
-    compiling = torch.compiler.is_compiling()
-    if compiling and (_transformed() or forward_ad._current_level >= 0):
+    if torch.compiler.is_compiling():
+        if torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+            return _plain.rows(tensors, settings)
+        operation: Any = _ops.rows
+    elif _deep():
+        _check(tensors, settings)
         return _plain.rows(tensors, settings)
-    operation = _ops.rows if compiling else _Rows.apply
+    else:
+        operation = _Rows.apply
     *found, stats, _, _ = operation(*tensors, *settings)
     return *found, stats[FIELDS.index("winner")].long()
 
 
-def _transformed() -> bool:
-    """Whether torch.func is at work, which in what is compiled knows nothing of operations' derivatives."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+def _deep() -> bool:
+    """Whether torch.func takes a third derivative, or forward over forward: a function's jvp that calls jvp
+    again would lose the tangents of the levels around it."""
+    kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
+    forward = kinds.count(torch._C._functorch.TransformType.Jvp)
+    return forward >= 2 or forward + kinds.count(torch._C._functorch.TransformType.Grad) >= 3
+
+
+def _check(tensors: Tensors, settings: Settings) -> None:
+    """As the operation does, of targets that no vmap has split."""
+    target, K = (
+        tensors.target,
+        (tensors.x if tensors.W is None else tensors.W).shape[-1 if tensors.W is None else 0],
+    )
+    if target is not None and not torch._C._functorch.is_functorch_wrapped_tensor(target):
+        _ops.check_classes(target, settings.ignore_index if tensors.value is None else None, K)
 
 
 def _zeros(parts: Any, stats: Tensor) -> list[Tensor]:
@@ -209,7 +228,7 @@ class _RowsSecond(torch.autograd.Function):
             for t, m in zip(inputs, moves, strict=True)
             if t is not None
         ]
-        moved = iter(jvp(of, tuple(t for t in inputs if t is not None), tuple(moves))[1])
+        moved = iter(_plain.push(of, [t for t in inputs if t is not None], moves))
         of_rows = [next(moved) for _ in range(4)]
         empty = inputs[4].new_zeros(0)
         return *of_rows, *(next(moved) if here else empty for here in wanted(ctx.settings[-1]))

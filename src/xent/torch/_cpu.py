@@ -342,7 +342,8 @@ class _Sums:
         if self.dW.dtype == torch.bfloat16:  # PyTorch's conversion would bring threads of its own
             _kernels.narrow(self.of_classes, memory(self.dW))
         else:
-            memory(self.dW)[...] = self.of_classes.astype(np.float16).view(np.uint16)
+            with np.errstate(over="ignore"):
+                memory(self.dW)[...] = self.of_classes.astype(np.float16).view(np.uint16)
 
 
 def memory(t: Tensor) -> Array:

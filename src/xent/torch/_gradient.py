@@ -149,7 +149,8 @@ class Sums:
         targets = self.targets
         assert self.value is not None
         if targets.class_weight is not None:
-            per_class = per_class * targets.class_weight[classes].double()
+            w = targets.class_weight[classes].double()
+            per_class = torch.where(w == 0, 0, per_class * w)
         if targets.index is None:
             self.value[rows, classes] += per_class.to(self.value.dtype)
         else:

@@ -21,15 +21,28 @@ def check_tensors(**given: Any) -> None:
         parts = value if argument == "target" and isinstance(value, tuple) else (value,)
         if value is None and argument in ("bias", "class_weight"):
             continue
-        if not all(isinstance(part, Tensor) for part in parts) or len(parts) > 2:
+        pair = not isinstance(value, tuple) or len(value) == 2
+        if not all(isinstance(part, Tensor) for part in parts) or not pair:
             more = ", or a pair of them" if argument == "target" else ""
             raise TypeError(f"{argument}: expected a tensor{more}, got {type(value).__name__}")
         for part in parts:
+            if part.layout != torch.strided:
+                raise TypeError(f"{argument}: expected a dense tensor, got {part.layout}; use .to_dense()")
+            if argument in ("bias", "class_weight") and not part.is_floating_point():
+                raise ValueError(f"{argument}: expected floats, got {part.dtype}")
+            if argument == "class_weight" and _differentiated(part):
+                raise ValueError("class_weight: it gets no gradient; detach it")
             if part.device != first.device:
                 expected = f"{argument}: expected {name}'s device, {first.device}"
                 raise ValueError(f"{expected}, got {part.device}; move one to the other")
     if first.dtype not in _FLOATS:
         raise ValueError(f"{name}: expected float64, float32, bfloat16 or float16, got {first.dtype}")
+
+
+def _differentiated(t: Tensor) -> bool:
+    if t.requires_grad or torch.compiler.is_compiling():
+        return t.requires_grad
+    return torch._C._functorch.is_gradtrackingtensor(t)
 
 
 def layer(
@@ -95,29 +108,43 @@ def flat_targets(target: Target, lead: Sequence[int], K: int) -> tuple[Tensor | 
     if isinstance(target, tuple):
         index, value = target
         good = index.shape == value.shape and index.shape[:-1] == lead and index.ndim == len(lead) + 1
-        if not good or index.is_floating_point() or not value.is_floating_point():
+        if not good or not _is_index(index) or not value.is_floating_point():
             got = [f"{t.dtype} {tuple(t.shape)}" for t in target]
             raise ValueError(
                 "target: expected classes and probabilities, integers and floats of shape "
                 f"{(*lead, 't')}, got {got[0]} and {got[1]}"
             )
         size = math.prod(lead)
-        return index.reshape(size, index.shape[-1]).long(), value.reshape(size, value.shape[-1])
+        return _long(index.reshape(size, index.shape[-1])), value.reshape(size, value.shape[-1])
     if target.is_floating_point():
         if target.shape != (*lead, K):
             raise ValueError(
                 f"target: expected probabilities of shape {(*lead, K)}, got {tuple(target.shape)}"
             )
         return None, target.reshape(math.prod(lead), K)
-    if target.shape != lead or target.is_complex() or target.dtype == torch.bool:
+    if target.shape != lead or not _is_index(target):
         raise ValueError(
             f"target: expected class indices of shape {lead}, got {target.dtype} {tuple(target.shape)}"
         )
-    return target.reshape(-1).long(), None
+    return _long(target.reshape(-1)), None
+
+
+def _is_index(t: Tensor) -> bool:
+    return not t.is_floating_point() and not t.is_complex() and t.dtype != torch.bool
+
+
+def _long(index: Tensor) -> Tensor:
+    """int64; uint64 that is larger is no class either."""
+    found = index.long()
+    return (
+        found if index.dtype != torch.uint64 else torch.where(found < 0, torch.iinfo(torch.int64).max, found)
+    )
 
 
 def shifted(x: Tensor, target: Target, shift: int) -> tuple[Tensor, Target]:
     """Positions and the targets `shift` after them."""
+    if not isinstance(shift, int):
+        raise TypeError(f"shift: expected an integer, got {type(shift).__name__}")
     if not shift:
         return x, target
     if isinstance(target, tuple) or target.is_floating_point():

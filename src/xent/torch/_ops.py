@@ -135,7 +135,8 @@ def check_classes(index: Tensor, ignore_index: int | None, K: int) -> None:
     at = torch.nonzero(outside if ignore_index is None else outside & (index != ignore_index))
     if len(at):
         place, value = ", ".join(map(str, at[0].tolist())), int(index[tuple(at[0].tolist())])
-        raise IndexError(f"target[{place}] = {value} is outside [0, {K}); mask a row with ignore_index")
+        remedy = "" if ignore_index is None else "; mask a row with ignore_index"
+        raise IndexError(f"target[{place}] = {value} is outside [0, {K}){remedy}")
 
 
 @torch.library.custom_op(
@@ -239,6 +240,8 @@ def _one_by_one(operation: Any) -> None:
 
     @operation.register_vmap
     def _(info: Any, in_dims: Any, *args: Any) -> Any:
+        if not info.batch_size:
+            raise ValueError("vmap: expected a batch of one or more, got an empty one")
         calls = []
         for i in range(info.batch_size):
             given = [a.select(d, i) if isinstance(d, int) else a for a, d in zip(args, in_dims, strict=True)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp
+from torch.func import vjp
 
 from ._ops import Settings, Tensors
 from ._tiles import wide
@@ -26,7 +26,8 @@ def rows(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
     x = torch.where(dead[:, None], 0, x.to(kind))
     z = x if W is None else x @ W.to(kind).T
     z = z if b is None else z + b.to(kind)
-    z = (softcap * torch.tanh(z / softcap) if softcap else z) / temperature
+    z = softcap * torch.tanh(z / softcap) if softcap else z
+    z = z if temperature == 1 else z / temperature
     z = z.double()
     here = z > -torch.inf
     lse = torch.logsumexp(torch.where(here, z, -torch.inf), 1)
@@ -35,12 +36,20 @@ def rows(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
     masked = torch.where((q != 0) & ~here, torch.inf, 0).sum(1)
     own = (q * costs).sum(1) + masked
     mass = q.sum(1)
-    loss = (1 - smoothing) * torch.where(scale == 0, 0, scale * own) + z_loss * lse**2
+    loss = z_loss * lse**2
+    if smoothing < 1:
+        loss = loss + (1 - smoothing) * torch.where(scale == 0, 0, scale * own)
     if smoothing:
         shares = costs if w is None else costs * w.double()
         loss = loss + smoothing / here.sum(1).double() * shares.sum(1)
     spread = (torch.exp(torch.where(here, -costs, -torch.inf)) * costs).sum(1)
-    outputs = loss, lse, -torch.where(mass == 0, 0, own / mass), spread * float(settings.entropy), z.argmax(1)
+    outputs = (
+        loss,
+        lse,
+        -torch.where(mass == 0, 0, own / torch.where(mass == 0, 1, mass)),
+        spread * float(settings.entropy),
+        z.argmax(1),
+    )
     return tuple(torch.where(dead, 0, out) for out in outputs)
 
 
@@ -58,6 +67,13 @@ def _weights(
     if index is not None:
         q = torch.zeros_like(z).scatter_add(1, index, q)
     return q if w is None else q * w.double(), one
+
+
+def push(f: Callable[..., Any], primals: list[Tensor], tangents: list[Tensor]) -> tuple[Tensor, ...]:
+    """f's tangents, in reverse mode twice: forward mode does not nest inside a function's own jvp."""
+    found = vjp(f, *primals)
+    zeros = [torch.zeros_like(part) for part in found[0]]
+    return tuple(vjp(lambda *up: found[1](up), *zeros)[1](tuple(tangents)))
 
 
 def second(given: tuple[Any, ...], settings: Settings, need: tuple[bool, ...]) -> Callable[..., Any]:
@@ -81,10 +97,10 @@ def second(given: tuple[Any, ...], settings: Settings, need: tuple[bool, ...]) -
         def gradient(*leaves: Tensor) -> Any:
             return vjp(outputs, *leaves)[1](tuple(up))
 
-        moved = jvp(outputs, tuple(start), tuple(towards))[1]
+        moved = push(outputs, start, towards)
         if not any(need):
             return moved
-        products = dict(zip(names, jvp(gradient, tuple(start), tuple(towards))[1], strict=True))
+        products = dict(zip(names, push(gradient, start, towards), strict=True))
         asked = zip(("x", "W", "b", "value"), need, strict=True)
         return *moved, *(products[name] for name, here in asked if here)
 

@@ -231,7 +231,9 @@ def rows_of(
     over the `live` ones, the last three for smoothing. A loss is NaN where all is masked or a logit is
     +inf."""
     log_rest = torch.log1p(rest)
-    loss = (1 - o.label_smoothing) * targets.scaled(rows, mass * log_rest + gap) + (peak - peak)
+    loss = peak - peak
+    if o.label_smoothing < 1:  # a target that weighs nothing may be masked
+        loss = loss + (1 - o.label_smoothing) * targets.scaled(rows, mass * log_rest + gap)
     if o.label_smoothing:
         loss = loss + o.label_smoothing / live * (share * log_rest + shares)
     if o.z_loss:

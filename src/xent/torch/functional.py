@@ -84,7 +84,7 @@ def linear_cross_entropy(
         temperature,
         z_loss,
         max_bytes,
-        tuple(returns),
+        returns,
     )
     check_tensors(input=input, weight=weight, bias=bias, target=target, class_weight=class_weight)
     input, target = shifted(input, target, shift)
@@ -128,7 +128,7 @@ def cross_entropy(
         temperature,
         z_loss,
         max_bytes,
-        tuple(returns),
+        returns,
     )
     check_tensors(logits=logits, target=target, class_weight=class_weight)
     if not logits.ndim:

@@ -1,7 +1,8 @@
-"""The losses as modules, with `torch.nn`'s names and arguments where it has them."""
+"""The losses as modules, named as in `torch.nn`; class weights are `class_weight` everywhere."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -11,6 +12,15 @@ from torch import Tensor, nn
 from ._asked import Reduction
 from ._inputs import Target
 from .functional import cross_entropy, linear_cross_entropy
+
+
+def _check_options(function: Any, options: dict[str, Any]) -> None:
+    """Raises TypeError, when a module is made, for options that its function does not have."""
+    known = list(inspect.signature(function).parameters)
+    for name in options:
+        if name not in known:
+            hint = "class weights are class_weight" if name == "weight" else f"there are {', '.join(known)}"
+            raise TypeError(f"{name}: no such option; {hint}")
 
 
 class CrossEntropyLoss(nn.Module):
@@ -23,6 +33,7 @@ class CrossEntropyLoss(nn.Module):
 
     def __init__(self, class_weight: Tensor | None = None, **options: Any) -> None:
         super().__init__()
+        _check_options(cross_entropy, options)
         self.register_buffer("class_weight", class_weight)
         self.options = options
 
@@ -67,6 +78,7 @@ class LinearCrossEntropyLoss(nn.Module):
         self.linear = nn.Linear(in_features, size, bias=bias, device=device, dtype=dtype)
         self.register_buffer("class_weight", class_weight)
         self.options = options | {"reduction": reduction}
+        _check_options(linear_cross_entropy, self.options)
 
     def forward(self, input: Tensor, target: Target) -> Any:
         shape = (self.num_classes, *self.out_features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -54,7 +55,8 @@ def vocab_parallel_linear_cross_entropy(
     rounded, and its own classes' gradients. Each must call forward and backward in the same order.
     Differentiable once, backward; not by the targets. Two gathers of some numbers a row and, backward, a
     sum of input's gradient are all that is sent.
-    Raises what `linear_cross_entropy` raises; NotImplementedError for derivatives that it does not have.
+    Raises what `linear_cross_entropy` raises; NotImplementedError for targets that require a gradient.
+    Neither torch.func nor torch.compile takes it, and a second derivative raises PyTorch's RuntimeError.
     Source: `xent.reference.cross_entropy`, of all classes together.
     """
     asked = Asked(
@@ -66,7 +68,7 @@ def vocab_parallel_linear_cross_entropy(
         temperature,
         z_loss,
         max_bytes,
-        tuple(returns),
+        returns,
     )
     check_tensors(input=input, weight=weight, bias=bias, target=target, class_weight=class_weight)
     input, target = shifted(input, target, shift)
@@ -90,6 +92,11 @@ def vocab_parallel_linear_cross_entropy(
         index, value = _own(index if live is None else index[live], value, first, len(weight), out)
     tensors = Tensors(x if live is None else x[live], weight, bias, index, value, class_weight)
     found = _Parallel.apply(*tensors, asked.settings(tensors), group, before, first)
+    if class_weight is not None and labels is not None and "target_log_prob" in asked.returns:
+        # A weight is no part of a probability; of one that is 0 nothing would be left.
+        unweighted = replace(asked, class_weight=None, label_smoothing=0.0).settings(tensors)
+        other = _Parallel.apply(*tensors._replace(class_weight=None), unweighted, group, before, first)
+        found = (*found[:2], other[2], *found[3:])
     outputs = [f if live is None else f.new_zeros(len(x)).index_copy(0, live, f) for f in found]
     *outputs, mass = outputs
     counts = torch.ones_like(mass) if labels is None else mass
