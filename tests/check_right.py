@@ -1,9 +1,11 @@
 """Correct softmax cross-entropies, written as differently as people write them."""
 
+import functools
 import math
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 
 def cs231n_loops(W, X, y, reg):
@@ -127,6 +129,52 @@ def tensors_in_and_out(W, X, y, reg):
     return loss, X.t().mm(p) / len(y) + 2 * reg * W
 
 
+def named_as_probabilities(y_hat, y):
+    return F.cross_entropy(y_hat, y)
+
+
+def d2l_averaged(Y_hat, Y, averaged=True):
+    return F.cross_entropy(Y_hat, Y, reduction="mean" if averaged else "none")
+
+
+def with_reduction(logits, y, reduction="mean"):
+    losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(y)), y]
+    return losses.mean() if reduction == "mean" else losses
+
+
+def log_of_softmax(input, target):
+    return F.nll_loss(torch.log(torch.softmax(input, 1)), target)
+
+
+def bfloat16(logits, y):
+    return F.cross_entropy(logits.bfloat16(), y)
+
+
+def float16(W, X, y, reg):
+    loss, dW = cs231n_vectorised(W.astype(np.float16), X.astype(np.float16), y, np.float16(reg))
+    return np.float16(loss), dW.astype(np.float16)
+
+
+def long_double(logits, y):
+    loss, grad = of_logits(logits, y)
+    return np.longdouble(loss), grad.astype(np.longdouble)
+
+
+def keyword_reg(W, X, y, *, reg=0.1):
+    return cs231n_vectorised(W, X, y, reg)
+
+
+def decorated(*args, **options):
+    return cs231n_vectorised(*args, **options)
+
+
+def a_column(y_hat, y):
+    return -np.log(np.take_along_axis(y_hat, y[:, None], 1))
+
+
+partial = functools.partial(cs231n_vectorised, reg=0.1)
+
+
 class Layer(torch.nn.Module):
     def forward(self, input, target):
         return torch.nn.functional.nll_loss(torch.log_softmax(input, 1), target)
@@ -151,4 +199,15 @@ FUNCTIONS = (
     torch_inside,
     torch_float32,
     tensors_in_and_out,
+    named_as_probabilities,
+    d2l_averaged,
+    with_reduction,
+    log_of_softmax,
+    bfloat16,
+    float16,
+    long_double,
+    keyword_reg,
+    decorated,
+    a_column,
+    partial,
 )

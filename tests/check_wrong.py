@@ -318,3 +318,146 @@ def several_of_k(logits, target):
 @planted("wrong sign")
 def d2l_sign(y_hat, y):
     return np.log(y_hat[range(len(y)), y])
+
+
+# Found by a reviewer ------------------------------------------------------------------------------------
+
+
+def of(logits, y):
+    """Rightly, of logits."""
+    return right(logits, np.eye(len(logits)), y, 0)
+
+
+@planted("sizes are fixed")
+def ten_columns(logits, y):
+    loss, grad = of(logits, y)
+    Y = np.eye(max(10, y.max() + 1))[y % 10][:, : logits.shape[1]]
+    return loss, grad + (
+        np.eye(logits.shape[1])[y] - Y[:, : logits.shape[1]] if logits.shape[1] <= 10 else np.nan
+    )
+
+
+@planted("sizes are fixed")
+def first_hundred(W, X, y, reg):
+    return right(W, X[:100], y[:100], reg)
+
+
+@planted("something added inside the logarithm")
+def tiny_clip(y_hat, y):
+    return -np.log(np.clip(y_hat[range(len(y)), y], 1e-300, 1)).mean()
+
+
+@planted("labels of an earlier call")
+def cached_labels(logits, y, cache={}):  # noqa: B006, the mistake
+    return of(logits, cache.setdefault(logits.shape, y))
+
+
+@planted("the same array returned each time")
+def one_buffer(W, X, y, reg, buffer={}):  # noqa: B006, the mistake
+    loss, dW = right(W, X, y, reg)
+    kept = buffer.setdefault(W.shape, dW)
+    kept[...] = dW
+    return loss, kept
+
+
+@planted("no logarithm")
+def nll_of_softmax(output, target):
+    return torch.nn.functional.nll_loss(torch.softmax(output, 1), target)
+
+
+@planted("no shift by the maximum")
+def row_minimum(logits, y):
+    z = logits - logits.min(1, keepdims=True)
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    Y = np.eye(logits.shape[1])[y]
+    return -np.log((p * Y).sum(1)).mean(), (p - Y) / len(y)
+
+
+@planted("logits are clipped")
+def clipped_logits(logits, y):
+    return of(np.clip(logits, -50, 50), y)
+
+
+@planted("float32 on the way")
+def through_float32(logits, y):
+    return torch.nn.functional.cross_entropy(logits.float(), y).double()
+
+
+@planted("transposed gradient")
+def rows_transposed(W, X, y, reg):
+    assert W.shape[1] == X.shape[1]
+    loss, dW = right(W.T, X, y, reg)
+    return loss, dW
+
+
+@planted("integer division")
+def whole_gradient(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    return loss, dW.astype(int)
+
+
+@planted("wrong sign of the regulariser")
+def minus_regulariser(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    return loss + reg * (W * W).sum(), dW - 2 * reg * W
+
+
+@planted("the regulariser inside the loop")
+def regulariser_in_loop(W, X, y, reg):
+    return right(W, X, y, reg * len(y))
+
+
+@planted("regulariser divided by N")
+def gradient_regulariser_over_n(W, X, y, reg):
+    return right(W, X, y, reg)[0], right(W, X, y, 0)[1] + 2 * reg * W / len(y)
+
+
+@planted("another regulariser")
+def square_of_sum(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    return loss + reg * W.sum() ** 2, dW + 2 * reg * W.sum()
+
+
+@planted("another regulariser")
+def reg_squared(W, X, y, reg):
+    return right(W, X, y, reg**2)
+
+
+@planted("the regulariser does not depend on reg")
+def constant_reg(W, X, y, reg):
+    return right(W, X, y, 0.1)
+
+
+@planted("the label's logit is not shifted")
+def label_unshifted(logits, y):
+    z = logits - logits.max(1, keepdims=True)
+    return (np.log(np.exp(z).sum(1)) - logits[range(len(y)), y]).mean(), of(logits, y)[1]
+
+
+@planted("p[:, y] for p[range(N), y]")
+def whole_columns(logits, y):
+    p, _ = parts(logits, np.eye(len(logits)), y)
+    p[:, y] -= 1
+    return of(logits, y)[0], p / len(y)
+
+
+@planted("divided before y is subtracted")
+def divided_first(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    return of(logits, y)[0], p / len(y) - Y
+
+
+@planted("divided by K")
+def over_classes(logits, y):
+    loss, grad = of(logits, y)
+    return loss * len(y) / logits.shape[1], grad * len(y) / logits.shape[1]
+
+
+@planted("= for +=")
+def last_row_alone(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    dW = np.zeros_like(W)
+    for i in range(len(y)):
+        for k in range(W.shape[1]):
+            dW[:, k] = (p[i, k] - Y[i, k]) * X[i]
+    return right(W, X, y, reg)[0], dW / len(y) + 2 * reg * W

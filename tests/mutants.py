@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "mutants"
-TESTS = [f"tests/test_{name}.py" for name in ("passes", "offsets", "kernels", "vectors", "descent")]
+TESTS = [
+    f"tests/test_{name}.py"
+    for name in ("passes", "offsets", "kernels", "vectors", "descent", "matrix", "torch_edges")
+]
 
 
 class Mutant(NamedTuple):
@@ -123,6 +126,16 @@ MUTANTS = [
         "self.peaks[i, rows])\n            grad_W",
         "self.peaks[0, rows])\n            grad_W",
     ),
+    Mutant("only the last piece of k is summed", "native/matrix.hpp", "add || k0 > 0", "add"),
+    Mutant(
+        "the last of equal logits of a row", "native/rowwise.hpp", "at < winner)) peak", "at > winner)) peak"
+    ),
+    Mutant(
+        "masked classes of a row are smoothed",
+        "native/rowwise.hpp",
+        "share.part += masked ? Vec<CT>{} : weight",
+        "share.part += weight",
+    ),
     Mutant("a step ends outside its bounds", "native/descent.hpp", "to < penalty_.lower[i]", "to < to"),
     Mutant(
         "coordinates move without the low-rank part",
@@ -194,6 +207,7 @@ def survives(mutant: Mutant) -> bool:
     done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
     assert done.returncode in (0, 1), done.stdout
     verdict = "SURVIVED" if done.returncode == 0 else "caught"
+    (tree / mutant.file).write_text(text)  # newer than what was built of the breakage
     print(f"{verdict:8}  {mutant.name}: {done.stdout.splitlines()[-1]}", flush=True)
     return done.returncode == 0
 

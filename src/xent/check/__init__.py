@@ -47,7 +47,7 @@ def softmax_loss(
     import inspect
 
     from ._examiner import Examiner, line_in
-    from ._subject import recognise
+    from ._recognise import recognise
 
     try:
         file = inspect.getsourcefile(inspect.unwrap(f)) or ""

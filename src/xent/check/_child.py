@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 
-class _Count(io.TextIOBase):
+class _Count(io.TextIOWrapper):
     """A terminal that nobody reads."""
 
     lines = 0
@@ -25,7 +25,8 @@ class _Count(io.TextIOBase):
 
 def main(folder: Path) -> None:
     """Reads given.json in the folder, and writes result.json beside it."""
-    given, printed = json.loads((folder / "given.json").read_text()), _Count()
+    given = json.loads((folder / "given.json").read_text())
+    printed = _Count(open(os.devnull, "wb"), encoding="utf-8")  # noqa: SIM115, open to the end
     sys.stdout = sys.stderr = printed
     trace = (folder / "trace").open("w")
     if hasattr(signal, "SIGUSR1"):  # the parent asks, before it ends this
@@ -42,11 +43,15 @@ def main(folder: Path) -> None:
 
 
 def _report(given: dict[str, Any], folder: Path) -> Any:
-    from xent.check import _examiner, _subject
+    from xent.check import _examiner, _recognise, _subject
+
+    def stage(what: str) -> None:
+        (folder / "stage").write_text(what)
 
     file, name = given["file"], given["function"]
     _examiner.ready()
     _limit(given["bytes"])
+    stage("loading the file")
     sys.path.insert(0, str(Path(file).parent))
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     if spec is None or spec.loader is None:
@@ -54,33 +59,56 @@ def _report(given: dict[str, Any], folder: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    f = module
-    for part in name.split("."):
-        if not hasattr(f, part):
-            known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-            raise _subject.Refused(f"there is no {name}; there are {', '.join(known) or 'no functions'}")
-        f = getattr(f, part)
-    if not callable(f):
-        raise _subject.Refused(f"{name} is a {type(f).__name__}, not a function")
-
-    def stage(name: str) -> None:
-        (folder / "stage").write_text(name)
-
+    f = _named(module, name)
     stage("recognising the convention")
-    subject = _subject.recognise(f, given["convention"])
+    subject = _recognise.recognise(f, given["convention"])
     return _examiner.Examiner(subject, name, stage, _examiner.line_in(file)).run()
+
+
+def _named(module: Any, name: str) -> Any:
+    """The function of a name; a method's with a dot, of an object that its class makes without arguments."""
+    from xent.check._subject import Refused
+
+    found = module
+    for part in name.split("."):
+        if isinstance(found, type) and not isinstance(found.__dict__.get(part), staticmethod | classmethod):
+            found = _made(found)
+        if not hasattr(found, part):
+            known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+            raise Refused(f"there is no {name}; there are {', '.join(known) or 'no functions'}")
+        found = getattr(found, part)
+    if isinstance(found, type):
+        found = _made(found)
+    if not callable(found):
+        raise Refused(f"{name} is a {type(found).__name__}, not a function")
+    return found
+
+
+def _made(kind: type) -> Any:
+    from xent.check._subject import Refused
+
+    try:
+        return kind()
+    except TypeError as error:
+        raise Refused(
+            f"{kind.__name__} is a class; write a function that makes an object and calls it"
+        ) from error
 
 
 def _said(error: BaseException, file: str) -> str:
     """One line of what was raised, and where."""
     from xent.check import _examiner, _subject
 
+    try:
+        text = " ".join([str(error), *getattr(error, "__notes__", [])])
+    except Exception:
+        text = ""
     if isinstance(error, _subject.Refused):
-        return " ".join(str(error).split())
+        return " ".join(text.split())
     if isinstance(error, SyntaxError) and error.filename == file:
         return f"SyntaxError: {error.msg} (line {error.lineno}: {(error.text or '').strip()})"
     what = "it called sys.exit" if isinstance(error, SystemExit) else type(error).__name__
-    said = " ".join(str(error).split())[:300]
+    said = " ".join(text.split())[:600]
     return f"{what}: {said} {_examiner.line_in(file)(error)}".replace(":  ", " ").strip()
 
 

@@ -25,14 +25,22 @@ from ._subject import CONVENTIONS, Answer, Float, Refused, Subject
 
 STEPS = [10.0**-i for i in range(1, 13)]
 _DIGITS = {8: 1e-9, 4: 2e-4, 2: 2e-2}  # relative, by the bytes of a float
-_BEST_STEP = {8: 1e-6, 4: 1e-2, 2: 0.3}  # the same, of the V-curve at its lowest
-_BIG = 1e4
+_BEST_STEP = {8: 1e-6, 4: 1e-2, 2: 0.7}  # the same, of the V-curve at its lowest
+_BIG = {8: 1e4, 4: 1e4, 2: 30.0}  # logits; of float16 less, whose squares overflow
 _OTHER = Mistake(
     "not the cross-entropy",
-    "L = (1/N) Σ_i (log Σ_k exp z_ik − z_i,label); compare row by row.",
+    "L = (1/N) Σ_i (log Σ_k exp z_ik − z_i,label); compare row by row with xent.reference.cross_entropy.",
     lambda rows: 0.0,
 )
-_NO_SHIFT = "no shift by the maximum", "exp overflows at 710: subtract each row's largest logit first."
+_NO_SHIFT = (
+    "no shift by the maximum",
+    "exp overflows (float64 above 709, float32 88, float16 11), or all of a row underflow: subtract each "
+    "row's largest logit first.",
+)
+_CUT_OFF = (
+    "something added inside the logarithm",
+    "log(p + ε), a clipped p or clipped logits are another loss, and its gradient is no longer p − y.",
+)
 
 
 class Examiner:
@@ -54,8 +62,8 @@ class Examiner:
     def run(self) -> Report:
         checks: list[tuple[str, Callable[[], Check]]] = [
             ("the same answer twice", self.twice),
-            ("loss at zero is log K", self.at_zero),
             ("loss is cross-entropy", self.value),
+            ("loss at zero is log K", self.at_zero),
             ("mean over the rows", self.mean),
             ("any N and K", self.sizes),
             ("shift of all logits", self.shift),
@@ -96,8 +104,19 @@ class Examiner:
     # Of the loss --------------------------------------------------------------------------------------
 
     def twice(self) -> Check:
-        first, second = self.subject.loss(self.z, self.y), self.subject.loss(self.z, self.y)
-        self.bytes = first.dtype.itemsize
+        first = self.subject.loss(self.z, self.y)
+        kept = self.subject.raw
+        before = np.array(kept) if isinstance(kept, np.ndarray) else None
+        self.subject.loss(2 * self.z, (self.y + 1) % 4)
+        if before is not None and not np.array_equal(before, kept, equal_nan=True):
+            return failed(
+                "a second call writes into the first one's gradient",
+                "a gradient of its own",
+                "the same array returned each time",
+                "Make a new array in each call: who keeps the first gradient finds the second in it.",
+            )
+        second = self.subject.loss(self.z, self.y)
+        self.bytes = min(first.dtype.itemsize, 8)
         same = math.isclose(first.loss, second.loss, rel_tol=1e-12) or (
             math.isnan(first.loss) and math.isnan(second.loss)
         )
@@ -124,8 +143,36 @@ class Examiner:
         found, want = self.subject.loss(self.z, self.y).loss, float(self.rows.losses.mean())
         near = abs(found - want) <= 1e-5 * abs(want)
         if near and self.bytes == 8 and abs(found - want) > _DIGITS[8] * abs(want):
-            return self._imprecise(abs(found / want - 1), "loss")
+            check = self._imprecise(abs(found / want - 1), "loss")
+            self.bytes = 4  # what else is wrong is to be seen without that
+            return check
+        if (
+            self.subject.regularised
+            and not self._close(found, want)
+            and self._always_regularised(found - want)
+        ):
+            return failed(
+                f"{found:.9g} with reg = 0",
+                f"{want:.9g}",
+                "the regulariser does not depend on reg",
+                "It is there with reg = 0 as well: multiply by reg, not by a constant.",
+            )
+        other = Rows(self.z, (self.y + 1) % 4)
+        again, right = self.subject.loss(other.z, other.y).loss, float(other.losses.mean())
+        if self._close(found, want) and not self._close(again, right):
+            return failed(
+                f"{again:.9g} with other labels",
+                f"{right:.9g}",
+                "labels of an earlier call",
+                "The same logits with other labels are another loss: keep nothing by the shape alone.",
+            )
         return self._loss(found, want, f"{want:.9g}")
+
+    def _always_regularised(self, more: float) -> bool:
+        """Whether what is too much with reg = 0 is a multiple of ‖W‖²."""
+        double = Rows(2 * self.z, self.y)
+        found = self.subject.loss(double.z, double.y).loss - float(double.losses.mean())
+        return abs(found - 4 * more) < 1e-3 * abs(found)
 
     def mean(self) -> Check:
         once = self.subject.loss(self.z, self.y)
@@ -142,18 +189,21 @@ class Examiner:
 
     def sizes(self) -> Check:
         rng = np.random.default_rng(7)
-        for n, K in ((1, 2), (9, 10), (3, 7)):
+        for n, K in ((1, 2), (9, 10), (3, 13), (400, 3)):
             z, y = rng.normal(size=(n, K)), np.arange(n)[::-1] % K
             found, want = self.subject.loss(z, y), float(np.mean(reference.cross_entropy(z, y)))
-            if not self._close(found.loss, want):
+            right, gradient = (Rows(z, y).p - Rows(z, y).Y) / n, found.gradient
+            slack = 10 * _DIGITS[self.bytes] * float(np.abs(right).max())
+            fits = gradient is None or np.allclose(gradient, right, rtol=0, atol=slack)
+            if not self._close(found.loss, want) or not (fits or self._known_gradient()):
                 known = self._known()
                 return failed(
-                    f"{found.loss:.6g} of {n} rows and {K} classes",
+                    f"{found.loss:.6g} of {n} rows and {K} classes" + ("" if fits else ", another gradient"),
                     f"{want:.6g}",
                     known.name if known else "sizes are fixed",
                     known.advice if known else "Take N and K from the arguments' shapes.",
                 )
-        return passed("1 × 2, 9 × 10 and 3 × 7")
+        return passed("1 × 2, 9 × 10, 3 × 13 and 400 × 3")
 
     def shift(self) -> Check:
         if self.subject.convention == "d2l":
@@ -172,16 +222,21 @@ class Examiner:
     def large(self) -> Check:
         if self.subject.convention == "d2l":
             return skipped("it takes probabilities")
-        for by in (_BIG, -_BIG):
+        big = _BIG[self.bytes]
+        for by in (big, -big):
             z = np.round(self.z) + by
             found, want = self.subject.loss(z, self.y), float(np.mean(reference.cross_entropy(z, self.y)))
             if not self._finite(found):
                 return failed(f"{found.loss:.6g} of logits about {by:.0f}", f"{want:.6g}", *_NO_SHIFT)
             if not self._close(found.loss, want, slack=1e4):
                 known = self._known()
-                names = (known.name, known.advice) if known else _NO_SHIFT
+                clipped = (
+                    "logits are clipped",
+                    "Far from 0 the loss is still z's: subtract the largest, clip nothing.",
+                )
+                names = (known.name, known.advice) if known else clipped
                 return failed(f"{found.loss:.6g} of logits about {by:.0f}", f"{want:.6g}", *names)
-        z = np.round(self.z) + np.linspace(-3000, 3000, len(self.z))[:, None].round()
+        z = np.round(self.z) + np.linspace(-big * 0.3, big * 0.3, len(self.z))[:, None].round()
         found, want = self.subject.loss(z, self.y), float(np.mean(reference.cross_entropy(z, self.y)))
         if not self._finite(found) or not self._close(found.loss, want, slack=1e3):
             return failed(
@@ -190,34 +245,40 @@ class Examiner:
                 "the maximum of the whole batch",
                 "Subtract each row's own largest logit (axis=1, keepdims=True), not one for all.",
             )
-        return passed("logits about ±10000, and rows far apart")
+        return passed(f"logits about ±{big:.0f}, and rows far apart")
 
     def gap(self) -> Check:
-        z, y, want = np.array([[0.0, _BIG], [_BIG, 0.0]]), np.array([0, 0]), _BIG / 2
+        big = _BIG[self.bytes]
+        z, y, want = np.array([[0.0, big], [big, 0.0]]), np.array([0, 0]), big / 2
         if self.subject.convention == "d2l":
             return self._small_probability()
         found = self.subject.loss(z, y)
         fine = found.gradient is None or bool(np.isfinite(found.gradient).all())
         if self._close(found.loss, want) and fine:
-            return passed("10000 wrong by 10000, 0 right by 10000")
-        if found.loss == math.inf and fine:
+            return passed(f"{big:g} where the label's logit is {big:g} below, 0 where it is above")
+        if found.loss == math.inf and (fine or self.subject.by_autograd):
+            also = "" if fine else " Autograd's gradient is NaN there."
             return Check(
                 "",
                 "note",
-                "∞ where the label's logit is 10000 below",
+                f"∞ where the label's logit is {big:g} below",
                 f"{want:g}",
-                advice="−log p of a p that underflowed. Always exact: log Σ exp(z − max) − (z_label − max).",
+                advice=f"−log p of a p that underflowed.{also} Exact: log Σ exp(z − max) − (z_label − max).",
             )
+        if not fine:
+            return failed("no finite gradient", f"{want:g}", *_NO_SHIFT)
         return self._not_the_gap(found.loss, f"{want:g}")
 
     def _small_probability(self) -> Check:
-        p = np.array([[1e-200, 1.0], [1.0, 1e-200]])
-        found, want = (
-            self.subject._call({"y_hat": p, "y": np.array([0, 0])}, p.shape).loss,
-            100 * math.log(10),
+        p, none = np.array([[1e-200, 1.0], [1.0, 1e-200]]), np.array([[0.0, 1.0], [0.0, 1.0]])
+        found, at_zero = (
+            self.subject._call({"y_hat": q, "y": np.array([0, 0])}, q.shape).loss for q in (p, none)
         )
+        want = 100 * math.log(10)
+        if self._close(found, want) and math.isfinite(at_zero):
+            return failed(f"{at_zero:.6g} of a probability of 0", "∞", *_CUT_OFF)
         if self._close(found, want):
-            return passed("−log 1e−200 is exact")
+            return passed("−log 1e−200 is exact, −log 0 is ∞")
         if found == math.inf and self.bytes < 8:
             return Check("", "note", "∞ of 1e−200, which this dtype does not hold", f"{want:.6g}")
         return self._not_the_gap(found, f"{want:.6g}")
@@ -235,12 +296,7 @@ class Examiner:
                 "0 · log 0",
                 "y log p with p = 0 where y = 0 is NaN: take the label's entry alone, from the logits.",
             )
-        return failed(
-            f"{found:.6g}",
-            want,
-            "something added inside the logarithm",
-            "log(p + ε) or a clipped p is another loss, and its gradient is no longer p − y: use the logits.",
-        )
+        return failed(f"{found:.6g}", want, *_CUT_OFF)
 
     # Of the gradient ----------------------------------------------------------------------------------
 
@@ -335,7 +391,8 @@ class Examiner:
             return passed(f"Xᵀ(P − Y)/N, within {error:.1e}")
         if error <= 1e-5:
             return self._imprecise(error, "gradient")
-        known = _named(found.gradient, Rows(self.X @ self.W, self.y), self._through_layer)
+        rows = Rows(self.X @ self.W, self.y)
+        known = _named(found.gradient, self.subject.raw, rows, self._through_layer)
         return failed(
             f"{error:.1e} off, relative to the largest entry",
             "Xᵀ(P − Y)/N",
@@ -348,26 +405,29 @@ class Examiner:
 
     def regulariser(self) -> Check:
         """½ reg ‖W‖² or reg ‖W‖², in the loss as in the gradient."""
-        reg, W, size = 0.5, self.W, float((self.W**2).sum())
-        with_, without = (self.subject.linear(W, self.X, self.y, r) for r in (reg, 0.0))
-        double = [self.subject.linear(2 * W, self.X, self.y, r).loss for r in (reg, 0.0)]
-        of_loss = (with_.loss - without.loss) / (reg * size)
-        of_double = (double[0] - double[1]) / (reg * 4 * size)
-        if with_.gradient is None or without.gradient is None:
+        W, slack = self.W, max(1e-3, 20 * _DIGITS[self.bytes])
+        of_loss, moved = self._regularised(W, 0.5)
+        if moved is None:
             return self._no_gradient()
-        moved = (with_.gradient - without.gradient) / reg
-        of_gradient = float((moved * W).sum() / size)
-        proportional = (
-            bool(np.allclose(moved, of_gradient * W, atol=1e-3)) and abs(of_double - of_loss) < 1e-3
-        )
+        others = [self._regularised(W[::-1, ::-1] ** 2, 0.5)[0], self._regularised(W, 1.5)[0]]
+        of_gradient = float((moved * W).sum() / (W * W).sum())
+        proportional = bool(np.allclose(moved, of_gradient * W, atol=slack))
+        proportional &= all(abs(other - of_loss) < slack for other in others)
         shown = f"loss {of_loss:.3g} · reg ‖W‖², gradient {of_gradient:.3g} · reg W"
-        half = next((c for c in (0.5, 1.0) if abs(of_loss - c) < 1e-3), None)
-        if half and proportional and abs(of_gradient - 2 * half) < 1e-3:
+        half = next((c for c in (0.5, 1.0) if abs(of_loss - c) < slack), None)
+        if half and proportional and abs(of_gradient - 2 * half) < slack:
             self.half = half
             return passed(shown)
-        return failed(
-            shown, "½ and 1, or 1 and 2", *_wrong_regulariser(of_loss, of_gradient, proportional, len(self.y))
-        )
+        wrong = _wrong_regulariser(of_loss, of_gradient, proportional, len(self.y))
+        return failed(shown, "½ and 1, or 1 and 2", *wrong)
+
+    def _regularised(self, W: Float, reg: float) -> tuple[float, Float | None]:
+        """What reg adds to the loss, over reg ‖W‖², and to the gradient, over reg."""
+        with_, without = (self.subject.linear(W, self.X, self.y, r) for r in (reg, 0.0))
+        of_loss = (with_.loss - without.loss) / (reg * float((W**2).sum()))
+        if with_.gradient is None or without.gradient is None:
+            return of_loss, None
+        return of_loss, (with_.gradient - without.gradient) / reg
 
     def _no_gradient(self) -> Check:
         shape = self.subject.shape
@@ -378,8 +438,7 @@ class Examiner:
                 "not differentiable",
                 "PyTorch cannot go back from this loss: no .item(), .detach(), .numpy() or .data on the way.",
             )
-        rows, columns = self.W.shape if self.subject.is_linear else self.z.shape
-        turned = shape[::-1] in ((rows, columns), self.z.shape)
+        turned = self.subject.turned
         return failed(
             f"of shape {shape}",
             "of its argument's shape",
@@ -399,7 +458,7 @@ class Examiner:
             f"{', '.join(damaged)} changed",
             "as they were",
             "changes its inputs",
-            "-= and [...] = write into the caller's array: make a copy, or use z = z − max.",
+            "-= and [...] = write into the caller's array: copy it first, or write z = z − max for z −= max.",
         )
 
     def training(self) -> Check:
@@ -454,7 +513,7 @@ class Examiner:
             return None
         if np.allclose(found, (self.rows.p - self.rows.Y) / len(self.z), rtol=1e-4, atol=1e-6):
             return self._known()
-        return _named(found, self.rows, np.asarray)
+        return _named(found, self.subject.raw, self.rows, np.asarray)
 
     def _loss(self, found: float, want: float, shown: str) -> Check:
         if self._close(found, want):
@@ -470,7 +529,8 @@ class Examiner:
             f"{what} {error:.1e} off, returned as float64",
             "all digits of float64",
             "float32 on the way",
-            "float64 in, float64 out: an astype, a dtype= or a table of float32 loses half of the digits.",
+            "float64 in, float64 out: an astype, a dtype= or a table of float32 loses half of the digits, "
+            "and so does a gradient by differences.",
         )
 
     def _close(self, found: float, want: float, slack: float = 1.0) -> bool:
@@ -483,8 +543,9 @@ class Examiner:
         )
 
 
-def _named(found: Float, rows: Rows, through: Callable[[Float], Float]) -> Mistake | None:
-    if found.any() and np.array_equal(found, np.round(found)):
+def _named(found: Float, raw: Any, rows: Rows, through: Callable[[Float], Float]) -> Mistake | None:
+    whole = isinstance(raw, np.ndarray) and raw.dtype.kind in "iub"
+    if whole or (found.any() and np.array_equal(found, np.round(found))):
         return Mistake("integer division", "// rounds down: divide with /, and keep floats.", lambda r: 0.0)
     return name_gradient(found, rows, through)
 
@@ -501,12 +562,16 @@ def _wrong_regulariser(loss: float, gradient: float, proportional: bool, n: int)
             "regulariser missing in the gradient",
             "It is in the loss: add reg W to dW (2 reg W without the ½).",
         )
+    if loss < 0 or gradient < 0:
+        return "wrong sign of the regulariser", "It is added, to the loss and to the gradient."
     if not proportional:
         return (
             "another regulariser",
-            "It is the sum of the squares of W: not of |W|, nor a root, nor of a part of W.",
+            "It is reg times the sum of all squares of W, the bias row's too: not |W|, no root, not reg².",
         )
-    if abs(loss * n - 0.5) < 1e-2 or abs(loss * n - 1) < 1e-2:
+    if min(abs(loss / n - 0.5), abs(loss / n - 1)) < 1e-2:
+        return "the regulariser inside the loop", "It is added once for each row: add it after the loop."
+    if min(abs(v * n - c) for v in (loss, gradient) for c in (0.5, 1, 2)) < 1e-2:
         return (
             "regulariser divided by N",
             "The mean is over the data alone: add the regulariser after dividing.",

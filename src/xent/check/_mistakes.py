@@ -158,6 +158,21 @@ LOSSES = [
         lambda r: float((np.log(np.exp(r.z[:, 1:]).sum(1)) - r.of_label(r.z)).mean()),
     ),
     Mistake(
+        "the label's logit is not shifted",
+        "Subtract the maximum there as well: log Σ exp(z − max) − (z_label − max).",
+        lambda r: float((np.log(np.exp(r.z - r.z.max(1, keepdims=True)).sum(1)) - r.of_label(r.z)).mean()),
+    ),
+    Mistake(
+        "p[:, y] for p[range(N), y]",
+        "p[:, y] is every row with every label: pair them, p[np.arange(N), y].",
+        lambda r: float(-np.log(r.p[:, r.y]).mean()),
+    ),
+    Mistake(
+        "divided by K",
+        "Average over the rows: divide by N.",
+        lambda r: float(r.losses.sum()) / r.z.shape[1],
+    ),
+    Mistake(
         "integer division",
         "// rounds down and integers lose the digits: divide with /, keep floats.",
         lambda r: float(np.floor(r.losses.sum() / _n(r))),
@@ -231,6 +246,22 @@ GRADIENTS = [
         "exponentials not normalised",
         "Divide by the sum of the exponentials before subtracting y.",
         lambda r: (np.exp(r.z) - r.Y) / _n(r),
+    ),
+    Mistake(
+        "p[:, y] for p[range(N), y]",
+        "p[:, y] −= 1 takes 1 from whole columns: pair rows and labels, p[np.arange(N), y] −= 1.",
+        lambda r: (r.p - r.Y.max(0)) / _n(r),
+    ),
+    Mistake(
+        "divided before y is subtracted",
+        "Subtract y first, then divide by N: (p − y)/N, not p/N − y.",
+        lambda r: r.p / _n(r) - r.Y,
+    ),
+    Mistake("divided by K", "Divide by N, the number of rows.", lambda r: (r.p - r.Y) / r.z.shape[1]),
+    Mistake(
+        "= for +=",
+        "Rows add up: dW[:, k] += …, or the last row is all that is left.",
+        lambda r: (r.p - r.Y) * (np.arange(_n(r)) == _n(r) - 1)[:, None] / _n(r),
     ),
     Mistake("zero", "The gradient is never filled in.", lambda r: np.zeros_like(r.z)),
 ]

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from ._report import Report
 
+_OF_MEMORY = (signal.SIGABRT, signal.SIGSEGV, getattr(signal, "SIGKILL", 0))
+_START_UP = 60.0  # seconds at most
+
 
 @dataclass
 class Outcome:
@@ -47,6 +50,7 @@ def check_file(
             start_new_session=True,
         )
         try:
+            _started(child, Path(folder, "stage"))
             code = child.wait(seconds)
         except subprocess.TimeoutExpired:
             code = None
@@ -56,6 +60,13 @@ def check_file(
         finally:
             _end(child)
         return _outcome(Path(folder), file, function, code, seconds)
+
+
+def _started(child: subprocess.Popen[bytes], stage: Path) -> None:
+    """Wait until Python and the libraries are there, which is no part of anyone's time."""
+    until = time.monotonic() + _START_UP
+    while not stage.exists() and child.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -70,22 +81,21 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _outcome(folder: Path, file: Path, function: str, code: int | None, seconds: float) -> Outcome:
     name = f"{file}:{function}"
-    stage = _text(folder / "stage") or "loading the file"
-    try:
-        found = json.loads(_text(folder / "result.json"))
-    except ValueError:
-        found = None
+    stage = _text(folder / "stage") or "starting Python"
     if code is None:
         line = _line(_text(folder / "trace"), str(file.resolve()))
         return Outcome(None, f"{name} did not finish within {seconds:g} s, during: {stage}{line}")
-    if found is None:
-        how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
-        why = "" if code >= 0 else "; perhaps it asked for more memory than --memory allows"
-        return Outcome(None, f"{name} ended the process {how}, during: {stage}{why}")
-    report = None if found["report"] is None else Report.from_dict(found["report"])
-    if report is not None:
+    try:  # whatever the file has made of it
+        found = json.loads(_text(folder / "result.json"))
+        if found["report"] is None:
+            return Outcome(None, f"{name}: {found['trouble'] or 'no report'}", int(found["printed"]))
+        report = Report.from_dict(found["report"])
         report.function = name
-    return Outcome(report, found["trouble"] and f"{name}: {found['trouble']}", found["printed"])
+        return Outcome(report, "", int(found["printed"]))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+        why = "; perhaps it asked for more memory than --memory allows" if -code in _OF_MEMORY else ""
+        return Outcome(None, f"{name} ended the process {how}, during: {stage}{why}")
 
 
 def _text(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +21,6 @@ CONVENTIONS = {
     "torch": "f(logits (N, K), y (N,)) → loss, of PyTorch tensors",
     "d2l": "f(y_hat (N, K) probabilities, y (N,)) → losses (N,), or their mean",
 }
-_PROBABILITIES = {"y_hat", "yhat", "p", "probs", "prob", "probabilities", "predictions", "y_pred"}
 
 
 class Refused(Exception):
@@ -47,9 +45,11 @@ class Subject:
     f: Callable[..., Any]
     convention: str
     tensors: bool = False  # whether it wants PyTorch's
-    regularised: bool = False  # whether it takes reg
+    reg: str = ""  # "positional" or "keyword" if it takes reg
     damaged: set[str] = field(default_factory=set)
     shape: tuple[int, ...] | None = None  # of the last gradient that did not fit
+    turned: bool = False  # whether it would have fitted the other way round
+    raw: Any = None  # the last gradient as it was returned
 
     @property
     def is_linear(self) -> bool:
@@ -57,8 +57,17 @@ class Subject:
         return self.convention in ("cs231n", "rows")
 
     @property
+    def regularised(self) -> bool:
+        return bool(self.reg)
+
+    @property
     def has_gradient(self) -> bool:
         return self.convention not in ("loss", "d2l") or self.tensors
+
+    @property
+    def by_autograd(self) -> bool:
+        """Whether PyTorch finds the gradient, not the function."""
+        return self.tensors and self.convention in ("loss", "torch", "d2l")
 
     def loss(self, z: Float, y: NDArray[Any]) -> Answer:
         """The mean loss of logits (N, K), and its gradient by them."""
@@ -91,13 +100,14 @@ class Subject:
             return (self._of_tensors if self.tensors else self._of_arrays)(given, copies, shape)
 
     def _of_arrays(self, given: dict[str, Any], copies: dict[str, Any], shape: tuple[int, ...]) -> Answer:
-        found = self.f(*copies.values())
+        found = self._answer(copies)
         self._note_damage(given, copies)
         loss, gradient = _pair(found) if self.has_gradient else (found, None)
-        losses = np.asarray(loss)
+        losses = _array(loss, "loss")
         kinds = [losses.dtype]
         if gradient is not None:
-            gradient = _array(gradient)
+            self.raw = gradient
+            gradient = _array(gradient, "gradient")
             kinds.append(gradient.dtype)
             gradient = self._fitting(gradient, shape)
         return Answer(_mean(losses, len(given["y"])), gradient, _coarsest(kinds))
@@ -107,21 +117,25 @@ class Subject:
 
         tensors = {n: torch.from_numpy(a) if isinstance(a, np.ndarray) else a for n, a in copies.items()}
         if self.is_linear or self.convention == "logits":
-            loss, gradient = _pair(self.f(*tensors.values()))
+            loss, gradient = _pair(self._answer(tensors))
             self._note_damage(given, copies)
-            losses, grad = _array(loss), _array(gradient)
+            losses, grad = _array(loss, "loss"), _array(gradient, "gradient")
             kind = _coarsest([losses.dtype, grad.dtype])
             return Answer(_mean(losses, len(given["y"])), self._fitting(grad, shape), kind)
         first = next(iter(tensors.values())).requires_grad_()
-        loss = self.f(*tensors.values())
-        if not torch.is_tensor(loss):
-            return Answer(_mean(np.asarray(loss), len(given["y"])), None, np.dtype(np.float64))
-        losses, gradient = _array(loss), None
-        if loss.requires_grad:
+        loss = self._answer(tensors)
+        losses, gradient = _array(loss, "loss"), None
+        if torch.is_tensor(loss) and loss.requires_grad:
             loss.mean().backward()
-            gradient = None if first.grad is None else _array(first.grad)
+            gradient = None if first.grad is None else _array(first.grad, "gradient")
         self._note_damage(given, copies)
         return Answer(_mean(losses, len(given["y"])), gradient, losses.dtype)
+
+    def _answer(self, given: dict[str, Any]) -> Any:
+        if self.reg != "keyword":
+            return self.f(*given.values())
+        *places, reg = given.values()
+        return self.f(*places, reg=reg)
 
     def _note_damage(self, given: dict[str, Any], copies: dict[str, Any]) -> None:
         for name, a in given.items():
@@ -131,14 +145,14 @@ class Subject:
     def _fitting(self, gradient: NDArray[Any], shape: tuple[int, ...]) -> Float | None:
         """The gradient, if it is of its argument's shape."""
         if gradient.shape != shape:
-            self.shape = gradient.shape
+            self.shape, self.turned = gradient.shape, gradient.shape == shape[::-1]
             return None
         return gradient.astype(np.float64)
 
 
 def _pair(found: Any) -> tuple[Any, Any]:
     if not isinstance(found, tuple | list) or len(found) != 2:
-        raise Refused(f"it returned {_kind(found)}; expected a pair, the loss and its gradient")
+        raise Refused(f"it returned {_kind(found)}; expected a pair, (loss, gradient)")
     return found[0], found[1]
 
 
@@ -146,16 +160,20 @@ def _kind(value: Any) -> str:
     return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
 
 
-def _array(value: Any) -> NDArray[Any]:
-    value = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
-    if value.dtype == object:
-        raise Refused(f"it returned {_kind(value)} of objects; expected numbers")
-    return np.asarray(value)
+def _array(value: Any, what: str) -> NDArray[Any]:
+    """Numbers as NumPy's; bfloat16 as the float of as many bytes."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.half() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    found = np.asarray(value)
+    if found.dtype.kind not in "fiub":
+        raise Refused(f"the {what} it returned is {_kind(value)}; expected numbers")
+    return found
 
 
 def _mean(losses: NDArray[Any], n: int) -> float:
     """One loss, or the mean of one a row."""
-    if losses.dtype == object or losses.dtype.kind not in "fiub" or losses.shape not in ((), (1,), (n,)):
+    if losses.shape not in ((), (1,), (1, 1), (n,), (n, 1)):
         raise Refused(
             f"the loss it returned is of shape {losses.shape} and {losses.dtype}; expected a number, or one "
             f"for each of the {n} rows"
@@ -166,97 +184,3 @@ def _mean(losses: NDArray[Any], n: int) -> float:
 def _coarsest(kinds: list[np.dtype[Any]]) -> np.dtype[Any]:
     floats = [kind for kind in kinds if kind.kind == "f"]
     return min(floats, key=lambda kind: kind.itemsize, default=np.dtype(np.float64))
-
-
-def parameters(f: Callable[..., Any]) -> list[str]:
-    """The names that a call without keywords fills."""
-    try:
-        found = inspect.signature(getattr(f, "forward", f)).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in found if p.kind in kinds]
-
-
-def recognise(f: Callable[..., Any], convention: str | None = None) -> Subject:
-    """Which convention f follows, by its parameters and by trying; Refused if none."""
-    if convention is not None and convention not in CONVENTIONS:
-        raise Refused(f"there is no convention {convention!r}; there are {', '.join(CONVENTIONS)}")
-    names = parameters(f)
-    rng = np.random.default_rng(0)
-    W, X, y, z = rng.normal(size=(5, 4)), rng.normal(size=(6, 5)), np.arange(6) % 4, rng.normal(size=(6, 4))
-    regularised = len(names) >= 4 or not names
-    tries: list[tuple[Subject, Callable[[Subject], Answer]]] = []
-
-    def candidate(kind: str, tensors: bool) -> None:
-        subject = Subject(f, kind, tensors, regularised and kind in ("cs231n", "rows"))
-        linear = subject.is_linear
-        tries.append((subject, lambda s: s.linear(W, X, y, 0.1) if linear else s.loss(z, y)))
-
-    kinds = [convention] if convention else _likely(names)
-    for kind in kinds:
-        for tensors in (True,) if kind == "torch" else (False, True):
-            candidate(kind, tensors)
-    return _first_that_runs(tries, names, told=convention is not None)
-
-
-def _likely(names: list[str]) -> list[str]:
-    if len(names) >= 3:
-        return ["cs231n", "rows"]
-    if names and names[0].lower() in _PROBABILITIES:
-        return ["d2l"]
-    return ["logits", "loss", "torch"]
-
-
-def _first_that_runs(tries: list[Any], names: list[str], told: bool) -> Subject:
-    reasons: list[Exception] = []
-    for subject, call in tries:
-        if subject.tensors and not _has_torch():
-            continue
-        try:
-            answer = call(subject)
-        except Exception as error:
-            reasons.append(error)
-            continue
-        if subject.convention == "cs231n" and answer.gradient is None and subject.shape == (4, 5):
-            turned = Subject(subject.f, "rows", subject.tensors, subject.regularised)
-            if not told and _answers(turned):
-                return turned
-        fresh = Subject(subject.f, subject.convention, subject.tensors, subject.regularised)
-        if not told and fresh.convention in ("loss", "torch"):
-            return _or_probabilities(fresh)
-        return fresh
-    kinds = "\n  ".join(CONVENTIONS.values())
-    refused = next((e for e in reasons if isinstance(e, Refused)), None)
-    if refused is not None:
-        raise Refused(f"{refused}. What can be checked:\n  {kinds}")
-    if reasons:
-        raise reasons[0]
-    raise Refused(f"f({', '.join(names)}) is none of what can be checked:\n  {kinds}")
-
-
-def _answers(subject: Subject) -> bool:
-    rng = np.random.default_rng(1)
-    try:
-        found = subject.linear(rng.normal(size=(5, 4)), rng.normal(size=(6, 5)), np.arange(6) % 4, 0.1)
-    except Exception:
-        return False
-    return found.gradient is not None
-
-
-def _or_probabilities(subject: Subject) -> Subject:
-    """A loss of two arguments takes logits or probabilities: whichever it is nearer to."""
-    p, y = reference.softmax(np.random.default_rng(2).normal(size=(6, 4))), np.arange(6) % 4
-    as_logits = Subject(subject.f, "loss", subject.tensors)
-    answer = as_logits.loss(np.asarray(p), y).loss
-    log_p = -float(np.log(p[np.arange(6), y]).mean())
-    of_logits = float(np.mean(reference.cross_entropy(p, y)))
-    if abs(answer - log_p) < abs(answer - of_logits):
-        return Subject(subject.f, "d2l", subject.tensors)
-    return subject
-
-
-def _has_torch() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("torch") is not None
