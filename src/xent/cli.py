@@ -20,6 +20,7 @@ from rich.text import Text
 from . import __version__
 from ._files import check_writable, replacing
 from ._terminal import clear_errors, out, plain, say, working
+from .cli_explore import explore
 from .cli_path import path
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def fit(
 
 
 app.command(path)
+app.command(explore)
 
 
 @app.command
