@@ -1,4 +1,4 @@
-"""npm of the node that a Python package brings, run in this folder: `.venv/bin/python explorer/npm.py run dev`."""
+"""npm of the node that a Python package brings, run here: `.venv/bin/python explorer/npm.py run dev`."""
 
 import os
 import subprocess

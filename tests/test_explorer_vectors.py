@@ -1,8 +1,11 @@
 """explorer.json is what tests/vectors/make_explorer.py writes, and xent gives the same numbers."""
 
 import json
+import textwrap
 
+import explorer_rounding
 import make_explorer
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -12,8 +15,10 @@ from xent import reference
 VECTORS = json.loads(make_explorer.FILE.read_text(encoding="utf-8"))
 
 
-def cases(section):
-    return pytest.mark.parametrize("case", VECTORS[section], ids=lambda case: case["name"])
+def cases(section, **fields):
+    """The section's cases of which these fields have these values."""
+    found = [case for case in VECTORS[section] if case.items() >= fields.items()]
+    return pytest.mark.parametrize("case", found, ids=lambda case: case["name"])
 
 
 def near(got, want, scale=1e-300):
@@ -68,3 +73,51 @@ def test_newton(case):
     loss, grad_W, grad_b = reference.softmax_loss(W, X, y, 1 / (case["C"] * len(X)), b=b)
     near(loss, case["objective"])
     assert max(np.abs(grad_W).max(), np.abs(grad_b).max()) < 1e-14
+
+
+@cases("jacobian")
+def test_jacobian(case):
+    logits, T = np.array(case["logits"]), case["temperature"]
+    p = reference.softmax(logits, T)
+    near(p, case["p"])
+    near(reference.softmax_jacobian(p), case["jacobian"])
+    assert np.abs(np.linalg.eigvalsh(case["jacobian"])[::-1] - case["eigenvalues"]).max() < 1e-15
+
+
+@cases("losses")
+def test_losses(case):
+    z, y = np.array(case["logits"]), np.array(case["label"])
+    p = reference.softmax(z)
+    near(reference.cross_entropy(z, y), case["cross_entropy"])
+    near(reference.cross_entropy_gradient(z, y), case["cross_entropy_gradient"])
+    near(reference.cross_entropy_gradient_p(p, y), case["cross_entropy_gradient_p"])
+    near(reference.squared_error(z, y), case["squared_error"])
+    near(reference.squared_error_gradient(z, y), case["squared_error_gradient"], p)
+
+
+@cases("descent")
+def test_descent(case):
+    for loss in ("cross_entropy", "squared_error"):
+        z = np.array(case["logits"])
+        for _ in range(10):
+            z = z - case["rate"] * getattr(reference, f"{loss}_gradient")(z, np.array(case["label"]))
+        near(z, case["after_10"][loss], 1)
+
+
+@cases("stages", format="float64", shift=True)
+def test_stages_in_float64_are_the_library_s(case):
+    logits, T = np.array(case["logits"]), case["temperature"]
+    near(reference.softmax(logits, T), case["p"], 1e-2)
+    loss = reference.cross_entropy(logits / T, np.array(case["label"]))
+    near(loss, case["loss_from_logits"], 1)
+
+
+@cases("rounding")
+def test_rounding_meets_ties_and_both_ends(case):
+    size = len(case["bits"]) // case["count"] // 2
+    patterns = np.array([int(b, 16) for b in textwrap.wrap(case["bits"], 2 * size)], f"u{size}")
+    dtype = np.dtype(explorer_rounding.FORMATS[case["name"]][0])
+    with np.errstate(invalid="ignore"):
+        values = patterns.view(dtype).astype(np.float64)
+    assert not np.isfinite(values).all()
+    assert {0.0, float(ml_dtypes.finfo(dtype).smallest_subnormal)} <= set(np.abs(values))

@@ -8,10 +8,14 @@ import json
 from pathlib import Path
 
 import explorer_models
+import explorer_rounding
+import explorer_softmax
 
 FILE = Path(__file__).parent / "explorer.json"
 SECTIONS = {
     **explorer_models.SECTIONS,
+    **explorer_softmax.SECTIONS,
+    **explorer_rounding.SECTIONS,
 }
 
 
