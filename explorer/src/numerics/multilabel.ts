@@ -32,12 +32,6 @@ export function entropyOfLogits(z: number[]): number {
   return logSoftmax(z).reduce((sum, v) => sum - (v === -Infinity ? 0 : Math.exp(v) * v), 0);
 }
 
-/** H(y, p) = −Σ y log p for rows y of probabilities and p = softmax(z). */
-export function crossEntropySoft(z: number[], target: number[]): number {
-  const logs = logSoftmax(z);
-  return target.reduce((sum, y, k) => sum - (y === 0 ? 0 : y * logs[k]), 0);
-}
-
 /** KL(y‖p) = Σ y (log y − log p) ≥ 0, p = softmax(z). */
 export function klDivergence(z: number[], target: number[]): number {
   const logs = logSoftmax(z);

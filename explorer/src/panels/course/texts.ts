@@ -3,7 +3,6 @@ import type { Text } from '../../lib/text';
 const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
-  title: { en: 'From your course to here', zh: '从你的课程到这里' },
   intro: {
     en: 'Where an exercise of two widely taken courses has its panel on this page, and the function of xent that gives the number to compare yours with.',
     zh: '两门常见课程的练习在本页对应哪个面板，以及用 xent 的哪个函数核对你的结果。',

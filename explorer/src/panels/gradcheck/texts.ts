@@ -3,7 +3,6 @@ import type { Text } from '../../lib/text';
 const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
-  title: { en: 'The gradient check', zh: '梯度检验' },
   intro: {
     en: 'A difference quotient errs twice: by its formula if the step h is large, by rounding if it is small. Against h the error is a V. Where its foot lies depends on the formula and on the precision.',
     zh: '差商有两种误差：步长 h 大时来自公式，h 小时来自舍入。误差随 h 呈 V 形，最低点的位置取决于公式和精度。',
@@ -15,11 +14,9 @@ export default text({
   precision: { en: 'Precision', zh: '精度' },
   centred: { en: 'centred', zh: '中心差分' },
   forward: { en: 'one-sided', zh: '单侧差分' },
-  chosen: { en: 'At the chosen step', zh: '在所选步长处' },
   best: { en: 'Go to the foot of the V', zh: '跳到 V 的最低点' },
-  scanned: { en: 'least error on the curve', zh: '曲线上的最小误差' },
   cls: { en: 'class', zh: '类别' },
-  analytic: { en: 'analytic, (p − y)/T', zh: '解析，(p − y)/T' },
+  analytic: { en: 'analytic, p − y', zh: '解析，p − y' },
   numerical: { en: 'numerical', zh: '数值' },
   difference: { en: '|difference|', zh: '|差|' },
   relative: { en: 'relative', zh: '相对误差' },
@@ -29,5 +26,4 @@ export default text({
     zh: '梯度接近零时，单个分量的相对误差意义不大：那是舍入误差除以几乎为零的数。应当用最大的差与最大的分量相比。',
   },
   rule: { en: 'By theory the foot is near', zh: '理论上最低点约在' },
-  zeroError: { en: 'exact', zh: '无误差' },
 });

@@ -3,7 +3,6 @@ import type { Text } from '../../lib/text';
 const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
-  title: { en: 'One label, several labels, soft labels', zh: '单标签、多标签与软标签' },
   intro: {
     en: 'Softmax is for classes that exclude each other. Where several may hold at once, each gets a sigmoid and a binary cross-entropy of its own. Both gradients are a probability minus a label.',
     zh: 'softmax 用于互斥的类别。若几个类别可以同时成立，则每个类别有自己的 sigmoid 和二元交叉熵。两者的梯度都是“概率减标签”。',
@@ -24,7 +23,7 @@ export default text({
   },
   soft: { en: 'Soft labels: what the loss is made of', zh: '软标签：损失由什么组成' },
   softHelp: {
-    en: 'Smoothing moves a share of the label to all classes. The loss then has a floor: the entropy of the label itself. Only the divergence is the model’s to lose, and it is zero where p = y.',
+    en: 'Smoothing moves a share of the label to all classes. The loss then has a floor: the entropy of the label itself. Only the divergence is left for the model to reduce, and it is zero where p = y.',
     zh: '标签平滑把一部分概率分给所有类别。此时损失有一个下限：标签自身的熵。模型能降低的只有散度，当 p = y 时散度为零。',
   },
   smoothing: { en: 'Smoothing α', zh: '平滑系数 α' },
@@ -33,6 +32,7 @@ export default text({
   entropy: { en: 'Entropy H(y)', zh: '熵 H(y)' },
   divergence: { en: 'Divergence KL(y‖p)', zh: '散度 KL(y‖p)' },
   parts: { en: 'Cross-entropy as entropy and divergence', zh: '交叉熵分为熵与散度' },
+  total: { en: 'total', zh: '合计' },
   reach: { en: 'Set the logits to where p = y', zh: '把 logits 设为使 p = y 的值' },
   reachHard: {
     en: 'A one-hot label has no such logits: the loss only tends to 0 as they grow.',

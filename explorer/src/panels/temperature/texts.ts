@@ -3,7 +3,6 @@ import type { Text } from '../../lib/text';
 const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
-  title: { en: 'Temperature, and where the classes meet', zh: '温度，以及类别的交界' },
   intro: {
     en: 'Dividing the logits by a temperature T makes the probabilities sharper or flatter. It never changes which class is largest.',
     zh: '把 logits 除以温度 T，概率会变得更尖锐或更平缓，但概率最大的类别从不改变。',
@@ -35,10 +34,11 @@ export default text({
   penalty: { en: 'Inverse penalty C', zh: '正则化强度的倒数 C' },
   objective: { en: 'Objective F(W, b)', zh: '目标函数 F(W, b)' },
   gradient: { en: 'Norm of its gradient', zh: '其梯度的范数' },
-  iterations: { en: 'Newton steps', zh: '牛顿迭代次数' },
   weights: { en: 'Fitted weights', zh: '拟合的权重' },
   className: { en: 'class', zh: '类别' },
   intercept: { en: 'intercept b', zh: '截距 b' },
+  probability: { en: 'probability', zh: '概率' },
+  uniform: { en: 'uniform', zh: '均匀' },
   reset: { en: 'Put the points back', zh: '恢复各点' },
   plane: { en: 'Plane of two features with its decision regions', zh: '两个特征的平面与决策区域' },
 });

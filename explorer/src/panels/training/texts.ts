@@ -3,7 +3,6 @@ import type { Text } from '../../lib/text';
 const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
-  title: { en: 'Training on digits', zh: '在手写数字上训练' },
   intro: {
     en: 'Softmax regression on 1797 images of 8 × 8 pixels, from W = 0, where every class has probability 1/10 and the loss is log 10. The problem is convex, so there is one optimum, and xent certifies it: here one sees how far SGD is from it.',
     zh: '在 1797 张 8 × 8 像素的图像上做 softmax 回归，从 W = 0 开始：每类概率为 1/10，损失为 log 10。这是凸问题，只有一个最优值，xent 给出其证书：由此可以看到 SGD 离它还有多远。',
