@@ -26,9 +26,7 @@ export function shown(x: number, digits = 4): string {
   const power = parts(x, digits);
   const text = power
     ? `${power[0]}·10${[...power[1]].map((c) => SUPERSCRIPT[c]).join('')}`
-    : Object.is(x, -0)
-      ? '0'
-      : x.toFixed(digits);
+    : x.toFixed(x === 0 || (Number.isInteger(x) && Math.abs(x) >= 1000) ? 0 : digits);
   return text.replace('-', '−');
 }
 
@@ -38,7 +36,7 @@ export function tex(x: number, digits = 4): string {
   if (!Number.isFinite(x)) return x > 0 ? '\\infty' : '-\\infty';
   const power = parts(x, digits);
   if (power) return `${power[0]}\\cdot 10^{${power[1]}}`;
-  return Object.is(x, -0) ? '0' : x.toFixed(digits);
+  return x.toFixed(x === 0 ? 0 : digits);
 }
 
 /** The same number in brackets if it is negative, to stand after an operator. */
