@@ -1,17 +1,19 @@
 import type { Text } from '../../lib/text';
 
-export type Exercise = { what: Text; panel: string; functions: string[] };
+export type Exercise = { what: Text; panel: string; functions: string[]; docs?: string };
 
 export const cs231n: Exercise[] = [
   {
     what: { en: 'Softmax loss and gradient with explicit loops', zh: '用显式循环写 softmax 损失与梯度' },
     panel: 'collapse',
     functions: ['xent.reference.softmax_loss_loops'],
+    docs: 'src/xent/reference.py',
   },
   {
     what: { en: 'The same, vectorised: no loops', zh: '同上，向量化，不用循环' },
     panel: 'collapse',
     functions: ['xent.reference.softmax_loss'],
+    docs: 'docs/design/0003-kernel.md',
   },
   {
     what: { en: 'Why the first loss is about −log 0.1', zh: '为什么最初的损失约为 −log 0.1' },
@@ -27,16 +29,19 @@ export const cs231n: Exercise[] = [
     what: { en: 'Checking the gradient by differences', zh: '用差分检验梯度' },
     panel: 'gradcheck',
     functions: ['xent.reference.numerical_gradient', 'xent.reference.gradient_errors'],
+    docs: 'src/xent/reference.py',
   },
   {
     what: { en: 'Training by SGD, and how good it could get', zh: '用 SGD 训练，以及最好能到多少' },
     panel: 'training',
     functions: ['xent.SoftmaxRegression'],
+    docs: 'docs/design/0002-certificates.md',
   },
   {
     what: { en: 'Choosing the regularisation strength', zh: '选择正则化强度' },
     panel: 'training',
     functions: ['xent.SoftmaxRegressionCV', 'xent.softmax_path'],
+    docs: 'docs/design/0005-sweeps-and-sparse.md',
   },
   {
     what: { en: 'Looking at the learned weights', zh: '观察学到的权重' },
@@ -95,5 +100,6 @@ export const d2l: Exercise[] = [
     what: { en: 'Learning rates and the loss curve', zh: '学习率与损失曲线' },
     panel: 'training',
     functions: ['xent.SoftmaxRegression'],
+    docs: 'docs/design/0002-certificates.md',
   },
 ];

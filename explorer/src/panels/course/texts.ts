@@ -4,12 +4,13 @@ const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
   intro: {
-    en: 'Where an exercise of two widely taken courses has its panel on this page, and the function of xent that gives the number to compare yours with.',
-    zh: '两门常见课程的练习在本页对应哪个面板，以及用 xent 的哪个函数核对你的结果。',
+    en: 'Where an exercise of two widely taken courses has its panel on this page, the function of xent that gives the number to compare yours with, and the page of its docs.',
+    zh: '两门常见课程的练习在本页对应哪个面板，用 xent 的哪个函数核对你的结果，以及相关文档。',
   },
   exercise: { en: 'Exercise', zh: '练习' },
   panel: { en: 'Panel', zh: '面板' },
   check: { en: 'Compare with', zh: '用它核对' },
+  docs: { en: 'see', zh: '见' },
   cs231n: { en: 'CS231n, assignment 1', zh: 'CS231n 作业 1' },
   d2l: { en: 'Dive into Deep Learning, chapter 4', zh: '《动手学深度学习》线性分类一章' },
   shapes: { en: 'Mind the conventions', zh: '注意约定' },

@@ -10,6 +10,10 @@ export default text({
   plot: { en: 'Error of the difference quotient against the step', zh: '差商误差随步长的变化' },
   step: { en: 'step h', zh: '步长 h' },
   error: { en: 'error', zh: '误差' },
+  sizes: {
+    en: "The formula errs by $\\tfrac{h^2}{6}|\\ell'''|$ if centred and by $\\tfrac{h}{2}|\\ell''|$ if one-sided: lines of slope 2 and 1 here. Rounding a loss $\\ell$ to precision $\\varepsilon$ adds up to about $\\varepsilon|\\ell|/h$: slope −1. The steps at the far left change nothing at all, and the quotient is 0.",
+    zh: "公式误差：中心差分为 $\\tfrac{h^2}{6}|\\ell'''|$，单侧差分为 $\\tfrac{h}{2}|\\ell''|$，在图中是斜率为 2 和 1 的直线。损失 $\\ell$ 以精度 $\\varepsilon$ 舍入，带来至多约 $\\varepsilon|\\ell|/h$ 的误差：斜率 −1。最左端的步长小到什么也不改变，差商为 0。",
+  },
   scheme: { en: 'Formula', zh: '公式' },
   precision: { en: 'Precision', zh: '精度' },
   centred: { en: 'centred', zh: '中心差分' },
