@@ -12,12 +12,14 @@ export function quotientSteps(z: number[], p: number[], i: number, j: number): s
   const [ei, ej, s] = [tex(e[i]), tex(e[j]), tex(S)];
   const above = i === j ? `e_{${i}} S - e_{${i}} e_{${i}}` : `0 \\cdot S - e_{${i}} e_{${j}}`;
   const numbers = i === j ? `${ei} \\cdot ${s} - ${ei} \\cdot ${ei}` : `- ${ei} \\cdot ${ej}`;
-  const short = i === j ? `p_{${i}} (1 - p_{${i}})` : `-p_{${i}}\\, p_{${j}}`;
-  const product = i === j ? `${tex(p[i])} \\cdot (1 - ${tex(p[i])})` : `-${tex(p[i])} \\cdot ${tex(p[j])}`;
+  const short =
+    i === j
+      ? `p_{${i}} (1 - p_{${i}}) = ${tex(p[i])} \\cdot (1 - ${tex(p[i])})`
+      : `-p_{${i}}\\, p_{${j}} = -${tex(p[i])} \\cdot ${tex(p[j])}`;
+  const given = [`S &= ${s}`, `e_{${i}} &= ${ei}`, ...(i === j ? [] : [`e_{${j}} &= ${ej}`])];
   return [
-    `S = ${s},\\quad e_{${i}} = ${ei}${i === j ? '' : `,\\quad e_{${j}} = ${ej}`}`,
-    aligned(partial(i, j), `\\frac{${above}}{S^2}`, `\\frac{${numbers}}{${s}^2}`, tex(value)),
-    aligned(short, product, tex(value)),
+    `\\begin{aligned}${given.join('\\\\')}\\end{aligned}`,
+    aligned(partial(i, j), `\\frac{${above}}{S^2}`, `\\frac{${numbers}}{${s}^2}`, tex(value), short),
   ];
 }
 
