@@ -18,4 +18,10 @@ export const words = {
     en: 'With T ≠ 1 every panel speaks of the logits divided by T.',
     zh: '当 T ≠ 1 时，各节中的 logit 均指 z 除以 T。',
   },
+  take: { en: 'Take this example with you', zh: '带走这个例子' },
+  as: { en: 'As', zh: '格式' },
+  code: { en: 'The example as code', zh: '例子的代码' },
+  copy: { en: 'Copy', zh: '复制' },
+  copied: { en: 'Copied.', zh: '已复制。' },
+  selected: { en: 'Selected: now press Ctrl+C.', zh: '已选中，请按 Ctrl+C。' },
 };
