@@ -19,5 +19,5 @@ export const classColour = (k: number): string => CLASSES[k % CLASSES.length];
 export function cellColour(v: number, most = 1): string {
   const share = Math.min(1, Math.abs(v) / most);
   if (!(share > 0)) return 'transparent';
-  return `color-mix(in srgb, var(${v > 0 ? '--positive' : '--negative'}) ${(100 * Math.sqrt(share) * 0.6).toFixed(1)}%, transparent)`;
+  return `color-mix(in srgb, var(${v > 0 ? '--positive' : '--negative'}) ${(100 * Math.sqrt(share) * 0.5).toFixed(1)}%, transparent)`;
 }
