@@ -108,6 +108,40 @@ def test_collapse(explore, state):
 
 
 @STATE
+def test_squared_error(explore, state):
+    page = explore().at("simplex", state)
+    z, y, _ = of(state)
+    if len(z) == 2:
+        page.find("to-three").click()
+        z = np.append(z, 0)
+    corners = [int(y), *(k for k in range(len(z)) if k != y)][:3]
+    z, label = z[corners], np.array(0)
+    kinds = {
+        "crossEntropy": (reference.cross_entropy, reference.cross_entropy_gradient),
+        "squaredError": (reference.squared_error, reference.squared_error_gradient),
+    }
+    page.find("step").fill("60")
+    for name, (loss, gradient) in kinds.items():
+        near(page.value(f"loss-{name}"), loss(z, label))
+        near(page.value(f"norm-{name}"), np.linalg.norm(gradient(z, label)))
+        at = z
+        for _ in range(60):
+            at = at - gradient(at, label)
+        near(page.value(f"chance-{name}"), reference.softmax(at)[0])
+
+
+def test_the_confidently_wrong_corner(explore):
+    """The one gradient's norm is √2, of the other's nothing is left, and only one of the two gets out."""
+    page = explore().at("simplex", WORKED)
+    page.find("to-wrong").click()
+    assert abs(page.value("norm-crossEntropy") - 2**0.5) < 1e-8
+    assert page.value("norm-squaredError") < 1e-8
+    page.find("step").fill("1000")
+    assert page.value("chance-crossEntropy") > 0.99
+    assert page.value("chance-squaredError") < 1e-8
+
+
+@STATE
 def test_temperature(explore, state):
     page = explore().at("temperature", state)
     z, y, p = of(state)
@@ -118,6 +152,34 @@ def test_temperature(explore, state):
     near(page.value("entropy"), reference.cross_entropy(z, p))
     near(page.value("smooth-maximum"), T * reference.logsumexp(z))
     near(page.value("gradient-norm"), np.linalg.norm(reference.cross_entropy_gradient(z, y)) / T)
+
+
+@STATE
+@pytest.mark.parametrize("kind", ["numpy", "pytorch", "xent"])
+def test_exports_run_and_give_the_numbers(explore, state, kind):
+    """What the page hands out as a script, run."""
+    page = explore().at("jacobian", state)
+    page.find(f"export-{kind}").check(force=True)
+    made = {}
+    exec(page.find("export-code").inner_text(), made)  # prints, which pytest keeps
+    z, y, p = of(state)
+    gradient = made["z"].grad if kind == "pytorch" else made["gradient"]
+    scripted = [np.asarray(v.detach() if kind == "pytorch" else v) for v in (made["p"], made["loss"])]
+    near(scripted[0], p)
+    near(scripted[1], reference.cross_entropy(z, y), scale=1e-3)
+    near(np.asarray(gradient), reference.cross_entropy_gradient(z, y), scale=1e-3)
+    near(np.asarray(made["jacobian"]), reference.softmax_jacobian(p), scale=1e-3)
+
+
+def test_latex_is_copied(explore):
+    page = explore().at("jacobian", WORKED)
+    page.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.find("export-latex").check(force=True)
+    page.find("copy").click()
+    text = page.page.evaluate("navigator.clipboard.readText()")
+    assert text.strip() == page.find("export-code").inner_text().strip()
+    assert "0.6381" in text
+    assert "\\begin{pmatrix}" in text
 
 
 def fitted(page):

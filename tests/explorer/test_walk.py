@@ -8,7 +8,8 @@ from .page import LANGUAGES, PANELS, WORKED
 
 MARK = """() => {
   // What Tab should reach: of a group of radio buttons, one.
-  const wanted = [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex]')].filter((n) => {
+  const all = [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex]')];
+  const wanted = all.filter((n) => {
     if (n.tabIndex < 0 || n.disabled || !n.checkVisibility({ visibilityProperty: true })) return false;
     const group = n.type === 'radio' && document.querySelectorAll(`input[name="${n.name}"]`);
     return !group || n.checked || ![...group].some((m) => m.checked);
