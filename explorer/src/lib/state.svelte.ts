@@ -47,7 +47,9 @@ export function followUrl(): () => void {
     history.replaceState(null, '', toHash(shared));
   };
   const read = () => {
-    if (location.hash !== toHash(shared)) Object.assign(shared, fromHash(location.hash));
+    if (location.hash === toHash(shared)) return;
+    Object.assign(shared, fromHash(location.hash));
+    write(); // what made no sense in it is mended
   };
   const stop = $effect.root(() => {
     $effect(() => {

@@ -15,6 +15,7 @@ export const texts = {
   exact: { en: 'exact p', zh: '精确的 p' },
   overflow: { en: 'overflow', zh: '上溢' },
   underflow: { en: 'underflow', zh: '下溢' },
+  overInfinity: { en: 'over ∞', zh: '除以 ∞' },
   logOfZero: { en: 'log 0', zh: 'log 0' },
   nothing: { en: 'no number', zh: '不是数' },
   twoLosses: { en: 'The loss, two ways', zh: '损失的两种算法' },
