@@ -4,6 +4,7 @@ export const texts = {
     zh: 'softmax 把 logit 变为概率：$p_k = e^{z_k} / \\sum_j e^{z_j}$。在纸上，给所有 logit 加同一个常数不会改变结果；在计算机里，它却决定有没有结果：$e^z$ 很早就会上溢，而下溢为 0 的概率，其对数是 −∞。这里每一步运算都先精确计算，再按所选格式舍入一次。',
   },
   examples: { en: 'Try', zh: '试一试' },
+  addConstant: { en: 'add 100 to every logit', zh: '给每个 logit 加 100' },
   format: { en: 'Format', zh: '格式' },
   way: { en: 'Exponentials', zh: '取指数' },
   plain: { en: 'of the logits as they are', zh: '直接对 logit' },
