@@ -18,6 +18,7 @@ PANELS = [
     "training",
     "course",
 ]
+SHARING = PANELS[:7]  # those that the logits, the label and the temperature are for
 LANGUAGES = ["en", "zh"]
 WORKED = {"z": [2, 1, 0.1, -1], "y": 0, "T": 1}
 TEN = {"z": [1.2, -3, 0.4, 2.2, 5, -1, 0.3, 4.9, 2, -2], "y": 3, "T": 0.5}
