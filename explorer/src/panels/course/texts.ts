@@ -15,12 +15,12 @@ export default text({
   d2l: { en: 'Dive into Deep Learning, chapter 4', zh: '《动手学深度学习》线性分类一章' },
   shapes: { en: 'Mind the conventions', zh: '注意约定' },
   shapesW: {
-    en: 'Both courses write scores = X W with W of shape (D, K). In xent W is (K, D): pass W.T, and transpose the gradient back.',
-    zh: '两门课程都写 scores = X W，W 的形状为 (D, K)。xent 中 W 为 (K, D)：传入 W.T，再把梯度转置回来。',
+    en: 'Both courses write the scores as $XW$ with $W$ of shape $(D, K)$. In xent $W$ is $(K, D)$: pass `W.T`, and transpose the gradient back.',
+    zh: '两门课程都把分数写作 $XW$，$W$ 的形状为 $(D, K)$。xent 中 $W$ 为 $(K, D)$：传入 `W.T`，再把梯度转置回来。',
   },
   shapesReg: {
-    en: 'A penalty ½ reg ‖W‖² beside the mean loss is C = 1/(reg N) of SoftmaxRegression. Without the ½ it is C = 1/(2 reg N).',
-    zh: '在平均损失上加 ½ reg ‖W‖²，相当于 SoftmaxRegression 中 C = 1/(reg N)。若没有 ½，则 C = 1/(2 reg N)。',
+    en: 'A penalty $\\tfrac12 \\lambda \\lVert W \\rVert^2$ beside the mean loss of $N$ rows is `C` $= 1/(\\lambda N)$ of `SoftmaxRegression`. Without the ½ it is $1/(2 \\lambda N)$.',
+    zh: '在 $N$ 行的平均损失上加 $\\tfrac12 \\lambda \\lVert W \\rVert^2$，相当于 `SoftmaxRegression` 的 `C` $= 1/(\\lambda N)$。若没有 ½，则为 $1/(2 \\lambda N)$。',
   },
   shapesBias: {
     en: 'A column of ones in X puts the intercept under the penalty; xent leaves the intercept free. The optima differ a little.',

@@ -4,8 +4,8 @@ const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
   intro: {
-    en: 'A difference quotient errs twice: by its formula if the step h is large, by rounding if it is small. Against h the error is a V. Where its foot lies depends on the formula and on the precision.',
-    zh: '差商有两种误差：步长 h 大时来自公式，h 小时来自舍入。误差随 h 呈 V 形，最低点的位置取决于公式和精度。',
+    en: 'A difference quotient errs twice: by its formula if the step $h$ is large, by rounding if it is small. Against $h$ the error is a V. Where its foot lies depends on the formula and on the precision.',
+    zh: '差商有两种误差：步长 $h$ 大时来自公式，$h$ 小时来自舍入。误差随 $h$ 呈 V 形，最低点的位置取决于公式和精度。',
   },
   plot: { en: 'Error of the difference quotient against the step', zh: '差商误差随步长的变化' },
   step: { en: 'step h', zh: '步长 h' },

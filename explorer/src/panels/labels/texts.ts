@@ -23,8 +23,8 @@ export default text({
   },
   soft: { en: 'Soft labels: what the loss is made of', zh: '软标签：损失由什么组成' },
   softHelp: {
-    en: 'Smoothing moves a share of the label to all classes. The loss then has a floor: the entropy of the label itself. Only the divergence is left for the model to reduce, and it is zero where p = y.',
-    zh: '标签平滑把一部分概率分给所有类别。此时损失有一个下限：标签自身的熵。模型能降低的只有散度，当 p = y 时散度为零。',
+    en: 'Smoothing moves a share of the label to all classes. The loss then has a floor: the entropy of the label itself. Only the divergence is left for the model to reduce, and it is zero where $p = y$.',
+    zh: '标签平滑把一部分概率分给所有类别。此时损失有一个下限：标签自身的熵。模型能降低的只有散度，当 $p = y$ 时散度为零。',
   },
   smoothing: { en: 'Smoothing α', zh: '平滑系数 α' },
   target: { en: 'label y', zh: '标签 y' },
@@ -33,9 +33,9 @@ export default text({
   divergence: { en: 'Divergence KL(y‖p)', zh: '散度 KL(y‖p)' },
   parts: { en: 'Cross-entropy as entropy and divergence', zh: '交叉熵分为熵与散度' },
   total: { en: 'total', zh: '合计' },
-  reach: { en: 'Set the logits to where p = y', zh: '把 logits 设为使 p = y 的值' },
+  reach: { en: 'Set the logits to where p = y', zh: '把 logit 设为使 p = y 的值' },
   reachHard: {
     en: 'A one-hot label has no such logits: the loss only tends to 0 as they grow.',
-    zh: 'one-hot 标签没有这样的 logits：随着 logits 增大，损失只会趋于 0。',
+    zh: 'one-hot 标签没有这样的 logit：随着 logit 增大，损失只会趋于 0。',
   },
 });

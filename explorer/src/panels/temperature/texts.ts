@@ -4,13 +4,13 @@ const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
   intro: {
-    en: 'Dividing the logits by a temperature T makes the probabilities sharper or flatter. It never changes which class is largest.',
-    zh: '把 logits 除以温度 T，概率会变得更尖锐或更平缓，但概率最大的类别从不改变。',
+    en: 'Dividing the logits by a temperature $T$ makes the probabilities sharper or flatter. It never changes which class is largest.',
+    zh: '把 logit 除以温度 $T$，概率会变得更尖锐或更平缓，但概率最大的类别从不改变。',
   },
   curves: { en: 'Probabilities against temperature', zh: '概率随温度的变化' },
   curvesHelp: {
-    en: 'To the left they tend to hardmax: one at the largest logit, zero elsewhere. To the right they tend to uniform, 1/K each.',
-    zh: '向左趋于 hardmax：最大的 logit 处为 1，其余为 0。向右趋于均匀分布，每类 1/K。',
+    en: 'To the left they tend to hardmax: one at the largest logit, zero elsewhere. To the right they tend to uniform, $1/K$ each.',
+    zh: '向左趋于 hardmax：最大的 logit 处为 1，其余为 0。向右趋于均匀分布，每类 $1/K$。',
   },
   ties: {
     en: 'Two logits are equally large: they share the probability even as T → 0, while hardmax gives it to the first.',
@@ -26,7 +26,7 @@ export default text({
   regions: { en: 'Decision regions in two features', zh: '两个特征上的决策区域' },
   regionsHelp: {
     en: 'Softmax regression on these points, fitted to its optimum after every move. The boundaries are straight: along each of them two logits are equal, at every temperature. Drag a point, or focus it and use the arrow keys.',
-    zh: '对这些点做 softmax 回归，每次移动后都重新拟合到最优。边界是直线：线上两个 logits 相等，与温度无关。可以拖动一个点，或聚焦后用方向键移动。',
+    zh: '对这些点做 softmax 回归，每次移动后都重新拟合到最优。边界是直线：线上两个 logit 相等，与温度无关。可以拖动一个点，或聚焦后用方向键移动。',
   },
   point: { en: 'Point of class', zh: '样本，类别' },
   at: { en: 'at', zh: '位于' },

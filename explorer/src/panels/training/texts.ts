@@ -4,8 +4,8 @@ const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
   intro: {
-    en: 'Softmax regression on 1797 images of 8 × 8 pixels, from W = 0, where every class has probability 1/10 and the loss is log 10. The problem is convex, so there is one optimum, and xent certifies it: here one sees how far SGD is from it.',
-    zh: '在 1797 张 8 × 8 像素的图像上做 softmax 回归，从 W = 0 开始：每类概率为 1/10，损失为 log 10。这是凸问题，只有一个最优值；xent 能证明自己离它有多近。这里可以看到 SGD 离它还有多远。',
+    en: 'Softmax regression on 1797 images of 8 × 8 pixels: $F$ is the mean loss plus a small penalty, $\\lVert W \\rVert^2 / 2N$. Training starts from $W = 0$, where every class has probability 1/10 and $F = \\log 10$. The problem is convex, so there is one optimum, and xent certifies it: here one sees how far SGD is from it.',
+    zh: '在 1797 张 8 × 8 像素的图像上做 softmax 回归：$F$ 是平均损失加一个小的惩罚项 $\\lVert W \\rVert^2 / 2N$。训练从 $W = 0$ 开始，此时每类概率为 1/10，$F = \\log 10$。这是凸问题，只有一个最优值；xent 能证明自己离它有多近。这里可以看到 SGD 离它还有多远。',
   },
   rate: { en: 'Learning rate', zh: '学习率' },
   ofRate: { en: 'learning rate', zh: '学习率' },
@@ -26,8 +26,8 @@ export default text({
   pause: { en: 'Pause', zh: '暂停' },
   templates: { en: 'Weight templates', zh: '权重模板' },
   templatesHelp: {
-    en: 'Row k of W as an image: where ink speaks for digit k, and where against it. Each row of pictures has its own scale.',
-    zh: '把 W 的第 k 行画成图像：哪些位置的笔画支持数字 k，哪些反对。每一行图像各有自己的尺度。',
+    en: 'Row $k$ of $W$ as an image: where ink speaks for digit $k$, and where against it. Each row of pictures has its own scale.',
+    zh: '把 $W$ 的第 $k$ 行画成图像：哪些位置的笔画支持数字 $k$，哪些反对。每一行图像各有自己的尺度。',
   },
   now: { en: 'SGD now', zh: 'SGD 当前' },
   best: { en: 'at the optimum', zh: '最优处' },
