@@ -16,7 +16,7 @@ it('ends where a third class or the square does', () => {
         const third = z.filter((_, m) => m !== k && m !== l);
         expect(Math.abs(z[k] - z[l])).toBeLessThan(1e-11);
         third.forEach((v) => expect(v - z[k]).toBeLessThan(1e-11));
-        const onEdge = Math.max(...x.map(Math.abs)) > 2 - 1e-9;
+        const onEdge = Math.abs(Math.max(...x.map(Math.abs)) - 2) < 1e-9;
         expect(onEdge || third.some((v) => Math.abs(v - z[k]) < 1e-11)).toBe(true);
       }),
     );

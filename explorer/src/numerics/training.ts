@@ -30,7 +30,7 @@ export type Training = {
 
 /** Signed bytes from base64. */
 export function bytes(text: string): Int8Array {
-  return Int8Array.from(atob(text), (c) => (c.charCodeAt(0) << 24) >> 24);
+  return Int8Array.from(atob(text), (c) => c.charCodeAt(0));
 }
 
 /** The weights of each class, (K, side²), to 1/254 of the largest. */
