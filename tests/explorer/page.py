@@ -59,6 +59,14 @@ class Explorer:
     def at(self, panel, state=None, lang="en"):
         return self.open(address(**(state or WORKED), lang=lang, panel=panel))
 
+    def go(self, panel, state=None, lang="en"):
+        """Follows a link within the page, which is faster than to load it."""
+        fragment = address(**(state or WORKED), lang=lang, panel=panel)
+        self.page.evaluate("(hash) => { location.hash = hash; }", fragment)
+        self.page.wait_for_selector(f"#{panel}")
+        self.page.wait_for_timeout(60)
+        return self
+
     def find(self, name):
         return self.page.get_by_test_id(name)
 

@@ -31,15 +31,19 @@ def faults(page):
 def test_axe(explore, panel, width, lang, scheme):
     page = explore(width=width, color_scheme=scheme).at(panel, TEN, lang=lang)
     assert faults(page.page) == []
+    ids = page.page.evaluate("[...document.querySelectorAll('[id]')].map((n) => n.id)")
+    assert len(set(ids)) == len(ids)
 
 
 @PANEL
 def test_nothing_wider_than_360_pixels(explore, panel):
+    page = explore(width=360, height=740).at(panel, WORKED)
+    if panel in SHARING:
+        page.page.locator("summary").click()
+        assert page.find("z-0").is_visible()
     for lang in LANGUAGES:
         for state in (WORKED, TEN, {"z": [-1000, 1000, 12345.678], "y": 0, "T": 1}):
-            page = explore(width=360, height=740).at(panel, state, lang=lang)
-            if (summary := page.page.locator("summary")).is_visible():
-                summary.click()
+            page.go(panel, state, lang)
             assert page.page.evaluate("document.documentElement.scrollWidth") == 360
             assert page.page.evaluate("document.body.scrollWidth") <= 360
 
