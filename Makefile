@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock
+.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer
 
 setup: $(VENV)/.dev
 
@@ -59,8 +59,20 @@ mutants: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak_interrupt.py $(SOAK)
 
+# The page that `xent explore` opens: one file, src/xent/explorer/index.html, which a wheel built after it carries.
+explorer: $(VENV)/.explorer
+	$(BIN)/python explorer/npm.py ci
+	$(BIN)/python explorer/make_data.py
+	$(BIN)/python explorer/npm.py run check
+	$(BIN)/python explorer/npm.py test
+	$(BIN)/python explorer/npm.py run build
+
+# The page in a browser; needs Chromium.
+test-explorer: explorer $(VENV)/.dev
+	$(BIN)/python -m pytest tests/explorer
+
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) build explorer/node_modules explorer/src/generated src/xent/explorer
 
 $(VENV)/.uv:
 	$(PYTHON) -m venv $(VENV)
@@ -79,6 +91,11 @@ $(VENV)/.dev: $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
 	touch $@
 
+# Node and what drives a browser.
+$(VENV)/.explorer: $(VENV)/.runtime
+	$(INSTALL) --group explorer
+	touch $@
+
 # The peers that only the race needs.
 $(VENV)/.race: $(VENV)/.dev
 	$(INSTALL) --group race
@@ -86,6 +103,6 @@ $(VENV)/.race: $(VENV)/.dev
 
 # After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
 lock: $(VENV)/.uv
-	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --extra cli --extra plot --group dev --group race pyproject.toml \
+	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --extra cli --extra plot --group dev --group race --group explorer pyproject.toml \
 	  --constraint - --no-header --no-annotate --output-file constraints.txt
 	printf '%s==%s\n' uv 0.13.8 filelock 4.2.11 fsspec 2026.9.0 networkx 3.6.1 sympy 1.14.0 >> constraints.txt

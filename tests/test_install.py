@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+LEFT = (".git", ".venv", "build", ".*_cache", "node_modules")
 
 
 def test_install_without_a_compiler(tmp_path):
     source = tmp_path / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".git", ".venv", "build", ".*_cache"))
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*LEFT))
     target = tmp_path / "site"
     environment = os.environ | {"CC": "/nowhere/cc", "CXX": "/nowhere/c++"}
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -30,7 +30,7 @@ LEVELS = [
     {"_folds"},
     {"cv"},
     {"model_file", "tables"},
-    {"cli_path", "cli_check"},
+    {"cli_path", "cli_check", "cli_explore"},
     {"cli"},
     {"__main__"},
 ]

@@ -21,6 +21,7 @@ from . import __version__
 from ._files import check_writable, replacing
 from ._terminal import clear_errors, out, plain, say, working
 from .cli_check import check
+from .cli_explore import explore
 from .cli_path import path
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def fit(
 
 app.command(path)
 app.command(check)
+app.command(explore)
 
 
 @app.command

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { fromHash, initial, MAX_CLASSES, toHash } from './hash';
+
+it('goes to the URL and back, every digit kept', () => {
+  const state = { z: [0.1 + 0.2, -1e-9, 1e4, 0], y: 3, T: 0.05, lang: 'zh' as const, panel: 'simplex' };
+  expect(fromHash(toHash(state))).toEqual(state);
+  expect(toHash(initial())).toBe('#z=2,1,0.1,-1&y=0&T=1&lang=en&panel=rounding');
+});
+
+describe('what makes no sense is left out', () => {
+  const many = Array(MAX_CLASSES + 1)
+    .fill(0)
+    .join(',');
+  it.each([
+    '',
+    '#',
+    '#z=1',
+    `#z=${many}`,
+    '#z=1,x',
+    '#z=1,',
+    '#z=1,Infinity',
+    '#T=0',
+    '#T=1e9',
+    '#lang=fr',
+    '#panel=x',
+  ])('%s', (hash) => expect(fromHash(hash)).toEqual({}));
+
+  it('a label that there is no class for', () => {
+    expect(fromHash('#y=4')).toEqual({});
+    expect(fromHash('#z=1,2&y=2')).toEqual({ z: [1, 2], y: 0 });
+    expect(fromHash('#z=1,2&y=1.5')).toEqual({ z: [1, 2], y: 0 });
+  });
+});

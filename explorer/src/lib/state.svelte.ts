@@ -1,0 +1,66 @@
+import { softmax } from '../numerics/softmax';
+import { fromHash, initial, MAX_CLASSES, MIN_CLASSES, toHash } from './hash';
+
+/** What all panels share, and what the URL holds. Not named `state`: a component that imports that cannot
+ *  use the rune $state. */
+export const shared = $state({ ...initial(), ...fromHash(globalThis.location?.hash ?? '') });
+
+const scaled = $derived(shared.z.map((z) => z / shared.T));
+const p = $derived(softmax(shared.z, shared.T));
+
+/** What follows from the state: K, the logits over the temperature, the probabilities. */
+export const live = {
+  get K() {
+    return shared.z.length;
+  },
+  get scaled() {
+    return scaled;
+  },
+  get p() {
+    return p;
+  },
+};
+
+export function addClass() {
+  if (shared.z.length < MAX_CLASSES) shared.z.push(0);
+}
+
+export function removeClass() {
+  if (shared.z.length <= MIN_CLASSES) return;
+  shared.z.pop();
+  shared.y = Math.min(shared.y, shared.z.length - 1);
+}
+
+/** Exactly K classes: of those there are the first ones stay. */
+export function setClasses(K: number) {
+  while (shared.z.length < K) addClass();
+  while (shared.z.length > K) removeClass();
+}
+
+/** Keeps the URL and the shared the same; returns what ends that. */
+export function followUrl(): () => void {
+  // Chromium drops calls of replaceState beyond 200 in 10 s, so not at every frame of a drag.
+  const PAUSE = 100;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const write = () => {
+    timer = undefined;
+    history.replaceState(null, '', toHash(shared));
+  };
+  const read = () => {
+    if (location.hash === toHash(shared)) return;
+    Object.assign(shared, fromHash(location.hash));
+    write(); // what made no sense in it is mended
+  };
+  const stop = $effect.root(() => {
+    $effect(() => {
+      void toHash(shared);
+      timer ??= setTimeout(write, PAUSE);
+    });
+  });
+  window.addEventListener('hashchange', read);
+  return () => {
+    stop();
+    clearTimeout(timer);
+    window.removeEventListener('hashchange', read);
+  };
+}

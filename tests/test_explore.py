@@ -1,0 +1,27 @@
+"""`xent explore`: opens the built page in the language asked for, or says how to build it."""
+
+import webbrowser
+
+import pytest
+
+from xent import cli_explore
+
+
+def test_it_opens_the_page_and_prints_where_it_is(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "with space" / "index.html"
+    page.parent.mkdir()
+    page.write_text("")
+    opened = []
+    monkeypatch.setattr(cli_explore, "PAGE", page)
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    cli_explore.explore(lang="zh")
+    assert opened == [page.as_uri() + "#lang=zh"]
+    assert capsys.readouterr().out == f"{page}\n"
+
+
+def test_it_says_how_to_build_a_page_that_is_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli_explore, "PAGE", tmp_path / "index.html")
+    with pytest.raises(SystemExit) as ended:
+        cli_explore.explore()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "xent: the explorer is not built: run make explorer\n"
