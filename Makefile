@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer
+.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer
 
 setup: $(VENV)/.dev
 
@@ -69,7 +69,11 @@ explorer: $(VENV)/.explorer
 
 # The page in a browser; needs Chromium.
 test-explorer: explorer $(VENV)/.dev
-	$(BIN)/python -m pytest tests/explorer
+	$(BIN)/python -m pytest --numprocesses 2 tests/explorer
+
+# 60 frames a second while one drags; wants the machine to itself.
+pace-explorer: explorer $(VENV)/.dev
+	$(BIN)/python -m pytest tests/explorer -k sixty
 
 clean:
 	rm -rf $(VENV) build explorer/node_modules explorer/src/generated src/xent/explorer
