@@ -1,6 +1,7 @@
 """Every number read off the page is the library's, to 1e-12."""
 
 import json
+import pkgutil
 
 import ml_dtypes
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.testing import assert_array_equal
 
 import xent
 from xent import reference
+from xent.cli import app
 
 from .page import ROOT, STATES, WORKED
 
@@ -307,8 +309,7 @@ def test_courses_name_functions_that_there_are(explore):
     for name in page.page.locator("td code").all_inner_texts():
         if name.endswith((".md", ".py")):
             assert (ROOT / name).is_file()
+        elif name.startswith("xent "):
+            assert app[name.split()[1]] is not None
         elif name != "SoftmaxRegression.coef_":
-            found = xent
-            for part in name.split(".")[1:]:
-                found = getattr(found, part)
-            assert callable(found)
+            assert callable(pkgutil.resolve_name(name))

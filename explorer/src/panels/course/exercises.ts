@@ -6,14 +6,14 @@ export const cs231n: Exercise[] = [
   {
     what: { en: 'Softmax loss and gradient with explicit loops', zh: '用显式循环写 softmax 损失与梯度' },
     panel: 'collapse',
-    functions: ['xent.reference.softmax_loss_loops'],
-    docs: 'src/xent/reference.py',
+    functions: ['xent check softmax.py:softmax_loss_naive', 'xent.reference.softmax_loss_loops'],
+    docs: 'docs/check.md',
   },
   {
     what: { en: 'The same, vectorised: no loops', zh: '同上，向量化，不用循环' },
     panel: 'collapse',
-    functions: ['xent.reference.softmax_loss'],
-    docs: 'docs/design/0003-kernel.md',
+    functions: ['xent check softmax.py:softmax_loss_vectorized', 'xent.reference.softmax_loss'],
+    docs: 'docs/check.md',
   },
   {
     what: { en: 'Why the first loss is about −log 0.1', zh: '为什么最初的损失约为 −log 0.1' },
@@ -28,8 +28,8 @@ export const cs231n: Exercise[] = [
   {
     what: { en: 'Checking the gradient by differences', zh: '用差分检验梯度' },
     panel: 'gradcheck',
-    functions: ['xent.reference.numerical_gradient', 'xent.reference.gradient_errors'],
-    docs: 'src/xent/reference.py',
+    functions: ['xent.check.softmax_loss', 'xent.reference.gradient_errors'],
+    docs: 'docs/check.md',
   },
   {
     what: { en: 'Training by SGD, and how good it could get', zh: '用 SGD 训练，以及最好能到多少' },
@@ -54,7 +54,8 @@ export const d2l: Exercise[] = [
   {
     what: { en: 'Softmax and the derivative of its loss', zh: 'softmax 及其损失的导数' },
     panel: 'collapse',
-    functions: ['xent.reference.cross_entropy_gradient'],
+    functions: ['xent.check.softmax_loss', 'xent.reference.cross_entropy_gradient'],
+    docs: 'docs/check.md',
   },
   {
     what: { en: 'The second derivative is a variance', zh: '二阶导数是方差' },
