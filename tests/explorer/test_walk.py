@@ -132,3 +132,18 @@ def test_all_of_a_panel_is_in_one_language(explore, lang):
             assert not re.search("[\\u4e00-\\u9fff]", text)
         else:
             assert not re.search(r"(?:\b[a-z]{2,}\b ){3}\b[a-z]{2,}\b", text), panel
+
+
+def test_a_finger_moves_a_point(explore):
+    page = explore(width=360, height=740, has_touch=True).at("temperature", WORKED)
+    point = page.find("point-4")
+    point.scroll_into_view_if_needed()
+    box = point.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before, scrolled = point.get_attribute("data-value"), page.page.evaluate("scrollY")
+    fingers = page.page.context.new_cdp_session(page.page)
+    for kind, moved in (("touchStart", 0), ("touchMove", 15), ("touchMove", 30), ("touchEnd", None)):
+        at = [] if moved is None else [{"x": x - moved, "y": y - moved}]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+    assert point.get_attribute("data-value") != before
+    assert page.page.evaluate("scrollY") == scrolled
