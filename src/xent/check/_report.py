@@ -60,6 +60,8 @@ class Report:
 
     def why(self, check: Check) -> str:
         """The mistake's name, and what to look at where it is first named."""
+        if not check.mistake:
+            return check.advice
         first = next((c for c in self.checks if c.mistake == check.mistake), check)
         parts = [check.mistake, check.advice if first is check else ""]
         return ". ".join(part for part in parts if part)
@@ -124,7 +126,7 @@ def _curve(curve: list[tuple[float, float]]) -> str:
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     ax = figure.add_subplot()
     ax.loglog(*zip(*shown, strict=True), marker="o", color="#0072b2")
-    ax.set(xlabel="step h of centred differences", ylabel="largest relative error")
+    ax.set(xlabel="step h of centred differences", ylabel="largest relative error", ylim=(1e-13, 1e2))
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return drawn.getvalue()[drawn.getvalue().index("<svg") :]

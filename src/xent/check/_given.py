@@ -1,0 +1,99 @@
+"""What the checks share: the subject, what it is asked, how near is near, and names of what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ._mistakes import Mistake, Rows, name_gradient, name_loss
+from ._report import Check, Report
+from ._subject import CONVENTIONS, Answer, Float, Subject
+
+DIGITS = {8: 1e-9, 4: 2e-4, 2: 2e-2}  # relative, by the bytes of a float
+BEST_STEP = {8: 1e-6, 4: 1e-2, 2: 0.7}  # the same, of the V-curve at its lowest
+BIG = {8: 1e4, 4: 1e4, 2: 30.0}  # logits; of float16 less, whose squares overflow
+_OTHER = Mistake(
+    "not the cross-entropy",
+    "L = (1/N) Σ_i (log Σ_k exp z_ik − z_i,label); compare row by row with xent.reference.cross_entropy.",
+    lambda rows: 0.0,
+)
+NO_SHIFT = (
+    "no shift by the maximum",
+    "exp overflows (float64 above 709, float32 88, float16 11), or all of a row underflow: subtract each "
+    "row's largest logit first.",
+)
+CUT_OFF = (
+    "something added inside the logarithm",
+    "log(p + ε), a clipped p or clipped logits are another loss, and its gradient is no longer p − y.",
+)
+
+
+class Given:
+    """A subject and the logits, labels, weights and rows that it is asked about."""
+
+    def __init__(self, subject: Subject, name: str) -> None:
+        self.subject = subject
+        self.report = Report(name, CONVENTIONS[subject.convention])
+        rng = np.random.default_rng(20)
+        self.z, self.y = rng.normal(size=(7, 4)) * 1.5, np.array([2, 0, 3, 1, 1, 2, 0])
+        self.W, self.X = rng.normal(size=(5, 4)), rng.normal(size=(7, 5))
+        self.rows = Rows(self.z, self.y)
+        self.bytes = 8  # of the coarsest float returned
+        self.half = 0.5  # of the regulariser
+
+    def _known(self) -> Mistake | None:
+        """What is wrong with the loss of ordinary logits, if anything is."""
+        found = self.subject.loss(self.z, self.y).loss
+        if self._close(found, float(self.rows.losses.mean()), slack=1e4):
+            return None
+        return name_loss(found, self.rows) or _OTHER
+
+    def _known_gradient(self) -> Mistake | None:
+        found = self.subject.loss(self.z, self.y).gradient
+        if found is None:
+            return None
+        if np.allclose(found, (self.rows.p - self.rows.Y) / len(self.z), rtol=1e-4, atol=1e-6):
+            return self._known()
+        return named(found, self.subject.raw, self.rows, np.asarray)
+
+    def _loss(self, found: float, want: float, shown: str) -> Check:
+        if self._close(found, want):
+            return passed(f"{found:.9g}")
+        known = self._known() or _OTHER
+        return failed(f"{found:.9g}", shown, known.name, known.advice)
+
+    def _close(self, found: float, want: float, slack: float = 1.0) -> bool:
+        return abs(found - want) <= DIGITS[self.bytes] * slack * max(abs(want), 1e-3)
+
+    @staticmethod
+    def _finite(answer: Answer) -> bool:
+        return math.isfinite(answer.loss) and (
+            answer.gradient is None or bool(np.isfinite(answer.gradient).all())
+        )
+
+    def _named_before(self) -> Mistake | None:
+        """The first mistake that has a name."""
+        first = next((c for c in self.report.checks if c.mistake), None)
+        return None if first is None else Mistake(first.mistake, first.advice, lambda rows: 0.0)
+
+
+def named(found: Float, raw: Any, rows: Rows, through: Callable[[Float], Float]) -> Mistake | None:
+    whole = isinstance(raw, np.ndarray) and raw.dtype.kind in "iub"
+    if whole or (found.any() and np.array_equal(found, np.round(found))):
+        return Mistake("integer division", "// rounds down: divide with /, and keep floats.", lambda r: 0.0)
+    return name_gradient(found, rows, through)
+
+
+def passed(found: str) -> Check:
+    return Check("", "pass", found)
+
+
+def skipped(why: str) -> Check:
+    return Check("", "skip", why)
+
+
+def failed(found: str, expected: str, mistake: str, advice: str) -> Check:
+    return Check("", "fail", found, expected, mistake, advice)
