@@ -49,6 +49,30 @@ def test_a_link_followed_in_the_page(explore):
     page.page.locator('main a[href*="panel=gradcheck"]').first.click()
     assert page.find("panel-gradcheck").is_visible()
     assert state_of(page) == TEN
+    assert page.page.evaluate("document.activeElement.id") == "gradcheck-title"
+    assert page.page.evaluate("scrollY") == 0
+
+
+def test_back_leads_to_the_panel_before(explore):
+    page = explore().at("jacobian", WORKED)
+    page.find("nav-labels").click()
+    page.find("label-2").check()
+    page.settle().find("nav-course").click()
+    page.page.locator('main a[href*="panel=gradcheck"]').first.click()
+    for panel, y in (("course", 2), ("labels", 2), ("jacobian", 0)):
+        page.page.go_back()
+        assert page.find(f"panel-{panel}").is_visible()
+        page.settle()
+        assert page.page.url.endswith("#" + address(**WORKED | {"y": y}, panel=panel))
+    page.page.go_forward()
+    assert page.find("panel-labels").is_visible()
+
+
+def test_a_label_of_a_class_that_is_not_there(explore):
+    page = explore().at("collapse", {"z": [1, 2], "y": 0, "T": 1})
+    page.page.evaluate("location.hash = '#y=3'")
+    page.settle()
+    assert state_of(page) == {"z": [1, 2], "y": 0, "T": 1}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +85,7 @@ def test_a_link_followed_in_the_page(explore):
         "y=9&T=-1",
         "z=1,inf&T=NaN&lang=fr&panel=none",
         "%",
+        "z=1e308,0&T=0.01",
         "panel=constructor",
     ],
 )

@@ -71,6 +71,13 @@ def test_playing_ends_at_once_where_less_motion_is_asked_for(explore):
         assert (page.find("train-step").input_value() == last) == at_once
 
 
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_playing_at_the_end_begins_anew(explore, motion):
+    page = explore(reduced_motion=motion).at("training", WORKED)
+    page.find("play").click()
+    assert int(page.find("train-step").input_value()) < 5
+
+
 RECORD = """() => {
   window.frames = [];
   let last;

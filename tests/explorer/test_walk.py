@@ -107,6 +107,36 @@ def test_arrows_move_a_logit(explore):
     assert (page.values("jac") != before).any()
 
 
+def test_a_slider_holds_what_was_typed(explore):
+    page = explore().at("jacobian", WORKED)
+    for typed in (50.25, 0.3333, 123456, -2):
+        page.find("z-input-1").fill(str(typed))
+        page.find("z-input-1").press("Enter")
+        for k, z in enumerate([2, typed, 0.1, -1]):
+            assert float(page.find(f"z-{k}").input_value()) == z
+            assert float(page.find(f"z-{k}").get_attribute("aria-valuetext")) == z
+    page.find("z-input-1").fill("0.3333")
+    page.find("z-1").press("ArrowUp")
+    page.find("z-1").press("ArrowRight")
+    page.find("z-1").press("ArrowLeft")
+    assert float(page.find("z-input-1").input_value()) == 0.4333
+
+
+@pytest.mark.parametrize(
+    ("field", "refused"), [("T-input", ["0", "-1", "1000", ""]), ("z-input-0", ["1e308", "-2e6", ""])]
+)
+def test_a_field_does_not_keep_what_is_refused(explore, field, refused):
+    page = explore().at("jacobian", WORKED)
+    before = page.find(field).input_value()
+    for text in refused:
+        page.find(field).fill(text)
+        page.find(field).press("Enter")
+        page.find(field).blur()
+        assert page.find(field).input_value() == before
+    page.settle()
+    assert "#z=2,1,0.1,-1&y=0&T=1&" in page.page.url
+
+
 def test_the_skip_link(explore):
     page = explore().open()
     page.page.keyboard.press("Tab")

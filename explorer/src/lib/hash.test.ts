@@ -19,6 +19,8 @@ describe('what makes no sense is left out', () => {
     '#z=1,x',
     '#z=1,',
     '#z=1,Infinity',
+    '#z=1e308,0',
+    '#z=0,-1000001',
     '#T=0',
     '#T=1e9',
     '#lang=fr',
@@ -28,6 +30,9 @@ describe('what makes no sense is left out', () => {
   it('a label that there is no class for', () => {
     expect(fromHash('#y=4')).toEqual({});
     expect(fromHash('#z=1,2&y=2')).toEqual({ z: [1, 2], y: 0 });
+    expect(fromHash('#y=3', 2)).toEqual({});
+    expect(fromHash('#y=5', 6)).toEqual({ y: 5 });
+    expect(fromHash('#z=1,2&y=5', 6)).toEqual({ z: [1, 2], y: 0 });
     expect(fromHash('#z=1,2&y=1.5')).toEqual({ z: [1, 2], y: 0 });
   });
 });

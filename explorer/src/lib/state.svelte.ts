@@ -37,24 +37,33 @@ export function setClasses(K: number) {
   while (shared.z.length > K) removeClass();
 }
 
-/** Keeps the URL and the shared the same; returns what ends that. */
+/** Keeps the URL and the shared the same, with an entry in the history for every panel that is opened;
+ *  returns what ends that. */
 export function followUrl(): () => void {
   // Chromium drops calls of replaceState beyond 200 in 10 s, so not at every frame of a drag.
   const PAUSE = 100;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let panel = shared.panel; // of the entry that the history is at
   const write = () => {
     timer = undefined;
-    history.replaceState(null, '', toHash(shared));
+    history.replaceState(null, '', toHash({ ...shared, panel }));
+  };
+  const push = () => {
+    write(); // Back leads to the state that was left
+    panel = shared.panel;
+    history.pushState(null, '', toHash(shared));
   };
   const read = () => {
     if (location.hash === toHash(shared)) return;
-    Object.assign(shared, fromHash(location.hash));
+    Object.assign(shared, fromHash(location.hash, shared.z.length));
+    panel = shared.panel;
     write(); // what made no sense in it is mended
   };
   const stop = $effect.root(() => {
     $effect(() => {
       void toHash(shared);
-      timer ??= setTimeout(write, PAUSE);
+      if (shared.panel !== panel) push();
+      else timer ??= setTimeout(write, PAUSE);
     });
   });
   window.addEventListener('hashchange', read);

@@ -17,6 +17,11 @@ it('is certified', () => {
   expect(training.optimum.suboptimality).toBeLessThanOrEqual(1e-12);
 });
 
+it('tells the rates that are on their way from those at a noise floor', () => {
+  const falling = training.runs.filter(m.stillFalls).map(({ rate }) => rate);
+  expect(falling).toEqual([0.01, 0.03, 0.1, 0.3]);
+});
+
 describe.each(training.runs)('rate $rate', (run) => {
   it('starts where every class has probability 1/10', () => {
     expect(run.objective[0]).toBeCloseTo(Math.log(10), 12);

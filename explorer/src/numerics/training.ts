@@ -58,3 +58,9 @@ export function placeOf(step: number, run: Run): number {
   while (place + 1 < run.step.length && run.step[place + 1] <= step) place++;
   return place;
 }
+
+/** Whether F fell from each record to the next until the end, over the last half of the steps. */
+export function stillFalls(run: Run): boolean {
+  const late = run.objective.filter((_, i) => run.step[i] >= run.step.at(-1)! / 2);
+  return late.every((v, i) => i === 0 || v < late[i - 1]);
+}

@@ -46,7 +46,7 @@ export const cs231n: Exercise[] = [
   {
     what: { en: 'Looking at the learned weights', zh: '观察学到的权重' },
     panel: 'training',
-    functions: ['SoftmaxRegression.coef_'],
+    functions: ['xent.SoftmaxRegression.coef_'],
   },
 ];
 

@@ -12,11 +12,11 @@ export default text({
   check: { en: 'Compare with', zh: '用它核对' },
   docs: { en: 'see', zh: '见' },
   cs231n: { en: 'CS231n, assignment 1', zh: 'CS231n 作业 1' },
-  d2l: { en: 'Dive into Deep Learning, chapter 4', zh: '《动手学深度学习》线性分类一章' },
+  d2l: { en: 'Dive into Deep Learning, chapter 4', zh: '《动手学深度学习》“线性神经网络”一章：softmax 回归' },
   shapes: { en: 'Mind the conventions', zh: '注意约定' },
   shapesW: {
-    en: 'Both courses write the scores as $XW$ with $W$ of shape $(D, K)$. In xent $W$ is $(K, D)$: pass `W.T`, and transpose the gradient back.',
-    zh: '两门课程都把分数写作 $XW$，$W$ 的形状为 $(D, K)$。xent 中 $W$ 为 $(K, D)$：传入 `W.T`，再把梯度转置回来。',
+    en: 'Both courses write the scores as $XW$ with $W$ of shape $(D, K)$. `xent check` takes it as it is. In `xent.reference` $W$ is $(K, D)$: there pass `W.T`, and transpose the gradient back.',
+    zh: '两门课程都把分数写作 $XW$，$W$ 的形状为 $(D, K)$。`xent check` 可直接接受。`xent.reference` 中 $W$ 为 $(K, D)$：此时传入 `W.T`，再把梯度转置回来。',
   },
   shapesReg: {
     en: 'A penalty $\\tfrac12 \\lambda \\lVert W \\rVert^2$ beside the mean loss of $N$ rows is `C` $= 1/(\\lambda N)$ of `SoftmaxRegression`. Without the ½ it is $1/(2 \\lambda N)$.',

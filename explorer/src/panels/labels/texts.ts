@@ -8,7 +8,7 @@ export default text({
     zh: 'softmax 用于互斥的类别。若几个类别可以同时成立，则每个类别有自己的 sigmoid 和二元交叉熵。两者的梯度都是“概率减标签”。',
   },
   one: { en: 'One of K: softmax', zh: 'K 选一：softmax' },
-  several: { en: 'Several of K: sigmoids', zh: 'K 选多：sigmoid' },
+  several: { en: 'Several of K: sigmoids', zh: 'K 类中可选多个：sigmoid' },
   label: { en: 'Label', zh: '标签' },
   labels: { en: 'Labels', zh: '标签' },
   cls: { en: 'class', zh: '类别' },
@@ -35,7 +35,7 @@ export default text({
   total: { en: 'total', zh: '合计' },
   reach: { en: 'Set the logits to where p = y', zh: '把 logit 设为使 p = y 的值' },
   reachHard: {
-    en: 'A one-hot label has no such logits: the loss only tends to 0 as they grow.',
-    zh: 'one-hot 标签没有这样的 logit：随着 logit 增大，损失只会趋于 0。',
+    en: 'A one-hot label has no such logits: the loss only tends to 0 as the label’s logit grows beyond the others.',
+    zh: 'one-hot 标签没有这样的 logit：随着标签的 logit 超出其余越来越多，损失只会趋于 0。',
   },
 });

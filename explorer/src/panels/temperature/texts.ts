@@ -9,11 +9,11 @@ export default text({
   },
   curves: { en: 'Probabilities against temperature', zh: '概率随温度的变化' },
   curvesHelp: {
-    en: 'To the left they tend to hardmax: one at the largest logit, zero elsewhere. To the right they tend to uniform, $1/K$ each.',
-    zh: '向左趋于 hardmax：最大的 logit 处为 1，其余为 0。向右趋于均匀分布，每类 $1/K$。',
+    en: 'To the left they tend to hardmax: one at the largest logit, zero elsewhere. To the right they tend to uniform, $1/K$ each. At every $T$ the order of $z$ is kept; hardmax has no useful gradient: it is 0 wherever there is one.',
+    zh: '向左趋于 hardmax：最大的 logit 处为 1，其余为 0。向右趋于均匀分布，每类 $1/K$。无论 $T$ 为何，$z$ 的大小顺序都保持不变；hardmax 没有可用的梯度：凡可导处，梯度都为 0。',
   },
   ties: {
-    en: 'Two logits are equally large: they share the probability even as T → 0, while hardmax gives it to the first.',
+    en: 'The largest logits tie: they share the probability even as T → 0, while hardmax gives it to the first.',
     zh: '有并列最大的 logit：即使 T → 0，它们也平分概率，而 hardmax 只给第一个。',
   },
   temperature: { en: 'Temperature T', zh: '温度 T' },
@@ -21,7 +21,7 @@ export default text({
   entropy: { en: 'Entropy H(p)', zh: '熵 H(p)' },
   entropyOf: { en: 'of at most log K', zh: '上限为 log K' },
   smooth: { en: 'T log Σ exp(z/T)', zh: 'T log Σ exp(z/T)' },
-  smoothOf: { en: 'tends to the largest logit', zh: '趋于最大的 logit' },
+  smoothOf: { en: 'tends to the largest logit as T → 0', zh: 'T → 0 时趋于最大的 logit' },
   norm: { en: 'Norm of the gradient, ‖p − y‖/T', zh: '梯度的范数 ‖p − y‖/T' },
   regions: { en: 'Decision regions in two features', zh: '两个特征上的决策区域' },
   regionsHelp: {

@@ -4,14 +4,14 @@ const text = <T extends Record<string, Text>>(texts: T) => texts;
 
 export default text({
   intro: {
-    en: 'Softmax regression on 1797 images of 8 × 8 pixels: $F$ is the mean loss plus a small penalty, $\\lVert W \\rVert^2 / 2N$. Training starts from $W = 0$, where every class has probability 1/10 and $F = \\log 10$. The problem is convex, so there is one optimum, and xent certifies it: here one sees how far SGD is from it.',
-    zh: '在 1797 张 8 × 8 像素的图像上做 softmax 回归：$F$ 是平均损失加一个小的惩罚项 $\\lVert W \\rVert^2 / 2N$。训练从 $W = 0$ 开始，此时每类概率为 1/10，$F = \\log 10$。这是凸问题，只有一个最优值；xent 能证明自己离它有多近。这里可以看到 SGD 离它还有多远。',
+    en: 'Softmax regression on 1797 images of 8 × 8 pixels: $F$ is the mean loss plus a small penalty, $\\lVert W \\rVert^2 / 2N$. Training starts from $W = 0$, where every class has probability 1/10 and $F = \\log 10$. The problem is convex, so every local minimum is global; the penalty makes $W$ unique, and $b$ up to a common constant. xent certifies how near it came to the optimum: here one sees how far SGD is from it.',
+    zh: '在 1797 张 8 × 8 像素的图像上做 softmax 回归：$F$ 是平均损失加一个小的惩罚项 $\\lVert W \\rVert^2 / 2N$。训练从 $W = 0$ 开始，此时每类概率为 1/10，$F = \\log 10$。这是凸问题，局部最优即全局最优；惩罚项使最优的 $W$ 唯一，$b$ 则只差一个公共常数。xent 能证明自己离最优值有多近。这里可以看到 SGD 离它还有多远。',
   },
   rate: { en: 'Learning rate', zh: '学习率' },
   ofRate: { en: 'learning rate', zh: '学习率' },
   step: { en: 'Steps of SGD', zh: 'SGD 步数' },
   passes: { en: 'passes over the data', zh: '遍历数据的次数' },
-  ofData: { en: 'passes', zh: '遍数据' },
+  ofData: { en: '# passes', zh: '遍历数据 # 遍' },
   loss: { en: 'Objective F', zh: '目标函数 F' },
   optimum: { en: 'Optimum F*', zh: '最优值 F*' },
   certificate: { en: 'certified to within', zh: '经证明误差不超过' },
@@ -36,8 +36,8 @@ export default text({
   forIt: { en: 'for', zh: '支持' },
   against: { en: 'against', zh: '反对' },
   small: {
-    en: 'Too small a rate: SGD walks the right way and does not arrive.',
-    zh: '学习率太小：方向正确，但到不了。',
+    en: 'A small rate: SGD walks the right way and has not arrived; after 100 passes $F - F^*$ still falls.',
+    zh: '学习率较小：方向正确，但还没有到达；遍历数据 100 遍后，$F - F^*$ 仍在下降。',
   },
   large: {
     en: 'Too large a rate: SGD jumps about the optimum, and stays at a distance that the rate decides.',
