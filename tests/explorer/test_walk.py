@@ -149,7 +149,7 @@ def test_a_finger_moves_a_point(explore):
     assert page.page.evaluate("scrollY") == scrolled
 
 
-@pytest.mark.parametrize("panel, cells", [("jacobian", "jac"), ("collapse", "cjac")])
+@pytest.mark.parametrize(("panel", "cells"), [("jacobian", "jac"), ("collapse", "cjac")])
 def test_a_click_holds_a_cell(explore, panel, cells):
     page = explore().at(panel, WORKED)
 

@@ -19,8 +19,8 @@ export const texts = {
   },
   rank: { en: 'Rows that sum to 0, and rank K − 1', zh: '各行之和为 0，秩为 K − 1' },
   rankSay: {
-    en: 'Each row sums to 0: the same constant added to every logit, the direction $\\mathbf 1 = (1, \\dots, 1)$, changes no probability. So $J\\mathbf 1^\\top = 0$, and one eigenvalue is 0. All others are positive as long as every probability is; they lie between neighbours of the sorted $p$. So the exact rank is K − 1 as long as every $p_k > 0$; the numerical rank counts the eigenvalues above $K \\varepsilon \\lambda_1$, with $\\varepsilon = 2^{-52}$. Turn the temperature down, and they vanish, unless the largest logits tie: a saturated softmax passes no gradient on.',
-    zh: '每行之和为 0：给所有 logit 加同一常数，即沿方向 $\\mathbf 1 = (1, \\dots, 1)$ 移动，任何概率都不变。所以 $J\\mathbf 1^\\top = 0$，有一个特征值为 0。只要所有概率为正，其余特征值就都为正，且夹在排序后相邻的 $p$ 之间。因此只要所有 $p_k > 0$，精确的秩就是 K − 1；数值秩则是大于 $K \\varepsilon \\lambda_1$ 的特征值个数，其中 $\\varepsilon = 2^{-52}$。降低温度，它们便趋于 0，除非最大的 logit 并列：饱和的 softmax 不再传递梯度。',
+    en: 'Each row sums to 0: the same constant added to every logit, the direction $\\mathbf 1 = (1, \\dots, 1)$, changes no probability. So $J\\mathbf 1^\\top = 0$, and one eigenvalue is 0. All others are positive as long as every probability is; they lie between neighbours of the sorted $p$. So the exact rank is K − 1 as long as every $p_k > 0$; the numerical rank counts the eigenvalues above $K \\varepsilon \\lambda_1$, with $\\varepsilon = 2^{-52}$. Turn the temperature down, and all eigenvalues vanish, unless the largest logits tie: a saturated softmax passes no gradient on.',
+    zh: '每行之和为 0：给所有 logit 加同一常数，即沿方向 $\\mathbf 1 = (1, \\dots, 1)$ 移动，任何概率都不变。所以 $J\\mathbf 1^\\top = 0$，有一个特征值为 0。只要所有概率为正，其余特征值就都为正，且夹在排序后相邻的 $p$ 之间。因此只要所有 $p_k > 0$，精确的秩就是 K − 1；数值秩则是大于 $K \\varepsilon \\lambda_1$ 的特征值个数，其中 $\\varepsilon = 2^{-52}$。降低温度，所有特征值都趋于 0，除非最大的 logit 并列：饱和的 softmax 不再传递梯度。',
   },
   rankIs: { en: 'numerical rank', zh: '数值秩' },
   ofK: { en: 'K − 1 =', zh: 'K − 1 =' },
