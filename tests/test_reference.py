@@ -4,6 +4,7 @@ import math
 import random
 
 import array_api_strict
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -180,6 +181,17 @@ def test_squared_error_stalls_where_cross_entropy_does_not(xp):
         lambda v: xp.sum(r.squared_error(v, arrays(xp, y))), arrays(xp, z), 1e-6
     )
     assert_allclose(dense(r.squared_error_gradient(*arrays(xp, z, y))), dense(differences), atol=1e-10)
+
+
+def test_squared_error_gradient_keeps_its_digits_in_the_confident_corner(xp):
+    z, y = np.array([[50.0, 0.0, 0.0]]), np.array([0])
+    with mpmath.workdps(60):
+        e = mpmath.exp(-50)
+        p = [1 / (1 + 2 * e), e / (1 + 2 * e), e / (1 + 2 * e)]
+        g = [p[0] - 1, p[1], p[2]]
+        mean = mpmath.fdot(p, g)
+        exact = [float(a * (b - mean)) for a, b in zip(p, g, strict=True)]
+    assert_allclose(dense(r.squared_error_gradient(*arrays(xp, z, y))), [exact], rtol=1e-14)
 
 
 def test_binary_cross_entropy(xp):

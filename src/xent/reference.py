@@ -220,11 +220,14 @@ def softmax_jacobian_product(p: Array, v: Array) -> Array:
     """(diag(p) − pᵀp) v = p ∘ (v − ⟨p, v⟩), without forming the matrix; (..., K) each.
 
     The Jacobian is symmetric: this is both its product with a vector and a vector's product with it.
+    It takes constants to 0, so v may lose one first: its value where p is largest, which would cancel there.
 
     Source: Bridle (1989).
     """
     xp = array_namespace(p, v)
-    return p * (v - xp.sum(p * v, axis=-1, keepdims=True))
+    top = one_hot(xp.argmax(p, axis=-1), p.shape[-1], like=p) > 0
+    u = v - xp.sum(xp.where(top, v, xp.zeros_like(v)), axis=-1, keepdims=True)
+    return p * (u - xp.sum(p * u, axis=-1, keepdims=True))
 
 
 # 5. Targets -------------------------------------------------------------------------------------

@@ -177,3 +177,32 @@ def test_a_finger_moves_a_point(explore):
         fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
     assert point.get_attribute("data-value") != before
     assert page.page.evaluate("scrollY") == scrolled
+
+
+@pytest.mark.parametrize(("panel", "cells"), [("jacobian", "jac"), ("collapse", "cjac")])
+def test_a_click_holds_a_cell(explore, panel, cells):
+    page = explore().at(panel, WORKED)
+
+    def chosen(i, j):
+        return page.find(f"{cells}-{i}-{j}").get_attribute("aria-selected") == "true"
+
+    page.find(f"{cells}-0-3").hover()
+    assert chosen(0, 3)
+    page.find(f"{cells}-2-1").click()
+    page.find(f"{cells}-3-3").hover()
+    assert chosen(2, 1)
+    page.find(f"{cells}-2-1").press("ArrowRight")
+    assert chosen(2, 2)
+    page.find(f"{cells}-2-2").click()  # lets go
+    page.find(f"{cells}-1-1").hover()
+    assert chosen(1, 1)
+
+
+def test_in_print_there_is_the_panel_alone(explore):
+    page = explore(color_scheme="dark").at("collapse", WORKED)
+    page.page.emulate_media(media="print", color_scheme="dark")
+    assert not page.page.locator("nav").is_visible()
+    assert not page.find("z-0").is_visible()
+    assert page.find("panel-collapse").is_visible()
+    colours = "getComputedStyle(document.documentElement).backgroundColor"
+    assert page.page.evaluate(colours) == "rgb(255, 255, 255)"

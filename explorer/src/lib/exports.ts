@@ -24,8 +24,10 @@ y = ${example.y}  # label
 
 e = np.exp(z - z.max())  # shifted: nothing overflows
 p = e / e.sum()
-loss = np.log(e.sum()) - (z[y] - z.max())  # -log p[y], without a logarithm of 0
+rest = np.delete(e, z.argmax()).sum()  # all but the largest, which is 1
+loss = np.log1p(rest) - (z[y] - z.max())  # -log p[y], without a logarithm of 0
 gradient = p - np.eye(len(z))[y]  # with respect to z
+gradient[y] = -np.delete(p, y).sum()  # the same number without 1 - 1
 jacobian = np.diag(p) - np.outer(p, p)
 
 print(p, loss, gradient, jacobian, sep="\\n")
@@ -45,6 +47,7 @@ p = softmax(z, dim=0)
 jacobian = torch.autograd.functional.jacobian(lambda v: softmax(v, dim=0), z.detach())
 
 print(p.detach(), loss.item(), z.grad, jacobian, sep="\\n")  # z.grad is p - y
+# What differs from the page in a confident example is rounding: log(1 + tiny), and 1 - 1.
 ${shownHere(example)}
 `;
 
@@ -63,6 +66,9 @@ print(p, loss, gradient, jacobian, sep="\\n")
 ${shownHere(example)}
 `;
 
+/** All digits of a number, for LaTeX. */
+const exact = (v: number) => String(v).replace(/e\+?(-?\d+)/, '\\cdot 10^{$1}');
+
 const row = (values: number[]) => `(${values.map((v) => tex(v)).join(',\\; ')})`;
 
 function latex({ z, y, T }: Example): string {
@@ -71,7 +77,7 @@ function latex({ z, y, T }: Example): string {
   const J = jacobian(p).map((values) => '    ' + values.map((v) => tex(v)).join(' & '));
   return `% needs amsmath
 \\begin{align*}
-  z &= (${z.map(String).join(',\\; ')}), \\quad T = ${T}, \\quad \\text{label } ${y} \\\\
+  z &= (${z.map(exact).join(',\\; ')}), \\quad T = ${exact(T)}, \\quad \\text{label } ${y} \\\\
   p &= \\operatorname{softmax}(z / T) = ${row(p)} \\\\
   L &= -\\log p_{${y}} = ${tex(crossEntropy(scaled, y))} \\\\
   \\frac{\\partial L}{\\partial (z / T)} &= p - y = ${row(crossEntropyGradient(scaled, y))} \\\\

@@ -1,17 +1,20 @@
 /** The softmax Jacobian diag(p) − pᵀp, its derivations and its spectrum. */
-import { sum } from './softmax';
+import { predict, sum } from './softmax';
 
 /** ∂p_i/∂z_j = p_i (δ_ij − p_j); on the diagonal p_i times the sum of the others, which does not cancel. */
 export function jacobian(p: number[]): number[][] {
   return p.map((pi, i) => p.map((pj, j) => (i === j ? pi * others(p, i) : -pi * pj)));
 }
 
-const others = (p: number[], i: number) => p.reduce((total, v, k) => (k === i ? total : total + v), 0);
+/** 1 − p_i, or S − e_i, without the cancellation. */
+export const others = (p: number[], i: number) => p.reduce((total, v, k) => (k === i ? total : total + v), 0);
 
-/** (diag(p) − pᵀp) v without the matrix: p ∘ (v − ⟨p, v⟩). */
+/** (diag(p) − pᵀp) v without the matrix: p ∘ (v − ⟨p, v⟩). It takes constants to 0, so v first loses its value
+ *  where p is largest, which would cancel there. */
 export function jacobianProduct(p: number[], v: number[]): number[] {
-  const mean = sum(p.map((pk, k) => pk * v[k]));
-  return p.map((pk, k) => pk * (v[k] - mean));
+  const top = v[predict(p)];
+  const mean = sum(p.map((pk, k) => pk * (v[k] - top)));
+  return p.map((pk, k) => pk * (v[k] - top - mean));
 }
 
 /** The quotient rule's parts for the entry (i, j), with exponentials shifted by the largest logit. */
@@ -19,13 +22,14 @@ export function quotientRule(z: number[], i: number, j: number) {
   const m = Math.max(...z);
   const e = z.map((v) => Math.exp(v - m));
   const S = sum(e);
-  const value = i === j ? (e[i] * S - e[i] * e[i]) / S ** 2 : (-e[i] * e[j]) / S ** 2;
-  return { e, S, value };
+  const rest = others(e, i);
+  const value = (i === j ? e[i] * rest : -e[i] * e[j]) / S ** 2;
+  return { e, S, rest, value };
 }
 
 /** The logarithmic derivative's parts for the entry (i, j): ∂log p_i/∂z_j = δ_ij − p_j, times p_i. */
 export function logDerivative(p: number[], i: number, j: number) {
-  const dlog = (i === j ? 1 : 0) - p[j];
+  const dlog = i === j ? others(p, i) : -p[j];
   return { dlog, value: p[i] * dlog };
 }
 
@@ -46,7 +50,7 @@ export function eigenvalues(p: number[]): number[] {
   return [...sorted.slice(1).map((low, k) => between(low, sorted[k])), 0];
 }
 
-/** How many eigenvalues rounding leaves above 0: K − 1, fewer where probabilities vanish. */
+/** The numerical rank: how many eigenvalues exceed K ε λ₁. The exact one is K − 1 while every p > 0. */
 export function rank(lambda: number[]): number {
   const most = Math.max(...lambda);
   return lambda.filter((v) => v > lambda.length * Number.EPSILON * most).length;

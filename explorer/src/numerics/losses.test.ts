@@ -38,6 +38,12 @@ it('confidently wrong: one gradient is 0, the other √2', () => {
   expect(losses.norm(losses.squaredErrorGradient([-50, 50, -50], 0))).toBeLessThan(1e-40);
 });
 
+it('confidently right: the digits of squared error are kept', () => {
+  // (−6, 3, 3) ε² / (1 + 2ε)³, ε = exp(−50)
+  const e2 = Math.exp(-100);
+  allClose(losses.squaredErrorGradient([50, 0, 0], 0), [-6 * e2, 3 * e2, 3 * e2]);
+});
+
 it('a dense layer takes the outer product', () => {
   const { dW, db } = losses.denseGradients([1, -1], [2, 3]);
   expect(dW).toEqual([

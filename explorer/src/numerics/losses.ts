@@ -51,7 +51,7 @@ export function descend(loss: Loss, z: number[], y: number, rate: number, steps:
 
 export const norm = (v: number[]): number => Math.hypot(...v);
 
-/** Of a dense layer z = W x + b and one sample: ∂L/∂W = gᵀ x and ∂L/∂b = g, with g = ∂L/∂z. */
+/** Of a dense layer z = x Wᵀ + b and one row x: ∂L/∂W = gᵀ x and ∂L/∂b = g, with g = ∂L/∂z. */
 export const denseGradients = (g: number[], x: number[]): { dW: number[][]; db: number[] } => ({
   dW: g.map((gk) => x.map((xj) => gk * xj)),
   db: g,

@@ -36,6 +36,17 @@ describe.each(vectors.labels)('$name, smoothing $smoothing', (c) => {
   });
 });
 
+it('diverges from itself by 0, never by less', () => {
+  for (let K = 2; K <= 10; K++)
+    for (const smoothing of [0.05, 0.1, 0.3, 0.77, 1]) {
+      const target = m.smoothedLabel(0, K, smoothing);
+      const kl = m.klDivergence(target.map(Math.log), target);
+      expect(kl).toBeGreaterThanOrEqual(0);
+      expect(kl).toBeLessThan(1e-16);
+    }
+  close(m.klDivergence([0, 0, 0], [1, 0, 0]), Math.log(3));
+});
+
 it('is finite at the ends', () => {
   expect(m.sigmoid(-800)).toBe(0);
   expect(m.sigmoid(800)).toBe(1);

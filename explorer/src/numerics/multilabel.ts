@@ -32,10 +32,15 @@ export function entropyOfLogits(z: number[]): number {
   return logSoftmax(z).reduce((sum, v) => sum - (v === -Infinity ? 0 : Math.exp(v) * v), 0);
 }
 
-/** KL(y‖p) = Σ y (log y − log p) ≥ 0, p = softmax(z). */
+/** KL(y‖p) = Σ y (log y − log p), p = softmax(z): as Σ y (r − 1 − log r), r = p / y, no term of which is
+ *  negative, for Σ y (r − 1) = 0. */
 export function klDivergence(z: number[], target: number[]): number {
   const logs = logSoftmax(z);
-  return target.reduce((sum, y, k) => sum + (y === 0 ? 0 : y * (Math.log(y) - logs[k])), 0);
+  return target.reduce((sum, y, k) => {
+    if (y === 0) return sum + Math.exp(logs[k]);
+    const logr = logs[k] - Math.log(y);
+    return sum + Math.max(0, y * (Math.expm1(logr) - logr));
+  }, 0);
 }
 
 /** (1 − smoothing) one-hot + smoothing / K. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import vectors from '../../../tests/vectors/explorer.json';
 import { close, number } from './close';
-import { type Format, FORMATS, round, smallest, stages } from './rounding';
+import { type Format, FORMATS, logOverflow, round, smallest, stages } from './rounding';
 
 /** Bits of the exponent, and of the significand without the hidden one. */
 const FIELDS: Record<string, [number, number]> = {
@@ -55,6 +55,15 @@ describe.each(vectors.rounding)('$name', (c) => {
     expect(Number.isFinite(round(largest * 1.5, format))).toBe(false);
   });
 });
+
+it.each(['float32', 'float16', 'bfloat16', 'e4m3', 'e5m2'] as const)(
+  '%s overflows where it says',
+  (format) => {
+    const limit = Math.exp(logOverflow(FORMATS[format]));
+    expect(round(limit * (1 - 1e-10), format)).toBe(FORMATS[format].largest);
+    expect(Number.isFinite(round(limit * (1 + 1e-10), format))).toBe(false);
+  },
+);
 
 it('rounds to float32 as the engine does', () => {
   for (let k = 1; k < 5000; k++) {

@@ -26,6 +26,11 @@ export const NAMES = Object.keys(FORMATS) as Format[];
 /** The least number above 0, a subnormal. */
 export const smallest = ({ bits, least }: Shape): number => 2 ** (least - bits + 1);
 
+/** The logarithm of what is rounded to more than the largest number: half a unit above that. In two parts, for
+ *  float64's is no number. */
+export const logOverflow = ({ bits, largest }: Shape): number =>
+  Math.log(largest) + Math.log1p(2 ** (Math.floor(Math.log2(largest)) - bits) / largest);
+
 /** The number of the format nearest to x, of two equally near the even one. */
 export function round(x: number, format: Format): number {
   const { bits, least, largest, hasInfinity } = FORMATS[format];

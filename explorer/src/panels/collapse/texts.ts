@@ -1,20 +1,24 @@
 export const texts = {
   intro: {
-    en: 'The loss $L = -\\log p_y$ depends on the probabilities only through that of the label: $\\partial L/\\partial p$ is $-1/p_y$ there and 0 elsewhere. The chain rule multiplies it with the Jacobian, and everything cancels: $\\partial L/\\partial z = p - y$, with $y$ the one-hot row of the label. Choose a term or a cell to see where it comes from.',
+    en: 'The loss $L = -\\log p_y$ depends on the probabilities only through that of the label: $\\partial L/\\partial p$ is $-1/p_y$ there and 0 elsewhere. The chain rule multiplies it by the Jacobian, and everything cancels: $\\partial L/\\partial z = p - y$, with $y$ the one-hot row of the label. Choose a term or a cell to see where it comes from.',
     zh: '损失 $L = -\\log p_y$ 只通过标签的概率依赖于 $p$：$\\partial L/\\partial p$ 在标签处为 $-1/p_y$，其余为 0。链式法则让它乘以雅可比矩阵，一切都约去：$\\partial L/\\partial z = p - y$，其中 $y$ 是标签的 one-hot 行向量。选一项或一格，看它从何而来。',
   },
   dp: { en: 'The loss, with respect to the probabilities', zh: '损失对概率的导数' },
   jac: { en: 'times the Jacobian', zh: '乘以雅可比矩阵' },
   product: { en: 'gives the loss, with respect to the logits', zh: '得到损失对 logit 的导数' },
   result: { en: 'which is p − y', zh: '它就是 p − y' },
-  terms: { en: 'The sum behind entry', zh: '求和：第' },
-  termsAfter: { en: '', zh: ' 个分量' },
+  terms: { en: 'The sum behind entry', zh: '分量 j =' },
+  termsAfter: { en: '', zh: ' 的求和' },
   term: { en: 'term', zh: '项' },
   atLabel: { en: 'At the label', zh: '在标签处' },
+  noNumber: {
+    en: '$p_y$ has underflowed: $-1/p_y$ is −∞, and $0 \\cdot \\infty$ is no number. $p - y$ gives',
+    zh: '$p_y$ 已下溢：$-1/p_y$ 为 −∞，而 $0 \\cdot \\infty$ 不是数。$p - y$ 给出',
+  },
   elsewhere: { en: 'Away from the label', zh: '在其他类别' },
   fused: {
     en: 'The $1/p_y$ and the $p_y$ in the row of the Jacobian cancel, so nobody should ever compute either: where $p_y$ underflows to 0 the product is 0 · ∞, while $p - y$ is as exact as ever. The entries sum to 0, and none is larger than 1.',
-    zh: '$1/p_y$ 与雅可比矩阵该行中的 $p_y$ 相约，因此两者都不该单独计算：一旦 $p_y$ 下溢为 0，乘积便是 0 · ∞，而 $p - y$ 依旧精确。各分量之和为 0，且绝对值都不超过 1。',
+    zh: '$1/p_y$ 与雅可比矩阵该行中的 $p_y$ 相消，因此两者都不该单独计算：一旦 $p_y$ 下溢为 0，乘积便是 0 · ∞，而 $p - y$ 依旧精确。各分量之和为 0，且绝对值都不超过 1。',
   },
   network: { en: 'Any network in front', zh: '前面可以是任何网络' },
   networkSay: {
@@ -41,8 +45,8 @@ export const texts = {
     zh: '注意力的权重本身也是 softmax，但位于网络中间，那里没有约去：由 $p - y$ 传回的量要乘以那个 softmax 自己的雅可比矩阵，即 $a \\circ (v - \\langle a, v\\rangle)$。',
   },
   denseSay: {
-    en: 'A dense layer $z = W x + b$: since $\\partial z_k/\\partial W_{kd} = x_d$, the gradient is the outer product $dW = (p - y)^\\top x$, and $db = p - y$. Over a batch it is the mean.',
-    zh: '全连接层 $z = W x + b$：因为 $\\partial z_k/\\partial W_{kd} = x_d$，梯度是外积 $dW = (p - y)^\\top x$，而 $db = p - y$。对一个批次则取平均。',
+    en: 'A dense layer $z = x W^\\top + b$, with rows $x$ and $z$: since $\\partial z_k/\\partial W_{kd} = x_d$, the gradient is the outer product $dW = (p - y)^\\top x$, and $db = p - y$. Over a batch of $N$ rows, with the rows $p - y$ in $G$, the means are $dW = G^\\top X/N$ and $db = \\sum_i G_i/N$.',
+    zh: '全连接层 $z = x W^\\top + b$，其中 $x$ 与 $z$ 为行向量：因为 $\\partial z_k/\\partial W_{kd} = x_d$，梯度是外积 $dW = (p - y)^\\top x$，而 $db = p - y$。对一批 $N$ 行，把各行 $p - y$ 排成 $G$，取平均得 $dW = G^\\top X/N$，$db = \\sum_i G_i/N$。',
   },
   input: { en: 'Input', zh: '输入' },
   dW: { en: 'dW, row k, column d', zh: 'dW，第 k 行第 d 列' },

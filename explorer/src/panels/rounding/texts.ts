@@ -44,8 +44,8 @@ export const texts = {
 /** Logits at which one format after the other fails. */
 export const examples = [
   { id: 'moderate', text: { en: 'moderate logits', zh: '普通的 logit' }, z: [2, 1, 0.1, -1], y: 0 },
-  { id: '12', text: { en: 'a logit of 12', zh: 'logit 到 12' }, z: [12, 11, 3, 0], y: 1 },
-  { id: '100', text: { en: 'of 100', zh: '到 100' }, z: [100, 99, 97, 90], y: 1 },
-  { id: '1000', text: { en: 'of 1000', zh: '到 1000' }, z: [1000, 999, 997, 990], y: 1 },
-  { id: 'far', text: { en: 'a label 120 below', zh: '标签低 120' }, z: [0, 120, 1, 2], y: 0 },
+  { id: '12', text: { en: 'a logit of 12', zh: '最大 logit 为 12' }, z: [12, 11, 3, 0], y: 1 },
+  { id: '100', text: { en: 'of 100', zh: '为 100' }, z: [100, 99, 97, 90], y: 1 },
+  { id: '1000', text: { en: 'of 1000', zh: '为 1000' }, z: [1000, 999, 997, 990], y: 1 },
+  { id: 'far', text: { en: 'a label 120 below', zh: '标签的 logit 低 120' }, z: [0, 120, 1, 2], y: 0 },
 ];
