@@ -44,18 +44,23 @@ export function followUrl(): () => void {
   const PAUSE = 100;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let panel = shared.panel; // of the entry that the history is at
+  let known = location.hash;
   const write = () => {
     timer = undefined;
+    if (location.hash !== known) return; // somebody followed a link, and hashchange is on its way
     history.replaceState(null, '', toHash({ ...shared, panel }));
+    known = location.hash;
   };
   const push = () => {
     write(); // Back leads to the state that was left
     panel = shared.panel;
     history.pushState(null, '', toHash(shared));
+    known = location.hash;
   };
   const read = () => {
-    if (location.hash === toHash(shared)) return;
-    Object.assign(shared, fromHash(location.hash, shared.z.length));
+    known = location.hash;
+    if (known === toHash(shared)) return;
+    Object.assign(shared, fromHash(known, shared.z.length));
     panel = shared.panel;
     write(); // what made no sense in it is mended
   };
