@@ -87,6 +87,11 @@ def named(found: Float, raw: Any, rows: Rows, through: Callable[[Float], Float])
     return name_gradient(found, rows, through)
 
 
+def blame(known: Mistake | None, name: str, advice: str) -> tuple[str, str]:
+    """The name and the advice of a known mistake, or else these."""
+    return (name, advice) if known is None else (known.name, known.advice)
+
+
 def passed(found: str) -> Check:
     return Check("", "pass", found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import reference
-from ._given import BEST_STEP, DIGITS, failed, named, passed, skipped
+from ._given import BEST_STEP, DIGITS, blame, failed, named, passed, skipped
 from ._loss_checks import LossChecks
 from ._mistakes import Rows
 from ._report import Check
@@ -40,8 +40,11 @@ class GradientChecks(LossChecks):
         return failed(
             f"{lowest:.1e} off at the best step, h = {STEPS[best]:.0e}; most in {entry}",
             f"below {BEST_STEP[self.bytes]:.0e}",
-            known.name if known else "loss and gradient do not belong together",
-            known.advice if known else "One of the two has a factor or a term that the other has not.",
+            *blame(
+                known,
+                "loss and gradient do not belong together",
+                "One of the two has a factor or a term that the other has not.",
+            ),
         )
 
     def _at(self, at: Float) -> Answer:
@@ -73,8 +76,7 @@ class GradientChecks(LossChecks):
         return failed(
             f"{error:.1e} off, relative to the largest entry",
             "(p − y)/N",
-            known.name if known else "not the gradient",
-            known.advice if known else "Compare term by term with ∂L/∂z = (p − y)/N.",
+            *blame(known, "not the gradient", "Compare term by term with ∂L/∂z = (p − y)/N."),
         )
 
     def sums(self) -> Check:
@@ -90,10 +92,11 @@ class GradientChecks(LossChecks):
         return failed(
             f"up to {most:.3g}",
             "0",
-            known.name if known else "the gradient's rows do not sum to 0",
-            known.advice
-            if known
-            else "Σ p = Σ y = 1, so Σ (p − y) = 0: a class is left out or counted twice.",
+            *blame(
+                known,
+                "the gradient's rows do not sum to 0",
+                "Σ p = Σ y = 1, so Σ (p − y) = 0: a class is left out or counted twice.",
+            ),
         )
 
     def layer(self) -> Check:
@@ -113,8 +116,11 @@ class GradientChecks(LossChecks):
         return failed(
             f"{error:.1e} off, relative to the largest entry",
             "Xᵀ(P − Y)/N",
-            known.name if known else "not the layer's gradient",
-            known.advice if known else "dW = Xᵀ G with G = (P − Y)/N; check it against the loop over rows.",
+            *blame(
+                known,
+                "not the layer's gradient",
+                "dW = Xᵀ G with G = (P − Y)/N; check it against the loop over rows.",
+            ),
         )
 
     def _through_layer(self, G: Float) -> Float:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import reference
-from ._given import BIG, CUT_OFF, DIGITS, NO_SHIFT, Given, failed, passed, skipped
+from ._given import BIG, CUT_OFF, DIGITS, NO_SHIFT, Given, blame, failed, passed, skipped
 from ._mistakes import Rows
 from ._report import Check
 
@@ -95,8 +95,7 @@ class LossChecks(Given):
         return failed(
             f"{once.loss:.6g}; of every row twice {twice.loss:.6g}",
             "the same",
-            known.name if known else "the loss depends on N",
-            known.advice if known else "Divide by the number of rows of this call.",
+            *blame(known, "the loss depends on N", "Divide by the number of rows of this call."),
         )
 
     def sizes(self) -> Check:
@@ -112,8 +111,7 @@ class LossChecks(Given):
                 return failed(
                     f"{found.loss:.6g} of {n} rows and {K} classes" + ("" if fits else ", another gradient"),
                     f"{want:.6g}",
-                    known.name if known else "sizes are fixed",
-                    known.advice if known else "Take N and K from the arguments' shapes.",
+                    *blame(known, "sizes are fixed", "Take N and K from the arguments' shapes."),
                 )
         return passed("1 × 2, 9 × 10, 3 × 13 and 400 × 3")
 
@@ -127,8 +125,7 @@ class LossChecks(Given):
         return failed(
             f"{once:.6g}, and {moved:.6g} of z + 3",
             "the same",
-            known.name if known else "not shift-invariant",
-            known.advice if known else "softmax(z + c) = softmax(z): something uses z itself.",
+            *blame(known, "not shift-invariant", "softmax(z + c) = softmax(z): something uses z itself."),
         )
 
     def large(self) -> Check:
@@ -146,8 +143,8 @@ class LossChecks(Given):
                     "logits are clipped",
                     "Far from 0 the loss is still z's: subtract the largest, clip nothing.",
                 )
-                names = (known.name, known.advice) if known else clipped
-                return failed(f"{found.loss:.6g} of logits about {by:.0f}", f"{want:.6g}", *names)
+                shown = f"{found.loss:.6g} of logits about {by:.0f}"
+                return failed(shown, f"{want:.6g}", *blame(known, *clipped))
         z = np.round(self.z) + np.linspace(-big * 0.3, big * 0.3, len(self.z))[:, None].round()
         found, want = self.subject.loss(z, self.y), float(np.mean(reference.cross_entropy(z, self.y)))
         if not self._finite(found) or not self._close(found.loss, want, slack=1e3):

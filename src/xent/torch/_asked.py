@@ -84,12 +84,12 @@ class Asked:
 
     def of(self, parts: list[Part], shape: Sequence[int], dtype: torch.dtype) -> Any:
         """The result for rows in `parts`, one for each position of a loss of more axes."""
-        x, W, _, index, value = parts[0]
-        self.check(x.shape[-1] if W is None else W.shape[0], labels := index is not None and value is None)
         calls = [Tensors(*part, self.class_weight) for part in parts]
+        labels = calls[0].target is not None and calls[0].value is None
+        self.check(calls[0].K, labels)
         found = [_autograd.apply(call, self.settings(call)) for call in calls]
         outputs = [_side_by_side(outs) for outs in zip(*found, strict=True)]
-        target = _side_by_side([part[3] for part in parts]) if labels else None
+        target = _side_by_side([call.target for call in calls]) if labels else None
         more = {}
         if "rank" in self.returns:
             more["rank"] = 1 + _side_by_side([_ops.above(*call, *self.settings(call)) for call in calls])

@@ -29,7 +29,8 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
             return _plain.rows(tensors, settings)
         operation: Any = _ops.rows
     elif _deep():
-        _check(tensors, settings)
+        if tensors.target is None or not torch._C._functorch.is_functorch_wrapped_tensor(tensors.target):
+            _ops.check_targets(tensors, settings)  # what vmap has split is not to be looked at
         return _plain.rows(tensors, settings)
     else:
         operation = _Rows.apply
@@ -43,16 +44,6 @@ def _deep() -> bool:
     kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
     forward = kinds.count(torch._C._functorch.TransformType.Jvp)
     return forward >= 2 or forward + kinds.count(torch._C._functorch.TransformType.Grad) >= 3
-
-
-def _check(tensors: Tensors, settings: Settings) -> None:
-    """As the operation does, of targets that no vmap has split."""
-    target, K = (
-        tensors.target,
-        (tensors.x if tensors.W is None else tensors.W).shape[-1 if tensors.W is None else 0],
-    )
-    if target is not None and not torch._C._functorch.is_functorch_wrapped_tensor(target):
-        _ops.check_classes(target, settings.ignore_index if tensors.value is None else None, K)
 
 
 def _zeros(parts: Any, stats: Tensor) -> list[Tensor]:

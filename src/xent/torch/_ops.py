@@ -31,6 +31,10 @@ class Tensors(NamedTuple):
     value: Tensor | None
     class_weight: Tensor | None
 
+    @property
+    def K(self) -> int:
+        return self.x.shape[-1] if self.W is None else self.W.shape[0]
+
 
 class Settings(NamedTuple):
     """The numbers of an operation; `keep`: let forward keep what backward can use."""
@@ -139,6 +143,12 @@ def check_classes(index: Tensor, ignore_index: int | None, K: int) -> None:
         raise IndexError(f"target[{place}] = {value} is outside [0, {K}){remedy}")
 
 
+def check_targets(tensors: Tensors, settings: Settings) -> None:
+    """`check_classes` of an operation's."""
+    if tensors.target is not None:
+        check_classes(tensors.target, settings.ignore_index if tensors.value is None else None, tensors.K)
+
+
 @torch.library.custom_op(
     "xent::rows", mutates_args=(), schema=f"({_INPUTS}) -> ({', '.join(['Tensor'] * 7)})"
 )
@@ -146,10 +156,7 @@ def rows(*given: Any) -> Any:
     tensors, settings, _ = split(given)
     call = _Call(tensors, settings)
     logits, targets, entropy = call.logits, call.targets, settings.entropy
-    if tensors.target is not None:
-        check_classes(
-            tensors.target, settings.ignore_index if tensors.value is None else None, logits.shape[1]
-        )
+    check_targets(tensors, settings)
     room = _cpu.room_to_keep(tensors.x, tensors.W, settings.keep)
     if _cpu.serves(logits, targets, entropy):
         found = _cpu.forward(logits, targets, room if settings.keep else None)
