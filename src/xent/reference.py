@@ -187,7 +187,7 @@ def softmax_jacobian_quotient_rule(z: Array) -> Array:
     """The Jacobian of one row z (K,) by the quotient rule, entry by entry: (K, K).
 
     With e_i = exp(z_i) and S = Σ e, ∂(e_i/S)/∂z_j is (e_i S − e_i e_i)/S² where i = j and (0 − e_i e_j)/S²
-    where i ≠ j.
+    where i ≠ j. The first is e_i (S − e_i)/S², S − e_i the sum of the others, which does not cancel.
 
     Source: Bridle (1989).
     """
@@ -196,23 +196,23 @@ def softmax_jacobian_quotient_rule(z: Array) -> Array:
     m = float(xp.max(z))
     e = [math.exp(float(z[i]) - m) for i in range(K)]
     S = math.fsum(e)
-    rows = [
-        [(e[i] * S - e[i] * e[i]) / S**2 if i == j else -e[i] * e[j] / S**2 for j in range(K)]
-        for i in range(K)
-    ]
+    others = [math.fsum(e[:i] + e[i + 1 :]) for i in range(K)]
+    rows = [[e[i] * others[i] / S**2 if i == j else -e[i] * e[j] / S**2 for j in range(K)] for i in range(K)]
     return xp.asarray(rows, dtype=z.dtype, device=device(z))
 
 
 def softmax_jacobian_log_derivative(z: Array) -> Array:
     """The Jacobian of one row z (K,) by the logarithmic derivative: (K, K).
 
-    ∂p_i/∂z_j = p_i ∂log p_i/∂z_j and ∂log p_i/∂z_j = δ_ij − p_j.
+    ∂p_i/∂z_j = p_i ∂log p_i/∂z_j and ∂log p_i/∂z_j = δ_ij − p_j; 1 − p_i is the sum of the others.
 
     Source: Bridle (1989).
     """
     xp = array_namespace(z)
     p = softmax(z)
-    dlogp = xp.eye(z.shape[0], dtype=z.dtype, device=device(z)) - p[None, :]
+    eye = xp.eye(z.shape[0], dtype=z.dtype, device=device(z))
+    others = p @ (1 - eye)
+    dlogp = eye * others - (1 - eye) * p[None, :]
     return p[:, None] * dlogp
 
 
