@@ -81,6 +81,8 @@ def test_jacobian(case):
     p = reference.softmax(logits, T)
     near(p, case["p"])
     near(reference.softmax_jacobian(p), case["jacobian"])
+    near(reference.softmax_jacobian_quotient_rule(logits / T), case["jacobian"])
+    near(reference.softmax_jacobian_log_derivative(logits / T), case["jacobian"])
     assert np.abs(np.linalg.eigvalsh(case["jacobian"])[::-1] - case["eigenvalues"]).max() < 1e-15
 
 
@@ -102,6 +104,57 @@ def test_descent(case):
         for _ in range(10):
             z = z - case["rate"] * getattr(reference, f"{loss}_gradient")(z, np.array(case["label"]))
         near(z, case["after_10"][loss], 1)
+
+
+@cases("batch")
+def test_batch(case):
+    W, X, y = case["size"] * np.array(case["W"]), np.array(case["X"]), np.array(case["y"])
+    for function in (reference.softmax_loss, reference.softmax_loss_loops):
+        loss, grad_W, _ = function(W, X, y, case["reg"])
+        near(loss, case["data"] + case["penalty"])
+        near(grad_W, case["gradient"], 1)
+    near(reference.softmax(reference.linear(X, W)), case["P"])
+
+
+def test_pytorch_gives_the_batch_s_loss_and_gradient():
+    """N = 4, K = 7, labels 1, 3, 5, 0 of a fixed seed, with PyTorch's own loss."""
+    torch = pytest.importorskip("torch", reason="no PyTorch")
+    for case in VECTORS["batch"]:
+        assert (case["y"], np.shape(case["P"])) == ([1, 3, 5, 0], (4, 7))
+        W = torch.tensor(case["W"], dtype=torch.float64) * case["size"]
+        W.requires_grad_()
+        scores = torch.tensor(case["X"], dtype=torch.float64) @ W.T
+        data = torch.nn.CrossEntropyLoss()(scores, torch.tensor(case["y"]))
+        (data + 0.5 * case["reg"] * (W**2).sum()).backward()
+        near(data.item(), case["data"])
+        near(W.grad.numpy(), case["gradient"], 1)
+
+
+@cases("hessian")
+def test_hessian(case):
+    W, X = case["size"] * np.array(case["W"]), np.array(case["X"])
+    V, reg, s = np.array(case["V"]), case["reg"], np.array(case["s"])
+    P = reference.softmax(reference.linear(X, W))
+    H = reference.hessian(P, X, s) + reg * np.eye(14)
+    near(H, case["hessian"], 1e-2)
+    near(reference.hessian_vector_product(P, X, V, s) + reg * V, case["product"], 1)
+    assert np.abs(np.linalg.eigvalsh(H)[::-1] - case["eigenvalues"]).max() < 1e-14
+
+
+@cases("along")
+def test_along(case):
+    X, W, V, y = (np.array(case[name]) for name in "XWVy")
+    loss = getattr(reference, case["loss"])
+    for point in case["at"]:
+        at = W + point["t"] * V
+        mean = loss(reference.linear(X, at), y).mean()
+        near(mean + case["reg"] / 2 * np.sum(at**2), point["value"])
+        if case["loss"] == "cross_entropy":
+            _, grad_W, _ = reference.softmax_loss(at, X, y, case["reg"])
+            near(np.sum(grad_W * V), point["slope"], 1)
+            P = reference.softmax(reference.linear(X, at))
+            product = reference.hessian_vector_product(P, X, V) / 4 + case["reg"] * V
+            near(np.sum(product * V), point["curvature"], 1)
 
 
 @cases("stages", format="float64", shift=True)

@@ -15,6 +15,8 @@ PANELS = [
     "temperature",
     "labels",
     "gradcheck",
+    "batch",
+    "curvature",
     "training",
     "course",
 ]

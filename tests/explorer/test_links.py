@@ -68,6 +68,32 @@ def test_back_leads_to_the_panel_before(explore):
     assert page.find("panel-labels").is_visible()
 
 
+TIMERS_BY_HAND = """
+  const pending = new Map();
+  const later = window.setTimeout;
+  window.setTimeout = (f, ms) => {
+    const id = later(() => { pending.delete(id); f(); }, ms);
+    pending.set(id, f);
+    return id;
+  };
+  window.runPending = () => [...pending.entries()].forEach(([id, f]) => { clearTimeout(id); f(); });
+"""
+
+
+def test_a_link_followed_while_the_url_is_about_to_be_written(explore):
+    """The page writes its URL a moment after a change. If a link is followed in that moment, the write comes
+    before the page hears of the link, and must not undo it."""
+    page = explore()
+    page.page.add_init_script(TIMERS_BY_HAND)
+    page.at("jacobian", WORKED)
+    page.find("z-0").press("ArrowRight")
+    page.page.evaluate("(hash) => { location.hash = hash; runPending(); }", address(**TEN, panel="labels"))
+    page.settle()
+    assert state_of(page) == TEN
+    assert page.find("panel-labels").is_visible()
+    assert page.page.url.endswith("#" + address(**TEN, panel="labels"))
+
+
 def test_a_label_of_a_class_that_is_not_there(explore):
     page = explore().at("collapse", {"z": [1, 2], "y": 0, "T": 1})
     page.page.evaluate("location.hash = '#y=3'")

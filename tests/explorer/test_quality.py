@@ -136,6 +136,16 @@ def test_sixty_frames_a_second_while_fitting(explore):
 
 
 @alone
+@pytest.mark.parametrize("slider", ["curvature-size", "line-t"])
+def test_sixty_frames_a_second_of_curvature(explore, slider):
+    page = explore().at("curvature", WORKED)
+    before = page.value("crossEntropy-value")
+    frames = pace(page, page.find(slider), 60)
+    assert page.value("crossEntropy-value") != before
+    assert_sixty_a_second(frames)
+
+
+@alone
 def test_sixty_frames_a_second_in_training(explore):
     page = explore().at("training", WORKED)
     before = page.value("train-loss")

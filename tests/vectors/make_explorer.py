@@ -7,6 +7,7 @@ rounded once. Add a section there and name it in SECTIONS.
 import json
 from pathlib import Path
 
+import explorer_batch
 import explorer_models
 import explorer_rounding
 import explorer_softmax
@@ -16,6 +17,7 @@ SECTIONS = {
     **explorer_models.SECTIONS,
     **explorer_softmax.SECTIONS,
     **explorer_rounding.SECTIONS,
+    **explorer_batch.SECTIONS,
 }
 
 

@@ -28,7 +28,8 @@ rest = np.delete(e, z.argmax()).sum()  # all but the largest, which is 1
 loss = np.log1p(rest) - (z[y] - z.max())  # -log p[y], without a logarithm of 0
 gradient = p - np.eye(len(z))[y]  # with respect to z
 gradient[y] = -np.delete(p, y).sum()  # the same number without 1 - 1
-jacobian = np.diag(p) - np.outer(p, p)
+apart = 1 - np.eye(len(z))
+jacobian = np.diag(p * (apart @ p)) - apart * np.outer(p, p)  # diag(p) - pᵀp
 
 print(p, loss, gradient, jacobian, sep="\\n")
 ${shownHere(example)}

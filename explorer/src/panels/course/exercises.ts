@@ -5,19 +5,19 @@ export type Exercise = { what: Text; panel: string; functions: string[]; docs?: 
 export const cs231n: Exercise[] = [
   {
     what: { en: 'Softmax loss and gradient with explicit loops', zh: '用显式循环写 softmax 损失与梯度' },
-    panel: 'collapse',
+    panel: 'batch',
     functions: ['xent check softmax.py:softmax_loss_naive', 'xent.reference.softmax_loss_loops'],
     docs: 'docs/check.md',
   },
   {
     what: { en: 'The same, vectorised: no loops', zh: '同上，向量化，不用循环' },
-    panel: 'collapse',
+    panel: 'batch',
     functions: ['xent check softmax.py:softmax_loss_vectorized', 'xent.reference.softmax_loss'],
     docs: 'docs/check.md',
   },
   {
     what: { en: 'Why the first loss is about −log 0.1', zh: '为什么最初的损失约为 −log 0.1' },
-    panel: 'training',
+    panel: 'batch',
     functions: ['xent.reference.softmax_loss', 'xent.cross_entropy'],
   },
   {
@@ -59,8 +59,8 @@ export const d2l: Exercise[] = [
   },
   {
     what: { en: 'The second derivative is a variance', zh: '二阶导数是方差' },
-    panel: 'jacobian',
-    functions: ['xent.reference.softmax_jacobian', 'xent.reference.hessian'],
+    panel: 'curvature',
+    functions: ['xent.reference.hessian', 'xent.reference.hessian_vector_product'],
   },
   {
     what: { en: 'The smooth maximum and its limit', zh: '光滑最大值及其极限' },

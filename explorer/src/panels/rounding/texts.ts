@@ -9,6 +9,10 @@ export const texts = {
   way: { en: 'Exponentials', zh: '取指数' },
   plain: { en: 'of the logits as they are', zh: '直接对 logit' },
   shifted: { en: 'after subtracting the largest', zh: '先减去最大值' },
+  strong: {
+    en: 'From the logits 0, 1, 2 come 0.0900, 0.2447 and 0.6652. Raise the last by one, to 0, 1, 3: 0.0420, 0.1142 and 0.8438. Its odds against each of the others grew by the factor e: the strong get stronger.',
+    zh: '由 logit 0、1、2 得到 0.0900、0.2447 和 0.6652。把最后一个加一，变为 0、1、3：得到 0.0420、0.1142 和 0.8438。它与其余每一类之比都变为 e 倍：强者愈强。',
+  },
   steps: { en: 'Step by step', zh: '逐步计算' },
   stepsTable: { en: 'Softmax step by step', zh: 'softmax 的逐步计算' },
   class: { en: 'class', zh: '类别' },
@@ -41,9 +45,11 @@ export const texts = {
   },
 };
 
-/** Logits at which one format after the other fails. */
+/** Two that differ by one logit, and logits at which one format after the other fails. */
 export const examples = [
   { id: 'moderate', text: { en: 'moderate logits', zh: '普通的 logit' }, z: [2, 1, 0.1, -1], y: 0 },
+  { id: 'pair', text: { en: '0, 1, 2', zh: '0、1、2' }, z: [0, 1, 2], y: 2 },
+  { id: 'stronger', text: { en: '0, 1, 3', zh: '0、1、3' }, z: [0, 1, 3], y: 2 },
   { id: '12', text: { en: 'a logit of 12', zh: '最大 logit 为 12' }, z: [12, 11, 3, 0], y: 1 },
   { id: '100', text: { en: 'of 100', zh: '为 100' }, z: [100, 99, 97, 90], y: 1 },
   { id: '1000', text: { en: 'of 1000', zh: '为 1000' }, z: [1000, 999, 997, 990], y: 1 },
