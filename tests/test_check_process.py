@@ -139,6 +139,23 @@ def test_threads_left_behind_and_methods(file):
     assert run(file, "Net.loss").report.passed
 
 
+@pytest.mark.parametrize(
+    "line", ["from .parts import scores", "from ..common import scores", "from course.parts.parts import scores"]
+)
+def test_a_file_of_a_package(tmp_path, line):
+    package = tmp_path / "course"
+    (package / "parts").mkdir(parents=True)
+    for file in (package / "__init__.py", package / "parts" / "__init__.py"):
+        file.touch()
+    for file in (package / "common.py", package / "parts" / "parts.py"):
+        file.write_text("def scores(X, W):\n    return X @ W\n")
+    own = HOSTILE.replace("z = X @ W", "z = scores(X, W)")
+    (package / "parts" / "softmax.py").write_text(f"{line}\n{own}")
+    found = run(package / "parts" / "softmax.py", "right")
+    assert found.report is not None, found.trouble
+    assert found.report.passed
+
+
 def test_changed_inputs_are_named(file):
     found = run(file, "wrecks").report
     assert found.mistakes == ["changes its inputs"]

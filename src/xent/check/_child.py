@@ -52,8 +52,9 @@ def _report(given: dict[str, Any], folder: Path) -> Any:
     _examiner.ready()
     _limit(given["bytes"])
     stage("loading the file")
-    sys.path.insert(0, str(Path(file).parent))
-    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    root, qualified = _place(Path(file))
+    sys.path[:0] = list(dict.fromkeys([str(Path(file).parent), str(root)]))
+    spec = importlib.util.spec_from_file_location(qualified, file)
     if spec is None or spec.loader is None:
         raise _subject.Refused("no Python file")
     module = importlib.util.module_from_spec(spec)
@@ -63,6 +64,14 @@ def _report(given: dict[str, Any], folder: Path) -> Any:
     stage("recognising the convention")
     subject = _recognise.recognise(f, given["convention"])
     return _examiner.Examiner(subject, name, stage, _examiner.line_in(file)).run()
+
+
+def _place(file: Path) -> tuple[Path, str]:
+    """Where Python would import the file from, and as what: of a package (`__init__.py`) by its dotted name."""
+    root, parts = file.parent, [file.stem]
+    while (root / "__init__.py").is_file() and root.name.isidentifier():
+        root, parts = root.parent, [root.name, *parts]
+    return root, ".".join(parts)
 
 
 def _named(module: Any, name: str) -> Any:
