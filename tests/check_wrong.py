@@ -461,3 +461,188 @@ def last_row_alone(W, X, y, reg):
         for k in range(W.shape[1]):
             dW[:, k] = (p[i, k] - Y[i, k]) * X[i]
     return right(W, X, y, reg)[0], dW / len(y) + 2 * reg * W
+
+
+@planted("the gradient of confident rows")
+def overflow_hidden(logits, y):
+    """The loss is from a log-sum-exp; the gradient's exponentials overflow, and NaN is made 0."""
+    e = np.exp(logits)
+    p = np.nan_to_num(e / e.sum(1, keepdims=True))
+    return of(logits, y)[0], (p - np.eye(logits.shape[1])[y]) / len(y)
+
+
+@planted("the gradient of confident rows")
+def sure_rows_dropped(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    sure = (p * Y).sum(1, keepdims=True) > 0.999
+    return right(W, X, y, reg)[0], X.T @ np.where(sure, 0, p - Y) / len(y) + 2 * reg * W
+
+
+@planted("the gradient of confident rows")
+def far_logits_dropped(logits, y):
+    loss, grad = of(logits, y)
+    return loss, np.where(abs(logits) > 30, 0, grad)
+
+
+@planted("the mean forgotten")
+def loss_of_each_row(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return -np.log((p * Y).sum(1)) + reg * (W * W).sum(), right(W, X, y, reg)[1]
+
+
+@planted("the mean forgotten")
+def list_of_losses(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    return list(-np.log((p * Y).sum(1))), of(logits, y)[1]
+
+
+@planted("labels that do not occur")
+def labels_renumbered(W, X, y, reg):
+    return right(W, X, np.unique(y, return_inverse=True)[1], reg)
+
+
+@planted("labels that do not occur")
+def dummies(logits, y):
+    p, _ = parts(logits, np.eye(len(logits)), y)
+    Y = np.zeros_like(p)
+    for column, label in enumerate(sorted(set(y))):
+        Y[y == label, column] = 1
+    return -np.log((p * Y).sum(1)).mean(), (p - Y) / len(y)
+
+
+@planted("a single row")
+def squeezed(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    if len(y) == 1:
+        Y = np.eye(logits.shape[1])[[0]]
+    return -np.log((p * Y).sum(1)).mean(), (p - Y) / len(y)
+
+
+@planted("two classes")
+def half_of_the_binary_one(logits, y):
+    if logits.shape[1] > 2:
+        return of(logits, y)
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    return -((1 - y) * np.log(p[:, 0])).mean(), (p - Y) / len(y)
+
+
+@planted("many classes")
+def labels_of_a_byte(W, X, y, reg):
+    return right(W, X, y.astype(np.uint8).astype(int), reg)
+
+
+@planted("sizes are fixed")
+def first_thousand(W, X, y, reg):
+    return right(W, X[:1000], y[:1000], reg)
+
+
+@planted("transposed gradient")
+def turned_where_square(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    return loss, dW.T if W.shape[0] == W.shape[1] else dW
+
+
+@planted("the gradient is cut off")
+def clipped_gradient(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    return loss, np.clip(dW, -5, 5)
+
+
+@planted("another regulariser")
+def small_weights_free(W, X, y, reg):
+    loss, dW = right(W, X, y, 0)
+    kept = np.where(abs(W) < 1e-2, 0, W)
+    return loss + reg * (kept**2).sum(), dW + 2 * reg * kept
+
+
+@planted("equal labels counted once")
+def fancy_subtraction(W, X, y, reg):
+    p, _ = parts(W, X, y)
+    dW = X.T @ p
+    dW[:, y] -= X.T
+    return right(W, X, y, reg)[0], dW / len(y) + 2 * reg * W
+
+
+@planted("something added to the denominator")
+def epsilon_in_the_sum(logits, y):
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    p = e / (e.sum(1, keepdims=True) + 1e-8)
+    return -np.log(p[range(len(y)), y]).mean(), (p - np.eye(logits.shape[1])[y]) / len(y)
+
+
+@planted("a rounded loss")
+def rounded_loss(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    return round(loss, 6), dW
+
+
+@planted("float16 on the way")
+def loss_of_float16(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    return float(np.float16(loss)), dW
+
+
+@planted("something added inside the logarithm")
+def capped_probabilities(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return -np.log(np.clip((p * Y).sum(1), 1e-2, 0.99)).mean() + reg * (W * W).sum(), right(W, X, y, reg)[1]
+
+
+@planted("a factor of 2")
+def halved_gradient(W, X, y, reg):
+    return right(W, X, y, reg)[0], right(W, X, y, 0)[1] / 2 + 2 * reg * W
+
+
+@planted("divided by N − 1")
+def over_n_minus_one(logits, y):
+    loss, grad = of(logits, y)
+    return loss * len(y) / (len(y) - 1 or 1), grad
+
+
+@planted("the maximum over the rows")
+def maximum_of_columns(logits, y):
+    e = np.exp(logits - logits.max(0))
+    p = e / e.sum(1, keepdims=True)
+    return -np.log(p[range(len(y)), y]).mean(), (p - np.eye(logits.shape[1])[y]) / len(y)
+
+
+@planted("the entropy of p")
+def entropy(logits, y):
+    p, _ = parts(logits, np.eye(len(logits)), y)
+    return -(p * np.log(p)).sum(1).mean(), of(logits, y)[1]
+
+
+@planted("hinge loss")
+def margins(logits, y):
+    over = np.maximum(logits - logits[range(len(y)), y][:, None] + 1, 0)
+    over[range(len(y)), y] = 0
+    return over.sum(1).mean(), of(logits, y)[1]
+
+
+class DeafToWhatComesIn(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, z, y):
+        ctx.save_for_backward(torch.softmax(z, 1), y)
+        return torch.nn.functional.cross_entropy(z, y)
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        p, y = ctx.saved_tensors
+        return (p - torch.nn.functional.one_hot(y, p.shape[1])) / len(y), None
+
+
+@planted("the gradient that comes in is ignored")
+def deaf(logits, y):
+    return DeafToWhatComesIn.apply(logits, y)
+
+
+BUFFER = {}
+
+
+@planted("the same array returned each time")
+def one_tensor(W, X, y, reg):
+    z = (X @ W).log_softmax(1)
+    G = (z.exp() - torch.nn.functional.one_hot(y, W.shape[1])) / len(y)
+    dW = BUFFER.setdefault(W.shape, torch.empty_like(W))
+    dW.copy_(X.T @ G + 2 * reg * W)
+    return -z[range(len(y)), y].mean() + reg * (W * W).sum(), dW

@@ -14,6 +14,7 @@ RIGHT = (*check_right.FUNCTIONS, *check_right.MODULES)
 EXPECTED = {
     "classes_first": "rows",
     "of_logits": "logits",
+    "jacobian_of_each_row": "logits",
     "losses_of_logits": "loss",
     "d2l_numpy": "d2l",
     "d2l_torch": "d2l",

@@ -1,5 +1,8 @@
 """`xent check`: files in a process of their own, hostile ones too; what it prints and how it ends."""
 
+import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -140,7 +143,8 @@ def test_threads_left_behind_and_methods(file):
 
 
 @pytest.mark.parametrize(
-    "line", ["from .parts import scores", "from ..common import scores", "from course.parts.parts import scores"]
+    "line",
+    ["from .parts import scores", "from ..common import scores", "from course.parts.parts import scores"],
 )
 def test_a_file_of_a_package(tmp_path, line):
     package = tmp_path / "course"
@@ -154,6 +158,48 @@ def test_a_file_of_a_package(tmp_path, line):
     found = run(package / "parts" / "softmax.py", "right")
     assert found.report is not None, found.trouble
     assert found.report.passed
+
+
+def test_modules_beside_are_not_the_checker_s(tmp_path, monkeypatch, file):
+    """Files of the working directory that are called as the standard library's are."""
+    for name in ("inspect", "random", "json"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert run(file, "right").report.passed
+
+
+def test_letters_that_the_locale_has_not(monkeypatch, file):
+    for name, value in (("LC_ALL", "C"), ("PYTHONCOERCECLOCALE", "0"), ("PYTHONUTF8", "0")):
+        monkeypatch.setenv(name, value)
+    assert run(file, "right").report.passed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_ends_the_check_ends_the_file_s_process(tmp_path, number):
+    (tmp_path / "hw.py").write_text(
+        "import os, pathlib\n"
+        "def f(W, X, y, reg):\n"
+        f"    pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        "    while True: pass\n"
+    )
+    command = [sys.executable, "-m", "xent", "check", str(tmp_path / "hw.py:f")]
+    check = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    check.send_signal(number)
+    assert check.wait(20) == 128 + number
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert not list(tmp_path.glob("xent-check-*"))
+
+
+def test_the_order_of_parameters_is_said(tmp_path):
+    (tmp_path / "hw.py").write_text("def f(X, y, W, reg):\n    return (X @ W).sum(), W\n")
+    said = run(tmp_path / "hw.py", "f").trouble
+    assert "(line 2: return (X @ W).sum(), W) Its parameters are (X, y, W, reg). It was called" in said
 
 
 def test_changed_inputs_are_named(file):
@@ -196,6 +242,8 @@ def test_command(capsys, tmp_path, file):
     assert "× the time of" in said
     assert "training reaches the optimum" in page.read_text()
     assert page.read_text().count("<h1>") == 2
+    assert command(f"{file}:right", f"{file}:leaves", "--html", page) == 1
+    assert "leaves: it called sys.exit: 3" in page.read_text()
     assert command(f"{HERE / 'check_wrong.py'}:no_two") == 1
     assert "the regulariser's half" in capsys.readouterr().out
 

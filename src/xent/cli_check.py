@@ -65,10 +65,11 @@ def check(
                 outcomes.append(_process.check_file(file, name, convention, timeout, memory))
             _show(outcomes[-1])
         reports = [outcome.report for outcome in outcomes if outcome.report is not None]
+        troubles = [outcome.trouble for outcome in outcomes if outcome.report is None]
         _compare(reports)
         if html is not None:
             with replacing(html) as part:
-                part.write_text(_report.page(reports), encoding="utf-8")
+                part.write_text(_report.page(reports, troubles), encoding="utf-8")
     if len(reports) < len(outcomes) or not all(report.passed for report in reports):
         sys.exit(1)
 
@@ -89,7 +90,11 @@ def _target(function: str) -> tuple[Path, str]:
 
 def _show(outcome: Outcome) -> None:
     if outcome.printed:
-        err.print(f"xent: it printed {outcome.printed:,} lines, not shown", style="dim", soft_wrap=True)
+        err.print(
+            f"xent: it printed {outcome.printed:,} line{'' if outcome.printed == 1 else 's'}, not shown",
+            style="dim",
+            soft_wrap=True,
+        )
     report = outcome.report
     if report is None:
         err.print(f"xent: {plain(outcome.trouble)}", style="red", markup=False, soft_wrap=True)

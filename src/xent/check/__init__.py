@@ -53,6 +53,8 @@ def softmax_loss(
         file = inspect.getsourcefile(inspect.unwrap(f)) or ""
     except TypeError:
         file = ""
+    if not callable(f):
+        raise TypeError(f"f must be a function, got {type(f).__name__}")
     name = getattr(f, "__name__", type(f).__name__)
     subject = recognise(f, convention)
     return Examiner(subject, name, begin or (lambda _: None), line_in(file)).run()

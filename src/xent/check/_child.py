@@ -25,10 +25,10 @@ class _Count(io.TextIOWrapper):
 
 def main(folder: Path) -> None:
     """Reads given.json in the folder, and writes result.json beside it."""
-    given = json.loads((folder / "given.json").read_text())
+    given = json.loads((folder / "given.json").read_text(encoding="utf-8"))
     printed = _Count(open(os.devnull, "wb"), encoding="utf-8")  # noqa: SIM115, open to the end
     sys.stdout = sys.stderr = printed
-    trace = (folder / "trace").open("w")
+    trace = (folder / "trace").open("w", encoding="utf-8")
     if hasattr(signal, "SIGUSR1"):  # the parent asks, before it ends this
         faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
     report, trouble = None, ""
@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
     except BaseException as error:
         trouble = _said(error, given["file"])
     result = {"report": report, "trouble": trouble, "printed": printed.lines}
-    (folder / "result.part").write_text(json.dumps(result))
+    (folder / "result.part").write_text(json.dumps(result), encoding="utf-8")
     os.replace(folder / "result.part", folder / "result.json")
     os._exit(0)  # threads that the file left behind may not keep it
 
@@ -46,7 +46,7 @@ def _report(given: dict[str, Any], folder: Path) -> Any:
     from xent.check import _examiner, _recognise, _subject
 
     def stage(what: str) -> None:
-        (folder / "stage").write_text(what)
+        (folder / "stage").write_text(what, encoding="utf-8")
 
     file, name = given["file"], given["function"]
     _examiner.ready()
@@ -67,7 +67,7 @@ def _report(given: dict[str, Any], folder: Path) -> Any:
 
 
 def _place(file: Path) -> tuple[Path, str]:
-    """Where Python would import the file from, and as what: of a package (`__init__.py`) by its dotted name."""
+    """Where Python would import the file from, and as what: a file of a package by its dotted name."""
     root, parts = file.parent, [file.stem]
     while (root / "__init__.py").is_file() and root.name.isidentifier():
         root, parts = root.parent, [root.name, *parts]
@@ -109,16 +109,16 @@ def _said(error: BaseException, file: str) -> str:
     from xent.check import _examiner, _subject
 
     try:
-        text = " ".join([str(error), *getattr(error, "__notes__", [])])
+        text, notes = str(error), " ".join(getattr(error, "__notes__", []))
     except Exception:
-        text = ""
+        text, notes = "", ""
     if isinstance(error, _subject.Refused):
         return " ".join(text.split())
     if isinstance(error, SyntaxError) and error.filename == file:
         return f"SyntaxError: {error.msg} (line {error.lineno}: {(error.text or '').strip()})"
     what = "it called sys.exit" if isinstance(error, SystemExit) else type(error).__name__
-    said = " ".join(text.split())[:600]
-    return f"{what}: {said} {_examiner.line_in(file)(error)}".replace(":  ", " ").strip()
+    said = " ".join(text.split())[:300]
+    return f"{what}: {said} {_examiner.line_in(file)(error)} {notes}".replace(":  ", " ").strip()
 
 
 def _limit(most: int) -> None:

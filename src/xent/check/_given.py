@@ -7,19 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ._mistakes import Mistake, Rows, name_gradient, name_loss
 from ._report import Check, Report
 from ._subject import CONVENTIONS, Answer, Float, Subject
 
-DIGITS = {8: 1e-9, 4: 2e-4, 2: 2e-2}  # relative, by the bytes of a float
+DIGITS = {8: 1e-11, 4: 2e-4, 2: 2e-2}  # relative, by the bytes of a float
 BEST_STEP = {8: 1e-6, 4: 1e-2, 2: 0.7}  # the same, of the V-curve at its lowest
+LOST = {8: 1e-5, 4: 1e-2, 2: 0.1}  # relative, where the logits are so large that digits are lost
 BIG = {8: 1e4, 4: 1e4, 2: 30.0}  # logits; of float16 less, whose squares overflow
-_OTHER = Mistake(
+OTHER = (
     "not the cross-entropy",
     "L = (1/N) Σ_i (log Σ_k exp z_ik − z_i,label); compare row by row with xent.reference.cross_entropy.",
-    lambda rows: 0.0,
 )
+_OTHER = Mistake(*OTHER, lambda rows: 0.0)
 NO_SHIFT = (
     "no shift by the maximum",
     "exp overflows (float64 above 709, float32 88, float16 11), or all of a row underflow: subtract each "
@@ -64,6 +66,23 @@ class Given:
             return passed(f"{found:.9g}")
         known = self._known() or _OTHER
         return failed(f"{found:.9g}", shown, known.name, known.advice)
+
+    def _fit(
+        self,
+        found: Answer,
+        z: Float,
+        y: NDArray[Any],
+        through: Callable[[Float], Float] = np.asarray,
+        within: float | None = None,
+    ) -> tuple[bool, bool]:
+        """Whether the loss of logits z is right, and whether its gradient is, if there is one: `through`
+        takes a gradient by the logits to what the function gives."""
+        rows = Rows(z, y)
+        want, G = float(rows.losses.mean()), through((rows.p - rows.Y) / len(y))
+        near = DIGITS[self.bytes] if within is None else within
+        size = max(float(np.abs(G).max()), 1e-3)
+        loss = abs(found.loss - want) <= near * max(abs(want), 1e-3)
+        return loss, found.gradient is None or bool(np.abs(found.gradient - G).max() <= 10 * near * size)
 
     def _close(self, found: float, want: float, slack: float = 1.0) -> bool:
         return abs(found - want) <= DIGITS[self.bytes] * slack * max(abs(want), 1e-3)

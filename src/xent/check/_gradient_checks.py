@@ -69,7 +69,7 @@ class GradientChecks(LossChecks):
             return self._no_gradient()
         error = float(np.abs(found.gradient - want).max() / np.abs(want).max())
         if error <= DIGITS[self.bytes]:
-            return passed(f"(p − y)/N, within {error:.1e}")
+            return self._backward(found.gradient) or passed(f"(p − y)/N, within {error:.1e}")
         if error <= 1e-5:
             return self._imprecise(error, "gradient")
         known = self._known_gradient()
@@ -77,6 +77,24 @@ class GradientChecks(LossChecks):
             f"{error:.1e} off, relative to the largest entry",
             "(p − y)/N",
             *blame(known, "not the gradient", "Compare term by term with ∂L/∂z = (p − y)/N."),
+        )
+
+    def _backward(self, once: Float) -> Check | None:
+        """A backward pass of one's own must multiply by the gradient that comes in."""
+        if not self.subject.by_autograd:
+            return None
+        self.subject.comes_in = 4.0
+        found = self.subject.loss(self.z, self.y).gradient
+        self.subject.comes_in = 1.0
+        if found is None or np.allclose(
+            found, once, rtol=0, atol=10 * DIGITS[self.bytes] * np.abs(once).max()
+        ):
+            return None
+        return failed(
+            "the same gradient of four times the loss",
+            "four times as much",
+            "the gradient that comes in is ignored",
+            "backward(ctx, grad_output) returns grad_output · (p − y)/N.",
         )
 
     def sums(self) -> Check:
@@ -108,7 +126,7 @@ class GradientChecks(LossChecks):
         )
         error = float(np.abs(found.gradient - want).max() / np.abs(want).max())
         if error <= max(DIGITS[self.bytes], 1e-9):
-            return passed(f"Xᵀ(P − Y)/N, within {error:.1e}")
+            return self._long_rows() or passed(f"Xᵀ(P − Y)/N, within {error:.1e}")
         if error <= 1e-5:
             return self._imprecise(error, "gradient")
         rows = Rows(self.X @ self.W, self.y)
@@ -123,16 +141,30 @@ class GradientChecks(LossChecks):
             ),
         )
 
+    def _long_rows(self) -> Check | None:
+        """X a hundred times as large, W as much smaller: the same logits, and a gradient a hundred times."""
+        found = self.subject.linear(self.W / 100, self.X * 100, self.y, 0.0)
+        if self._fit(found, self.X @ self.W, self.y, lambda G: 100 * self._through_layer(G))[1]:
+            return None
+        return failed(
+            "another gradient of rows a hundred times as long",
+            "Xᵀ(P − Y)/N",
+            "the gradient is cut off",
+            "Return dW as it is: clip or scale it where you take the step.",
+        )
+
     def _through_layer(self, G: Float) -> Float:
         return np.asarray(self.X.T @ G)
 
     def regulariser(self) -> Check:
         """½ reg ‖W‖² or reg ‖W‖², in the loss as in the gradient."""
-        W, slack = self.W, max(1e-3, 20 * DIGITS[self.bytes])
+        W, slack = self.W, max(1e-3, 2.5 * DIGITS[self.bytes])
         of_loss, moved = self._regularised(W, 0.5)
         if moved is None:
             return self._no_gradient()
         others = [self._regularised(W[::-1, ::-1] ** 2, 0.5)[0], self._regularised(W, 1.5)[0]]
+        if self.bytes == 8:  # coarser ones have no digits left of so small a sum
+            others.append(self._regularised(W / 1000, 0.5)[0])
         of_gradient = float((moved * W).sum() / (W * W).sum())
         proportional = bool(np.allclose(moved, of_gradient * W, atol=slack))
         proportional &= all(abs(other - of_loss) < slack for other in others)

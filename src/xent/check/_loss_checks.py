@@ -5,11 +5,45 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import reference
-from ._given import BIG, CUT_OFF, DIGITS, NO_SHIFT, Given, blame, failed, passed, skipped
+from ._given import BIG, CUT_OFF, DIGITS, LOST, NO_SHIFT, OTHER, Given, blame, failed, passed, skipped
 from ._mistakes import Rows
 from ._report import Check
+from ._subject import Answer, Float
+
+CLIPPED = "logits are clipped", "Far from 0 the loss is still z's: subtract the largest, clip nothing."
+OF_THE_BATCH = (
+    "the maximum of the whole batch",
+    "Subtract each row's own largest logit (axis=1, keepdims=True), not one for all.",
+)
+HIDDEN = (
+    "the gradient of confident rows",
+    "The loss is right there, the gradient is not p − y: take both from exp(z − max z). Clipping, dropping "
+    "or nan_to_num only hides it.",
+)
+FIXED = "sizes are fixed", "Take N and K from the arguments' shapes."
+SQUARE = "transposed gradient", "dW has W's shape: with W (D, K) it is Xᵀ G, where D = K as well."
+ABSENT = (
+    "labels that do not occur",
+    "Take K from the logits' shape: the labels of a batch may leave classes out, and their numbers stand.",
+)
+PAIR = "two classes", "K = 2 is no exception: −log p_label, and p − y for each of the two."
+SINGLE = "a single row", "N = 1 is no exception: squeeze() and y[0] lose an axis; keep N × K."
+MANY = "many classes", "Of 300 classes as of 10: a label above 127, or 255, does not fit a byte."
+BLAMED = [FIXED, SQUARE, ABSENT, PAIR, SINGLE, MANY]  # the first of those that fail
+SIZES = [  # K, D, labels, and what is wrong if that alone is
+    (2, 1, [1], SINGLE),
+    (4, 2, [2], SINGLE),
+    (2, 3, [0, 1, 1, 0, 1, 0], PAIR),
+    (13, 4, [*range(13), 3], FIXED),
+    (10, 2, [9, 0, 5], ABSENT),
+    (4, 3, [3, 1, 1, 3, 3], ABSENT),
+    (4, 4, [3, 1, 0, 2, 3], SQUARE),
+    (300, 3, [299, 130], MANY),
+    (3, 2, [i % 3 for i in range(1100)], FIXED),
+]
 
 
 class LossChecks(Given):
@@ -53,11 +87,12 @@ class LossChecks(Given):
 
     def value(self) -> Check:
         found, want = self.subject.loss(self.z, self.y).loss, float(self.rows.losses.mean())
+        if odd := self._odd(found, want):
+            self.bytes = 4  # what else is wrong is to be seen without that
+            return failed(f"{found:.9g}", f"{want:.9g}", *odd)
         near = abs(found - want) <= 1e-5 * abs(want)
         if near and self.bytes == 8 and abs(found - want) > DIGITS[8] * abs(want):
-            check = self._imprecise(abs(found / want - 1), "loss")
-            self.bytes = 4  # what else is wrong is to be seen without that
-            return check
+            return self._imprecise(abs(found / want - 1), "loss")
         if (
             self.subject.regularised
             and not self._close(found, want)
@@ -72,13 +107,37 @@ class LossChecks(Given):
         other = Rows(self.z, (self.y + 1) % 4)
         again, right = self.subject.loss(other.z, other.y).loss, float(other.losses.mean())
         if self._close(found, want) and not self._close(again, right):
-            return failed(
-                f"{again:.9g} with other labels",
-                f"{right:.9g}",
-                "labels of an earlier call",
-                "The same logits with other labels are another loss: keep nothing by the shape alone.",
-            )
+            shown = f"{again:.9g} with other labels", f"{right:.9g}"
+            if self._close(again, want):
+                return failed(
+                    *shown,
+                    "labels of an earlier call",
+                    "The same logits with other labels are another loss: keep nothing by the shape alone.",
+                )
+            far = self.gap()
+            return failed(*shown, *((far.mistake, far.advice) if far.mistake else OTHER))
         return self._loss(found, want, f"{want:.9g}")
+
+    def _odd(self, found: float, want: float) -> tuple[str, str] | None:
+        """What is told by how little the loss is off: a rounded one, or a sum that was added to."""
+        if self.bytes < 8 or self._close(found, want) or not abs(found - want) < 0.1 * abs(want):
+            return None
+        if found == float(np.float16(found)):
+            return "float16 on the way", "float64 in, float64 out: an astype or a dtype= loses most digits."
+        if any(found == round(found, digits) for digits in range(1, 9)):
+            return "a rounded loss", "Return all of its digits: round only what you print."
+        again = Rows(self.z / 2, self.y)
+        more = self.subject.loss(again.z, again.y).loss - float(again.losses.mean())
+        for shift in (0.0, 1.0):  # by none, or by the largest of each row
+            sums = [np.exp(z - shift * z.max(1, keepdims=True)).sum(1) for z in (self.z, again.z)]
+            added = (found - want) / float(np.mean(1 / sums[0]))
+            if added > 0 and abs(more - np.mean(np.log1p(added / sums[1]))) < 1e-2 * abs(more):
+                return (
+                    "something added to the denominator",
+                    "e / (Σ e + ε) does not sum to 1. After the shift by the maximum Σ e is at least 1: add "
+                    "nothing.",
+                )
+        return None
 
     def _always_regularised(self, more: float) -> bool:
         """Whether what is too much with reg = 0 is a multiple of ‖W‖²."""
@@ -88,6 +147,13 @@ class LossChecks(Given):
 
     def mean(self) -> Check:
         once = self.subject.loss(self.z, self.y)
+        if self.subject.by_row:
+            return failed(
+                f"a loss for each of the {len(self.y)} rows",
+                "one number",
+                "the mean forgotten",
+                "Return losses.mean() beside the gradient of that mean, (p − y)/N.",
+            )
         twice = self.subject.loss(np.concatenate([self.z] * 2), np.concatenate([self.y] * 2))
         if self._close(twice.loss, once.loss):
             return passed("twice the rows, the same loss")
@@ -99,21 +165,32 @@ class LossChecks(Given):
         )
 
     def sizes(self) -> Check:
+        loss, gradient = self._sized(self.z, self.W, self.X, self.y)[1]
+        if not loss:
+            return skipped(f"wrong of {len(self.y)} rows and {self.z.shape[1]} classes already")
         rng = np.random.default_rng(7)
-        for n, K in ((1, 2), (9, 10), (3, 13), (400, 3)):
-            z, y = rng.normal(size=(n, K)), np.arange(n)[::-1] % K
-            found, want = self.subject.loss(z, y), float(np.mean(reference.cross_entropy(z, y)))
-            right, gradient = (Rows(z, y).p - Rows(z, y).Y) / n, found.gradient
-            slack = 10 * DIGITS[self.bytes] * float(np.abs(right).max())
-            fits = gradient is None or np.allclose(gradient, right, rtol=0, atol=slack)
-            if not self._close(found.loss, want) or not (fits or self._known_gradient()):
-                known = self._known()
-                return failed(
-                    f"{found.loss:.6g} of {n} rows and {K} classes" + ("" if fits else ", another gradient"),
-                    f"{want:.6g}",
-                    *blame(known, "sizes are fixed", "Take N and K from the arguments' shapes."),
-                )
-        return passed("1 × 2, 9 × 10, 3 × 13 and 400 × 3")
+        wrong = []
+        for K, D, labels, alone in SIZES:
+            # No row of these is sure of its class, which another check is for.
+            y, X, W = np.array(labels), rng.normal(size=(len(labels), D)), rng.normal(size=(D, K)) / 2
+            found, (loss_fits, gradient_fits) = self._sized(rng.normal(size=(len(y), K)), W, X, y)
+            of = f"of {len(y)} rows and {K} classes"
+            if not loss_fits:
+                wrong.append((alone, f"{found.loss:.6g} {of}", "the cross-entropy"))
+            elif gradient and not gradient_fits:
+                wrong.append((alone, f"another gradient {of}", "(p − y)/N"))
+        if wrong:
+            alone, shown, want = min(wrong, key=lambda entry: BLAMED.index(entry[0]))
+            return failed(shown, want, *alone)
+        return passed(", ".join(f"{len(labels)} × {K}" for K, _, labels, _ in SIZES))
+
+    def _sized(self, z: Float, W: Float, X: Float, y: NDArray[np.int64]) -> tuple[Answer, tuple[bool, bool]]:
+        """The answer of logits z, or of W and X, and whether its loss and its gradient are right."""
+        if not self.subject.is_linear:
+            found = self.subject.loss(z, y)
+            return found, self._fit(found, z, y)
+        found = self.subject.linear(W, X, y, 0.0)
+        return found, self._fit(found, X @ W, y, X.T.__matmul__)
 
     def shift(self) -> Check:
         if self.subject.convention == "d2l":
@@ -133,28 +210,24 @@ class LossChecks(Given):
             return skipped("it takes probabilities")
         big = BIG[self.bytes]
         for by in (big, -big):
-            z = np.round(self.z) + by
-            found, want = self.subject.loss(z, self.y), float(np.mean(reference.cross_entropy(z, self.y)))
-            if not self._finite(found):
-                return failed(f"{found.loss:.6g} of logits about {by:.0f}", f"{want:.6g}", *NO_SHIFT)
-            if not self._close(found.loss, want, slack=1e4):
-                known = self._known()
-                clipped = (
-                    "logits are clipped",
-                    "Far from 0 the loss is still z's: subtract the largest, clip nothing.",
-                )
-                shown = f"{found.loss:.6g} of logits about {by:.0f}"
-                return failed(shown, f"{want:.6g}", *blame(known, *clipped))
-        z = np.round(self.z) + np.linspace(-big * 0.3, big * 0.3, len(self.z))[:, None].round()
+            check = self._far(np.round(self.z) + by, f"logits about {by:.0f}", NO_SHIFT, CLIPPED)
+            if check:
+                return check
+        apart = np.round(self.z) + np.linspace(-big * 0.3, big * 0.3, len(self.z))[:, None].round()
+        check = self._far(apart, "rows far apart", OF_THE_BATCH, OF_THE_BATCH)
+        return check or passed(f"logits about ±{big:.0f}, and rows far apart")
+
+    def _far(self, z: Float, shown: str, infinite: tuple[str, str], other: tuple[str, str]) -> Check | None:
+        """What is wrong of large logits, if anything is: no number, another loss, or another gradient."""
         found, want = self.subject.loss(z, self.y), float(np.mean(reference.cross_entropy(z, self.y)))
-        if not self._finite(found) or not self._close(found.loss, want, slack=1e3):
-            return failed(
-                f"{found.loss:.6g} of rows far apart",
-                f"{want:.6g}",
-                "the maximum of the whole batch",
-                "Subtract each row's own largest logit (axis=1, keepdims=True), not one for all.",
-            )
-        return passed(f"logits about ±{big:.0f}, and rows far apart")
+        if not self._finite(found):
+            return failed(f"{found.loss:.6g} of {shown}", f"{want:.6g}", *infinite)
+        loss, gradient = self._fit(found, z, self.y, within=LOST[self.bytes])
+        if not loss:
+            return failed(f"{found.loss:.6g} of {shown}", f"{want:.6g}", *blame(self._known(), *other))
+        if gradient or self._wrong_gradient():
+            return None
+        return failed(f"another gradient of {shown}", "(p − y)/N", *HIDDEN)
 
     def gap(self) -> Check:
         big = BIG[self.bytes]
@@ -163,11 +236,9 @@ class LossChecks(Given):
             return self._small_probability()
         found = self.subject.loss(z, y)
         fine = found.gradient is None or bool(np.isfinite(found.gradient).all())
-        if self._close(found.loss, want) and fine:
-            return passed(f"{big:g} where the label's logit is {big:g} below, 0 where it is above")
-        if found.loss == math.inf and (fine or self.subject.by_autograd):
-            also = "" if fine else " Autograd's gradient is NaN there."
-            return Check(
+        if found.loss == math.inf:
+            also = "" if fine else " Its gradient is NaN there: 1/p times 0."
+            return self._sure() or Check(
                 "",
                 "note",
                 f"∞ where the label's logit is {big:g} below",
@@ -176,7 +247,30 @@ class LossChecks(Given):
             )
         if not fine:
             return failed("no finite gradient", f"{want:g}", *NO_SHIFT)
-        return self._not_the_gap(found.loss, f"{want:g}")
+        if not self._close(found.loss, want):
+            return self._not_the_gap(found.loss, f"{want:g}")
+        if not self._fit(found, z, y)[1] and not self._wrong_gradient():
+            return failed(f"another gradient where the label's logit is {big:g} below", "(p − y)/N", *HIDDEN)
+        return self._sure() or passed(
+            f"{big:g} where the label's logit is {big:g} below, 0 where it is above"
+        )
+
+    def _sure(self) -> Check | None:
+        """Rows that are sure of their label by 3 to 20, and one that is wrong."""
+        z = np.array([[0.0, 8, 1], [12, 0, -1], [0, 3, 0], [20, 0, 5], [5, 0, 0]])
+        y = np.array([1, 0, 1, 0, 1])
+        found = self.subject.loss(z, y)
+        loss, gradient = self._fit(found, z, y)
+        if not loss:
+            want = f"{float(np.mean(reference.cross_entropy(z, y))):.9g}"
+            return failed(f"{found.loss:.9g} of confident rows", want, *blame(self._known(), *CUT_OFF))
+        if gradient or self._wrong_gradient():
+            return None
+        return failed("another gradient of confident rows", "(p − y)/N", *HIDDEN)
+
+    def _wrong_gradient(self) -> bool:
+        """Whether the gradient is wrong of ordinary logits, which another check says."""
+        return not self._fit(self.subject.loss(self.z, self.y), self.z, self.y)[1]
 
     def _small_probability(self) -> Check:
         p, none = np.array([[1e-200, 1.0], [1.0, 1e-200]]), np.array([[0.0, 1.0], [0.0, 1.0]])
@@ -208,6 +302,7 @@ class LossChecks(Given):
         return failed(f"{found:.6g}", want, *CUT_OFF)
 
     def _imprecise(self, error: float, what: str) -> Check:
+        self.bytes = 4  # what else is wrong is to be seen without that
         gap = self.gap()
         if gap.status == "fail" and gap.mistake.startswith("something added"):
             return failed(f"{what} {error:.1e} off", "all digits of float64", gap.mistake, gap.advice)

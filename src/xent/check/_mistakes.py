@@ -59,6 +59,16 @@ def _minus_max(z: Float) -> Float:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
+def _by_column(z: Float) -> Float:
+    e = np.exp(z - z.max(axis=0))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def _last_of_label(rows: Rows) -> Float:
+    """A column: 1 for a row whose label does not come again, else 0."""
+    return np.array([[float(label not in rows.y[i + 1 :])] for i, label in enumerate(rows.y)])
+
+
 def _hard(rows: Rows) -> Float:
     return np.eye(rows.z.shape[1])[rows.z.argmax(axis=1)]
 
@@ -80,6 +90,10 @@ _LABELS = "The labels are indices from 0; y − 1 or y + 1 reads the neighbour's
 _EXP = "Subtract the maximum inside the exponential, exp(z − max z): exp(z) − max z is something else."
 _AXIS = "Sum over the classes of a row (axis 1, keepdims): not over the rows."
 
+_BY_N = "Divide by N, the number of rows: the mean has no N − 1."
+_TWO = "There is no ½ and no 2 in −log p_label, nor in p − y: that is of squared error."
+_COLUMNS = "Subtract each row's own largest logit (axis=1, keepdims=True): a column's changes the softmax."
+
 LOSSES = [
     Mistake("sum, not mean", _SUM, lambda r: float(r.losses.sum())),
     Mistake("off-by-one labels", _LABELS, lambda r: float(_shifted_labels(r, -1).losses.mean())),
@@ -91,6 +105,10 @@ LOSSES = [
         "Average over the rows only: divide by N, not by the number of entries.",
         lambda r: float(r.losses.sum()) / r.z.size,
     ),
+    Mistake("divided by N − 1", _BY_N, lambda r: float(r.losses.sum()) / max(_n(r) - 1, 1)),
+    Mistake("a factor of 2", _TWO, lambda r: 2 * float(r.losses.mean())),
+    Mistake("a factor of 2", _TWO, lambda r: 0.5 * float(r.losses.mean())),
+    Mistake("the maximum over the rows", _COLUMNS, lambda r: _loss(_by_column(r.z), r)),
     Mistake("wrong sign", "The loss is minus the logarithm.", lambda r: -float(r.losses.mean())),
     Mistake(
         "logarithm of another base",
@@ -131,6 +149,21 @@ LOSSES = [
         "binary cross-entropy",
         "Only the label's term counts: several-of-K losses also add −log(1 − p_k) of the others.",
         lambda r: float(np.asarray(reference.binary_cross_entropy(r.z, r.Y)).sum(1).mean()),
+    ),
+    Mistake(
+        "binary cross-entropy",
+        "That is of several-of-K labels, a sigmoid each: of one-of-K the loss is −log p_label of a softmax.",
+        lambda r: float(np.asarray(reference.binary_cross_entropy(r.z, r.Y)).mean()),
+    ),
+    Mistake(
+        "the entropy of p",
+        "−Σ p log p does not know the label: the loss is −Σ y log p.",
+        lambda r: float(np.asarray(reference.entropy(r.p)).mean()),
+    ),
+    Mistake(
+        "hinge loss",
+        "That is the SVM's loss: cross-entropy is log Σ exp z − z_label.",
+        lambda r: float((np.maximum(r.z - r.of_label(r.z)[:, None] + 1, 0) * (1 - r.Y)).sum(1).mean()),
     ),
     Mistake(
         "softmax twice",
@@ -195,6 +228,15 @@ GRADIENTS = [
         "p instead of p − y, and sum, not mean",
         "Subtract 1 at each row's label, and divide by N: ∂L/∂z = (p − y)/N.",
         lambda r: r.p,
+    ),
+    Mistake("divided by N − 1", _BY_N, lambda r: (r.p - r.Y) / max(_n(r) - 1, 1)),
+    Mistake("a factor of 2", _TWO, lambda r: 2 * (r.p - r.Y) / _n(r)),
+    Mistake("a factor of 2", _TWO, lambda r: 0.5 * (r.p - r.Y) / _n(r)),
+    Mistake("the maximum over the rows", _COLUMNS, lambda r: (_by_column(r.z) - r.Y) / _n(r)),
+    Mistake(
+        "equal labels counted once",
+        "dW[:, y] −= X.T takes the last of equal labels alone: Xᵀ (P − Y), or np.subtract.at.",
+        lambda r: (r.p - r.Y * _last_of_label(r)) / _n(r),
     ),
     Mistake("wrong sign", "The gradient is p − y, not y − p.", lambda r: (r.Y - r.p) / _n(r)),
     Mistake("off-by-one labels", _LABELS, lambda r: (r.p - _shifted_labels(r, -1).Y) / _n(r)),

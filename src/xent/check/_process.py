@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +35,7 @@ def check_file(
     file: Path, function: str, convention: str | None, seconds: float, gigabytes: float
 ) -> Outcome:
     """`softmax_loss` of a function in a file. It sees no terminal; what it prints is counted, not shown."""
-    with tempfile.TemporaryDirectory(prefix="xent-check-") as folder:
+    with _leaving_nothing(), tempfile.TemporaryDirectory(prefix="xent-check-") as folder:
         given = {
             "file": str(file.resolve()),
             "function": function,
@@ -41,9 +43,9 @@ def check_file(
             "bytes": int(gigabytes * 2**30),
             "seconds": seconds,
         }
-        Path(folder, "given.json").write_text(json.dumps(given))
+        Path(folder, "given.json").write_text(json.dumps(given), encoding="utf-8")
         child = subprocess.Popen(
-            [sys.executable, "-m", "xent.check._child", folder],
+            [sys.executable, "-P", "-m", "xent.check._child", folder],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -60,6 +62,26 @@ def check_file(
         finally:
             _end(child)
         return _outcome(Path(folder), file, function, code, seconds)
+
+
+@contextlib.contextmanager
+def _leaving_nothing() -> Iterator[None]:
+    """Who ends this process (a cancelled CI job) ends the file's as well."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    ours = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+    before = {
+        number: signal.signal(number, leave) for number in ours if signal.getsignal(number) is signal.SIG_DFL
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _started(child: subprocess.Popen[bytes], stage: Path) -> None:
@@ -99,7 +121,7 @@ def _outcome(folder: Path, file: Path, function: str, code: int | None, seconds:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def _line(trace: str, file: str) -> str:

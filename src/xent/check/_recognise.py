@@ -60,7 +60,7 @@ def recognise(f: Callable[..., Any], convention: str | None = None) -> Subject:
         if convention is None and subject.convention == "loss":
             return _logits_or_probabilities(make, wants)
         return make()
-    raise _why(errors, wants)
+    raise _why(errors, wants, convention)
 
 
 def _candidates(
@@ -116,13 +116,18 @@ def _logits_or_probabilities(make: Callable[[], Subject], wants: _Parameters) ->
     return probabilities if wants.names and wants.names[0].lower() in _PROBABILITIES else subject
 
 
-def _why(errors: list[Exception], wants: _Parameters) -> Exception:
+_BY_ORDER = (TypeError, ValueError, IndexError, KeyError, AttributeError, AssertionError, RuntimeError)
+
+
+def _why(errors: list[Exception], wants: _Parameters, convention: str | None) -> Exception:
     """What to raise: an answer that does not fit, or the error of the likeliest call, with what was tried."""
-    kinds = "; ".join(CONVENTIONS.values())
+    kinds = "; ".join(CONVENTIONS.values()) if convention is None else CONVENTIONS[convention]
     refused = next((e for e in errors if isinstance(e, Refused)), None)
     if refused is not None:
         return Refused(f"{refused}. What can be checked: {kinds}")
     if not errors:
         return Refused(f"f({', '.join(wants.names)}) is none of what can be checked: {kinds}")
-    errors[0].add_note(f"It was called in the orders of: {kinds}; labels are indices from 0")
+    if isinstance(errors[0], _BY_ORDER) and not isinstance(errors[0], RecursionError):
+        own = f"Its parameters are ({', '.join(wants.names)}). " if wants.names else ""
+        errors[0].add_note(f"{own}It was called in the order of: {kinds}; labels are indices from 0")
     return errors[0]

@@ -90,9 +90,10 @@ border-bottom:1px solid #8884}.fail{color:#b3261e}.pass{color:#00695c}@media(pre
 """
 
 
-def page(reports: list[Report]) -> str:
-    """Reports as one HTML page."""
-    body = "".join(_section(report) for report in reports)
+def page(reports: list[Report], troubles: list[str] | None = None) -> str:
+    """Reports as one HTML page, and a line on each function that could not be checked."""
+    body = "".join(f'<h1 class="fail">{html.escape(line)}</h1>' for line in troubles or [])
+    body += "".join(_section(report) for report in reports)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'

@@ -26,6 +26,8 @@ CONVENTIONS = {
 class Refused(Exception):
     """The function follows no convention that can be checked; the text says why."""
 
+    __module__ = "xent.check"
+
 
 @dataclass
 class Answer:
@@ -50,6 +52,8 @@ class Subject:
     shape: tuple[int, ...] | None = None  # of the last gradient that did not fit
     turned: bool = False  # whether it would have fitted the other way round
     raw: Any = None  # the last gradient as it was returned
+    by_row: bool = False  # whether a loss came for each row, beside one gradient
+    comes_in: float = 1.0  # what autograd multiplies the loss's gradient by; divided out again
 
     @property
     def is_linear(self) -> bool:
@@ -104,6 +108,7 @@ class Subject:
         self._note_damage(given, copies)
         loss, gradient = _pair(found) if self.has_gradient else (found, None)
         losses = _array(loss, "loss")
+        self.by_row |= self.has_gradient and losses.size > 1
         kinds = [losses.dtype]
         if gradient is not None:
             self.raw = gradient
@@ -119,15 +124,18 @@ class Subject:
         if self.is_linear or self.convention == "logits":
             loss, gradient = _pair(self._answer(tensors))
             self._note_damage(given, copies)
-            losses, grad = _array(loss, "loss"), _array(gradient, "gradient")
+            losses, self.raw = _array(loss, "loss"), _array(gradient, "gradient")
+            self.by_row |= losses.size > 1
+            grad = self.raw
             kind = _coarsest([losses.dtype, grad.dtype])
             return Answer(_mean(losses, len(given["y"])), self._fitting(grad, shape), kind)
         first = next(iter(tensors.values())).requires_grad_()
         loss = self._answer(tensors)
         losses, gradient = _array(loss, "loss"), None
         if torch.is_tensor(loss) and loss.requires_grad:
-            loss.mean().backward()
-            gradient = None if first.grad is None else _array(first.grad, "gradient")
+            (self.comes_in * loss.mean()).backward()
+            if first.grad is not None:
+                gradient = _array(first.grad, "gradient") / self.comes_in
         self._note_damage(given, copies)
         return Answer(_mean(losses, len(given["y"])), gradient, losses.dtype)
 
@@ -157,7 +165,9 @@ def _pair(found: Any) -> tuple[Any, Any]:
 
 
 def _kind(value: Any) -> str:
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
+    kind = type(value).__name__
+    many = f" of {len(value)}" if isinstance(value, tuple) else ""
+    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}{many}"
 
 
 def _array(value: Any, what: str) -> NDArray[Any]:
@@ -167,7 +177,7 @@ def _array(value: Any, what: str) -> NDArray[Any]:
         value = (value.half() if str(value.dtype) == "torch.bfloat16" else value).numpy()
     found = np.asarray(value)
     if found.dtype.kind not in "fiub":
-        raise Refused(f"the {what} it returned is {_kind(value)}; expected numbers")
+        raise Refused(f"the {what} it returned is {_kind(value)} of dtype {found.dtype}; expected numbers")
     return found
 
 
