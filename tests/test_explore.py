@@ -13,10 +13,24 @@ def test_it_opens_the_page_and_prints_where_it_is(tmp_path, monkeypatch, capsys)
     page.write_text("")
     opened = []
     monkeypatch.setattr(cli_explore, "PAGE", page)
-    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
     cli_explore.explore(lang="zh")
     assert opened == [page.as_uri() + "#lang=zh"]
-    assert capsys.readouterr().out == f"{page}\n"
+    assert capsys.readouterr().out == f"{page.as_uri()}#lang=zh\n"
+
+
+def test_it_says_where_to_look_if_no_browser_opens(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "index.html"
+    page.write_text("")
+    monkeypatch.setattr(cli_explore, "PAGE", page)
+    monkeypatch.setattr(webbrowser, "get", lambda using=None: webbrowser.GenericBrowser("false"))
+    monkeypatch.setattr(webbrowser, "_tryorder", ["false"])
+    with pytest.raises(SystemExit) as ended:
+        cli_explore.explore()
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert said.out == f"{page.as_uri()}#lang=en\n"
+    assert "no browser could be opened here" in said.err
 
 
 def test_it_says_how_to_build_a_page_that_is_not_there(tmp_path, monkeypatch, capsys):

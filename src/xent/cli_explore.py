@@ -23,5 +23,8 @@ def explore(*, lang: Literal["en", "zh"] = "en") -> None:
         if not PAGE.is_file():
             raise FileNotFoundError("the explorer is not built: run make explorer")
         # A file's URL keeps its fragment only as a URL, not as a path.
-        webbrowser.open(f"{PAGE.as_uri()}#lang={lang}")
-        out.print(plain(PAGE), markup=False, soft_wrap=True)
+        address = f"{PAGE.as_uri()}#lang={lang}"
+        opened = webbrowser.open(address)
+        out.print(plain(address), markup=False, soft_wrap=True)
+        if not opened:
+            raise OSError("no browser could be opened here: open the address above in one")

@@ -94,6 +94,18 @@ def test_a_link_followed_while_the_url_is_about_to_be_written(explore):
     assert page.page.url.endswith("#" + address(**TEN, panel="labels"))
 
 
+def test_back_keeps_the_language(explore):
+    page = explore().at("jacobian", WORKED)
+    page.find("nav-labels").click()
+    page.find("lang-zh").click()
+    page.settle().page.go_back()
+    assert page.find("panel-jacobian").is_visible()
+    page.settle()
+    assert page.page.url.endswith("#" + address(**WORKED, lang="zh", panel="jacobian"))
+    page.go("labels", WORKED, "en")  # a link's language is its own
+    assert page.page.locator("html").get_attribute("lang") == "en"
+
+
 def test_a_label_of_a_class_that_is_not_there(explore):
     page = explore().at("collapse", {"z": [1, 2], "y": 0, "T": 1})
     page.page.evaluate("location.hash = '#y=3'")

@@ -323,6 +323,8 @@ def test_the_batch(explore, size, reg):
     page.find("batch-step").fill("29")
     near(page.values("batch-loops"), reference.softmax_loss_loops(W, X, LABELS, reg)[1], scale=1)
     assert page.value("batch-difference") < 1e-15
+    near(page.value("batch-loops-loss"), loss)
+    assert page.value("batch-loss-difference") < 1e-14
 
 
 def test_the_loops_of_a_batch_halt(explore):

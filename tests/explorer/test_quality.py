@@ -61,6 +61,31 @@ def test_less_motion(explore, panel):
     assert page.page.screenshot() == first  # nothing moves by itself
 
 
+def test_what_is_chosen_shows_in_the_reader_s_colours(explore):
+    page = explore(forced_colors="active").at("batch", WORKED)
+    page.find("batch-step").fill("3")
+
+    def of(property, selector):
+        node = page.page.locator(selector).first
+        return node.evaluate("(n, property) => getComputedStyle(n)[property]", property)
+
+    def differ(property, chosen, other):
+        assert of(property, chosen) != of(property, other), chosen
+
+    differ("borderBottomStyle", "nav a[aria-current]", "nav a:not([aria-current])")
+    differ("borderTopColor", "td.lit", "td[role=gridcell]:not(.lit)")
+    for chosen, other in (
+        (".languages [aria-pressed=true]", ".languages [aria-pressed=false]"),
+        (".choice label.chosen", ".choice label:not(.chosen)"),
+        (".marked", "pre span:not(.marked)"),
+    ):
+        differ("color", chosen, other)
+        differ("backgroundColor", chosen, other)
+    page.go("jacobian", WORKED)
+    differ("borderTopColor", "td.chosen", "td[role=gridcell]:not(.chosen)")
+    differ("backgroundColor", ".bar-fill", ".bar-track")
+
+
 def test_playing_ends_at_once_where_less_motion_is_asked_for(explore):
     for motion, at_once in (("reduce", True), ("no-preference", False)):
         page = explore(reduced_motion=motion).at("training", WORKED)

@@ -198,9 +198,17 @@ def test_a_click_holds_a_cell(explore, panel, cells):
     assert chosen(1, 1)
 
 
+@pytest.mark.parametrize("z", [-1000000, -12345.678, 999999.5])
+def test_a_field_shows_all_digits(explore, z):
+    page = explore().at("jacobian", WORKED | {"z": [z, 0]})
+    assert page.find("z-input-0").evaluate("(n) => n.scrollWidth <= n.clientWidth")
+
+
 def test_in_print_there_is_the_panel_alone(explore):
     page = explore(color_scheme="dark").at("collapse", WORKED)
     page.page.emulate_media(media="print", color_scheme="dark")
+    assert page.find("network-dense").locator("..").is_visible()  # what is chosen
+    assert not page.find("network-attention").locator("..").is_visible()
     assert not page.page.locator("nav").is_visible()
     assert not page.find("z-0").is_visible()
     assert page.find("panel-collapse").is_visible()

@@ -10,7 +10,7 @@ export const panels: { id: string; title: Text; apart?: true }[] = [
   { id: 'temperature', title: { en: 'Temperature and regions', zh: '温度与决策区域' } },
   { id: 'labels', title: { en: 'One label or several', zh: '单标签与多标签' } },
   { id: 'gradcheck', title: { en: 'The gradient check', zh: '梯度检验' } },
-  { id: 'batch', apart: true, title: { en: 'The regularised loss, twice', zh: '带正则的损失：两种写法' } },
+  { id: 'batch', apart: true, title: { en: 'The regularised loss, twice', zh: '带正则化的损失：两种写法' } },
   { id: 'curvature', apart: true, title: { en: 'Second order: convex', zh: '二阶：为何是凸的' } },
   { id: 'training', apart: true, title: { en: 'Training on digits', zh: '在手写数字上训练' } },
   { id: 'course', apart: true, title: { en: 'From your course to here', zh: '从课程到这里' } },

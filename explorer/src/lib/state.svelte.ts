@@ -42,25 +42,28 @@ export function setClasses(K: number) {
 export function followUrl(): () => void {
   // Chromium drops calls of replaceState beyond 200 in 10 s, so not at every frame of a drag.
   const PAUSE = 100;
+  const OURS = 'xent'; // an entry that the page wrote; a link's has none
   let timer: ReturnType<typeof setTimeout> | undefined;
   let panel = shared.panel; // of the entry that the history is at
   let known = location.hash;
   const write = () => {
     timer = undefined;
     if (location.hash !== known) return; // somebody followed a link, and hashchange is on its way
-    history.replaceState(null, '', toHash({ ...shared, panel }));
+    history.replaceState(OURS, '', toHash({ ...shared, panel }));
     known = location.hash;
   };
   const push = () => {
     write(); // Back leads to the state that was left
     panel = shared.panel;
-    history.pushState(null, '', toHash(shared));
+    history.pushState(OURS, '', toHash(shared));
     known = location.hash;
   };
   const read = () => {
     known = location.hash;
     if (known === toHash(shared)) return;
-    Object.assign(shared, fromHash(known, shared.z.length));
+    const found = fromHash(known, shared.z.length);
+    if (history.state === OURS) delete found.lang; // Back leads to an example, not to its language
+    Object.assign(shared, found);
     panel = shared.panel;
     write(); // what made no sense in it is mended
   };

@@ -15,8 +15,8 @@ export const words = {
   reset: { en: 'Start again', zh: '重新开始' },
   loss: { en: 'Loss', zh: '损失' },
   atTemperature: {
-    en: 'With T ≠ 1 every panel speaks of the logits divided by T.',
-    zh: '当 T ≠ 1 时，各节中的 logit 均指 z 除以 T。',
+    en: 'With T ≠ 1 the logits of the panels are those divided by T, unless T is named.',
+    zh: '当 T ≠ 1 时，除非式中写明 T，各节中的 logit 均指 z 除以 T。',
   },
   take: { en: 'Take this example with you', zh: '带走这个例子' },
   as: { en: 'As', zh: '格式' },

@@ -12,8 +12,8 @@ export const texts = {
   term: { en: 'term', zh: '项' },
   atLabel: { en: 'At the label', zh: '在标签处' },
   noNumber: {
-    en: '$p_y$ has underflowed: $-1/p_y$ is −∞, and $0 \\cdot \\infty$ is no number. $p - y$ gives',
-    zh: '$p_y$ 已下溢：$-1/p_y$ 为 −∞，而 $0 \\cdot \\infty$ 不是数。$p - y$ 给出',
+    en: '$p_y$ has underflowed: $-1/p_y$ is −∞, and nothing that it is multiplied by means anything; $0 \\cdot \\infty$ is not even a number. $p - y$ gives',
+    zh: '$p_y$ 已下溢：$-1/p_y$ 为 −∞，乘以它的结果都没有意义，$0 \\cdot \\infty$ 甚至不是数。$p - y$ 给出',
   },
   elsewhere: { en: 'Away from the label', zh: '在其他类别' },
   fused: {
@@ -46,7 +46,7 @@ export const texts = {
   },
   denseSay: {
     en: 'A dense layer $z = x W^\\top + b$, with rows $x$ and $z$: since $\\partial z_k/\\partial W_{kd} = x_d$, the gradient is the outer product $dW = (p - y)^\\top x$, and $db = p - y$. Over a batch of $N$ rows, with the rows $p - y$ in $G$, the means are $dW = G^\\top X/N$ and $db = \\sum_i G_i/N$.',
-    zh: '全连接层 $z = x W^\\top + b$，其中 $x$ 与 $z$ 为行向量：因为 $\\partial z_k/\\partial W_{kd} = x_d$，梯度是外积 $dW = (p - y)^\\top x$，而 $db = p - y$。对一批 $N$ 行，把各行 $p - y$ 排成 $G$，取平均得 $dW = G^\\top X/N$，$db = \\sum_i G_i/N$。',
+    zh: '全连接层 $z = x W^\\top + b$，其中 $x$ 与 $z$ 为行向量：因为 $\\partial z_k/\\partial W_{kd} = x_d$，梯度是外积 $dW = (p - y)^\\top x$，而 $db = p - y$。对一批 $N$ 个样本，把各自的 $p - y$ 逐行排成 $G$，取平均得 $dW = G^\\top X/N$，$db = \\sum_i G_i/N$。',
   },
   input: { en: 'Input', zh: '输入' },
   dW: { en: 'dW, row k, column d', zh: 'dW，第 k 行第 d 列' },

@@ -39,7 +39,7 @@ export const cs231n: Exercise[] = [
   },
   {
     what: { en: 'Choosing the regularisation strength', zh: '选择正则化强度' },
-    panel: 'training',
+    panel: 'temperature',
     functions: ['xent.SoftmaxRegressionCV', 'xent.softmax_path'],
     docs: 'docs/design/0005-sweeps-and-sparse.md',
   },

@@ -5,10 +5,10 @@ const text = <T extends Record<string, Text>>(texts: T) => texts;
 export default text({
   intro: {
     en: 'Where an exercise of two widely taken courses has its panel on this page, the function of xent that gives the number to compare yours with, and the page of its docs.',
-    zh: '两门常见课程的练习在本页对应哪个面板，用 xent 的哪个函数核对你的结果，以及相关文档。',
+    zh: '两门常见课程的练习在本页对应哪一节，用 xent 的哪个函数核对你的结果，以及相关文档。',
   },
   exercise: { en: 'Exercise', zh: '练习' },
-  panel: { en: 'Panel', zh: '面板' },
+  panel: { en: 'Panel', zh: '节' },
   check: { en: 'Compare with', zh: '用它核对' },
   docs: { en: 'see', zh: '见' },
   cs231n: { en: 'CS231n, assignment 1', zh: 'CS231n 作业 1' },
@@ -20,7 +20,7 @@ export default text({
   },
   shapesReg: {
     en: 'A penalty $\\tfrac12 \\lambda \\lVert W \\rVert^2$ beside the mean loss of $N$ rows is `C` $= 1/(\\lambda N)$ of `SoftmaxRegression`. Without the ½ it is $1/(2 \\lambda N)$.',
-    zh: '在 $N$ 行的平均损失上加 $\\tfrac12 \\lambda \\lVert W \\rVert^2$，相当于 `SoftmaxRegression` 的 `C` $= 1/(\\lambda N)$。若没有 ½，则为 $1/(2 \\lambda N)$。',
+    zh: '在 $N$ 个样本的平均损失上加 $\\tfrac12 \\lambda \\lVert W \\rVert^2$，相当于 `SoftmaxRegression` 的 `C` $= 1/(\\lambda N)$。若没有 ½，则为 $1/(2 \\lambda N)$。',
   },
   shapesBias: {
     en: 'A column of ones in X puts the intercept under the penalty; xent leaves the intercept free. The optima differ a little.',

@@ -11,8 +11,8 @@ export default text({
   step: { en: 'step h', zh: '步长 h' },
   error: { en: 'error', zh: '误差' },
   sizes: {
-    en: "The formula errs by $\\tfrac{h^2}{6}|\\ell'''|$ if centred and by $\\tfrac{h}{2}|\\ell''|$ if one-sided: lines of slope 2 and 1 here. Rounding a loss $\\ell$ to precision $\\varepsilon$ adds up to about $\\varepsilon|\\ell|/h$: slope −1. The steps at the far left may be lost entirely: then the quotient is 0.",
-    zh: "公式误差：中心差分为 $\\tfrac{h^2}{6}|\\ell'''|$，单侧差分为 $\\tfrac{h}{2}|\\ell''|$，在图中是斜率为 2 和 1 的直线。损失 $\\ell$ 以精度 $\\varepsilon$ 舍入，带来至多约 $\\varepsilon|\\ell|/h$ 的误差：斜率 −1。最左端的步长可能完全丢失，此时差商为 0。",
+    en: "The formula errs by $\\tfrac{h^2}{6}|\\ell'''|$ if centred and by $\\tfrac{h}{2}|\\ell''|$ if one-sided: lines of slope 2 and 1 here. Rounding to precision $\\varepsilon$, of the loss and of the logits $z \\pm h$, adds up to about $\\varepsilon(|\\ell| + \\max|z|)/h$: slope −1. The steps at the far left may be lost entirely: then the quotient is 0.",
+    zh: "公式误差：中心差分为 $\\tfrac{h^2}{6}|\\ell'''|$，单侧差分为 $\\tfrac{h}{2}|\\ell''|$，在图中是斜率为 2 和 1 的直线。损失 $\\ell$ 与 logit $z \\pm h$ 以精度 $\\varepsilon$ 舍入，带来至多约 $\\varepsilon(|\\ell| + \\max|z|)/h$ 的误差：斜率 −1。最左端的步长可能完全丢失，此时差商为 0。",
   },
   scheme: { en: 'Formula', zh: '公式' },
   precision: { en: 'Precision', zh: '精度' },

@@ -1,7 +1,7 @@
 export const texts = {
   intro: {
-    en: 'Softmax turns logits into probabilities, $p_k = e^{z_k} / \\sum_j e^{z_j}$. On paper, adding a constant to every logit changes nothing. In a computer it decides whether there is an answer at all: $e^z$ overflows early, and a probability that has underflowed to 0 has the logarithm −∞. Here every operation is exact but for one rounding to the format you choose.',
-    zh: 'softmax 把 logit 变为概率：$p_k = e^{z_k} / \\sum_j e^{z_j}$。在纸上，给所有 logit 加同一个常数不会改变结果；在计算机里，它却决定有没有结果：$e^z$ 很早就会上溢，而下溢为 0 的概率，其对数是 −∞。这里每一步运算都先精确计算，再按所选格式舍入一次。',
+    en: 'Softmax turns logits into probabilities, $p_k = e^{z_k} / \\sum_j e^{z_j}$. On paper, adding a constant to every logit changes nothing. In a computer it decides whether there is an answer at all: $e^z$ overflows early, and a probability that has underflowed to 0 has the logarithm −∞. Here every operation is exact but for one rounding to the format you choose; only float64’s own exp and log may be off in the last bit.',
+    zh: 'softmax 把 logit 变为概率：$p_k = e^{z_k} / \\sum_j e^{z_j}$。在纸上，给所有 logit 加同一个常数不会改变结果；在计算机里，它却决定有没有结果：$e^z$ 很早就会上溢，而下溢为 0 的概率，其对数是 −∞。这里每一步运算都先精确计算，再按所选格式舍入一次；只有 float64 自己的 exp 与 log 可能差最后一位。',
   },
   examples: { en: 'Try', zh: '试一试' },
   addConstant: { en: 'add 100 to every logit', zh: '给每个 logit 加 100' },

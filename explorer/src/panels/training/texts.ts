@@ -45,6 +45,6 @@ export default text({
   },
   middle: {
     en: 'At a constant rate SGD comes close at first, then stays at a noise floor: every step sees 50 rows only.',
-    zh: '学习率恒定时，SGD 先迅速接近，然后停在噪声水平：每步只看到 50 行数据。',
+    zh: '学习率恒定时，SGD 先迅速接近，然后停在噪声水平：每步只看到 50 个样本。',
   },
 });
