@@ -94,6 +94,79 @@ def test_a_link_followed_while_the_url_is_about_to_be_written(explore):
     assert page.page.url.endswith("#" + address(**TEN, panel="labels"))
 
 
+# What a link says of a panel's own settings, and the fields that then are so.
+OWN = {
+    "rounding": ("&format=e4m3&way=shifted", {"format-e4m3": True, "way-shifted": True}),
+    "collapse": ("&x1=2.5", {"x-0": "1", "x-1": "2.5"}),
+    "simplex": ("&rate=0.5&step=7", {"rate": "0.5", "step": "7"}),
+    "temperature": ("&logC=-1.5", {"C": "-1.5"}),
+    "labels": (
+        "&several=0110000000&smoothing=0.3",
+        {"several-label-0": False, "several-label-1": True, "smoothing": "0.3"},
+    ),
+    "gradcheck": (
+        "&scheme=forward&precision=float32&exponent=-2.5",
+        {"scheme-forward": True, "precision-float32": True, "step": "-2.5"},
+    ),
+    "batch": (
+        "&size=2.5&reg=0.4&steps=9&way=pytorch",
+        {"batch-size": "2.5", "batch-reg": "0.4", "batch-step": "9", "script-pytorch": True},
+    ),
+    "curvature": (
+        "&size=3&reg=0.2&rows=0101&direction=same&t=-2.5",
+        {"row-0": False, "row-1": True, "direction-same": True, "line-t": "-2.5", "curvature-reg": "0.2"},
+    ),
+    "training": ("&rate=0.3&place=12", {"rate-0.3": True, "train-step": "12"}),
+}
+
+
+def assert_fields(page, fields):
+    for name, value in fields.items():
+        field = page.find(name)
+        assert (field.is_checked() if isinstance(value, bool) else field.input_value()) == value, name
+
+
+@pytest.mark.parametrize("panel", OWN)
+def test_a_link_restores_what_a_panel_sets(explore, panel):
+    settings, fields = OWN[panel]
+    link = address(**WORKED, panel=panel)
+    page = explore().open(link + settings)
+    assert_fields(page, fields)
+    page.settle()
+    assert page.page.url.endswith("#" + link + settings)
+    page.find("nav-course").click()  # the settings are there when one comes back, in either way
+    assert "&panel=course" in page.settle().page.url
+    assert page.page.url.endswith("course")
+    page.find(f"nav-{panel}").click()
+    assert_fields(page, fields)
+    page.settle().page.go_back()
+    page.settle().page.go_back()
+    assert page.settle().page.url.endswith("#" + link + settings)
+    assert_fields(page, fields)
+    page.open(link)  # without them all is as at first
+    assert page.settle().page.url.endswith("#" + link)
+
+
+def test_a_panel_s_settings_are_written_and_reset(explore):
+    page = explore().at("rounding", WORKED)
+    page.find("format-float16").check(force=True)
+    page.find("way-shifted").check(force=True)
+    assert page.settle().page.url.endswith("&panel=rounding&format=float16&way=shifted")
+    page.find("format-float32").check(force=True)  # which it is at first
+    assert page.settle().page.url.endswith("&panel=rounding&way=shifted")
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["format=float8", "way=", "size=2", "__proto__=1", "constructor=1", "format=e4m3%00"]
+)
+def test_settings_that_make_no_sense_are_dropped(explore, nonsense):
+    page = explore().open(address(**WORKED, panel="rounding") + "&" + nonsense)
+    assert_fields(page, {"format-float32": True, "way-plain": True})
+    page.find("z-input-0").fill("3")
+    page.find("z-input-0").press("Enter")
+    assert page.settle().page.url.endswith("#" + address(**WORKED | {"z": [3, 1, 0.1, -1]}, panel="rounding"))
+
+
 def test_back_keeps_the_language(explore):
     page = explore().at("jacobian", WORKED)
     page.find("nav-labels").click()

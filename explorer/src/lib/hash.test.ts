@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { fromHash, initial, MAX_CLASSES, toHash } from './hash';
+import { declared, fromHash, initial, MAX_CLASSES, ownOf, toHash } from './hash';
 
 it('goes to the URL and back, every digit kept', () => {
   const state = { z: [0.1 + 0.2, -1e-9, 1e4, 0], y: 3, T: 0.05, lang: 'zh' as const, panel: 'simplex' };
-  expect(fromHash(toHash(state))).toEqual(state);
+  expect(fromHash(toHash({ ...state, own: {} }))).toEqual(state);
   expect(toHash(initial())).toBe('#z=2,1,0.1,-1&y=0&T=1&lang=en&panel=rounding');
 });
 
@@ -35,4 +35,14 @@ describe('what makes no sense is left out', () => {
     expect(fromHash('#z=1,2&y=5', 6)).toEqual({ z: [1, 2], y: 0 });
     expect(fromHash('#z=1,2&y=1.5')).toEqual({ z: [1, 2], y: 0 });
   });
+});
+
+it('holds the settings of the panel that is open, as far as they make sense', () => {
+  declared.set('rounding.format', (text) => ['float16', 'e4m3'].includes(text));
+  const at = (panel: string, own: Record<string, string>) =>
+    toHash({ ...initial(), panel, own: { rounding: own } });
+  expect(at('rounding', { format: 'e4m3' })).toMatch(/&panel=rounding&format=e4m3$/);
+  expect(at('rounding', { format: 'e9m9', colour: 'red' })).toMatch(/&panel=rounding$/);
+  expect(at('labels', { format: 'e4m3' })).toMatch(/&panel=labels$/);
+  expect(ownOf('#z=1,2&panel=rounding&format=e4m3&step=-3')).toEqual({ format: 'e4m3', step: '-3' });
 });

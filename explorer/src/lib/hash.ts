@@ -1,4 +1,4 @@
-/** The state as the URL's fragment and back: #z=2,1,0.1,-1&y=0&T=1&lang=en&panel=jacobian. */
+/** The state as the URL's fragment and back: #z=2,1,0.1,-1&y=0&T=1&lang=en&panel=rounding&format=e4m3. */
 import { panels } from './panels';
 
 export const MIN_CLASSES = 2;
@@ -8,18 +8,34 @@ export const MAX_T = 100;
 export const MAX_Z = 1e6; // its quotient by MIN_T, and that squared, stay finite in float32 too
 
 export type Lang = 'en' | 'zh';
-export type State = { z: number[]; y: number; T: number; lang: Lang; panel: string };
+/** What a panel sets besides, by its keys, as text. */
+export type Own = Record<string, string>;
+export type Shared = { z: number[]; y: number; T: number; lang: Lang; panel: string };
+export type State = Shared & { own: Record<string, Own> };
 
-export const initial = (): State => ({ z: [2, 1, 0.1, -1], y: 0, T: 1, lang: 'en', panel: panels[0].id });
+/** The settings that there are, as panel.key, and which texts they take. */
+export const declared = new Map<string, (text: string) => boolean>();
 
-export function toHash({ z, y, T, lang, panel }: State): string {
-  return `#z=${z.map(String).join(',')}&y=${y}&T=${T}&lang=${lang}&panel=${panel}`;
+export const initial = (): State => ({
+  z: [2, 1, 0.1, -1],
+  y: 0,
+  T: 1,
+  lang: 'en',
+  panel: panels[0].id,
+  own: {},
+});
+
+export function toHash({ z, y, T, lang, panel, own }: State): string {
+  const settings = Object.entries(own[panel] ?? {})
+    .filter(([key, text]) => declared.get(`${panel}.${key}`)?.(text))
+    .map(([key, text]) => `&${key}=${text}`);
+  return `#z=${z.map(String).join(',')}&y=${y}&T=${T}&lang=${lang}&panel=${panel}${settings.join('')}`;
 }
 
 /** What of the fragment makes sense; the rest keeps its place in the state, which has K classes. */
-export function fromHash(hash: string, K = initial().z.length): Partial<State> {
+export function fromHash(hash: string, K = initial().z.length): Partial<Shared> {
   const given = new URLSearchParams(hash.replace(/^#/, ''));
-  const found: Partial<State> = {};
+  const found: Partial<Shared> = {};
   const z = given.get('z')?.split(',').map(number);
   if (z && z.length >= MIN_CLASSES && z.length <= MAX_CLASSES && z.every((v) => Math.abs(v) <= MAX_Z))
     found.z = z;
@@ -34,6 +50,12 @@ export function fromHash(hash: string, K = initial().z.length): Partial<State> {
   const panel = given.get('panel');
   if (panels.some(({ id }) => id === panel)) found.panel = panel!;
   return found;
+}
+
+/** What the fragment says beside the shared state: settings of the panel that it opens. */
+export function ownOf(hash: string): Own {
+  const given = [...new URLSearchParams(hash.replace(/^#/, ''))];
+  return Object.fromEntries(given.filter(([key]) => !['z', 'y', 'T', 'lang', 'panel'].includes(key)));
 }
 
 const number = (text: string) => (text.trim() === '' ? NaN : Number(text));

@@ -1,9 +1,18 @@
 import { softmax } from '../numerics/softmax';
-import { fromHash, initial, MAX_CLASSES, MIN_CLASSES, toHash } from './hash';
+import { fromHash, initial, MAX_CLASSES, MIN_CLASSES, ownOf, toHash } from './hash';
 
 /** What all panels share, and what the URL holds. Not named `state`: a component that imports that cannot
  *  use the rune $state. */
-export const shared = $state({ ...initial(), ...fromHash(globalThis.location?.hash ?? '') });
+export const shared = $state(initial());
+
+/** Takes over what a fragment says; `kept` of it stays as it is. */
+function follow(hash: string, kept: 'lang' | undefined = undefined) {
+  const found = fromHash(hash, shared.z.length);
+  if (kept) delete found[kept];
+  Object.assign(shared, found);
+  shared.own[shared.panel] = ownOf(hash);
+}
+follow(globalThis.location?.hash ?? '');
 
 const scaled = $derived(shared.z.map((z) => z / shared.T));
 const p = $derived(softmax(shared.z, shared.T));
@@ -61,9 +70,7 @@ export function followUrl(): () => void {
   const read = () => {
     known = location.hash;
     if (known === toHash(shared)) return;
-    const found = fromHash(known, shared.z.length);
-    if (history.state === OURS) delete found.lang; // Back leads to an example, not to its language
-    Object.assign(shared, found);
+    follow(known, history.state === OURS ? 'lang' : undefined); // Back leads to an example in any language
     panel = shared.panel;
     write(); // what made no sense in it is mended
   };
