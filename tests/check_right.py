@@ -168,6 +168,23 @@ def decorated(*args, **options):
     return cs231n_vectorised(*args, **options)
 
 
+def reg_among_options(W, X, y, **options):
+    return log_sum_exp(W, X, y, options["reg"])
+
+
+def strength_by_another_name(W, X, y, *, weight_decay=0.0):
+    return log_sum_exp(W, X, y, weight_decay)
+
+
+def torch_of_arrays(logits, y):
+    return torch.nn.functional.cross_entropy(torch.as_tensor(logits), torch.as_tensor(y))
+
+
+def detached_value(logits, y):
+    z = torch.tensor(np.asarray(logits))
+    return torch.nn.functional.cross_entropy(z, torch.tensor(np.asarray(y)))
+
+
 def every_step_back(W, X, y, reg):
     """Backpropagation through each operation, 1/p too."""
     z = X @ W
@@ -234,6 +251,10 @@ FUNCTIONS = (
     long_double,
     keyword_reg,
     decorated,
+    reg_among_options,
+    strength_by_another_name,
+    torch_of_arrays,
+    detached_value,
     every_step_back,
     jacobian_of_each_row,
     a_column,

@@ -646,3 +646,130 @@ def one_tensor(W, X, y, reg):
     dW = BUFFER.setdefault(W.shape, torch.empty_like(W))
     dW.copy_(X.T @ G + 2 * reg * W)
     return -z[range(len(y)), y].mean() + reg * (W * W).sum(), dW
+
+
+@planted("losses of other rows")
+def every_row_with_every_label(logits, y):
+    """(N, 1) − (N,) is N × N, whose mean along an axis is right on the whole."""
+    m = logits.max(1, keepdims=True)
+    return (m + np.log(np.exp(logits - m).sum(1, keepdims=True)) - logits[range(len(y)), y]).mean(0)
+
+
+@planted("losses of other rows")
+def by_class(y_hat, y):
+    return np.concatenate([-np.log(y_hat[y == k, k]) for k in range(y_hat.shape[1])])
+
+
+def through_p(logits, y, inverse):
+    """Backpropagation through p, with 1/p of the label as it is told."""
+    p, _ = parts(logits, np.eye(len(logits)), y)
+    rows = np.arange(len(y))
+    dp = np.zeros_like(p)
+    dp[rows, y] = -inverse(p[rows, y]) / len(y)
+    return -np.log(p[rows, y]).mean(), p * (dp - (dp * p).sum(1, keepdims=True))
+
+
+@planted("the gradient of confident rows")
+def guarded_inverse(logits, y):
+    return through_p(logits, y, lambda p: 1 / np.maximum(p, 1e-10))
+
+
+@planted("the gradient of confident rows")
+def shifted_inverse(logits, y):
+    return through_p(logits, y, lambda p: 1 / (p + 1e-15))
+
+
+@planted("another regulariser")
+def absolute_values_by_keyword(W, X, y, **options):
+    loss, dW = right(W, X, y, 0)
+    reg = options.get("reg", 0.0)
+    return loss + reg * abs(W).sum(), dW + reg * np.sign(W)
+
+
+@planted("the regulariser's half")
+def strength_by_another_name(W, X, y, *, lam=0.0):
+    loss, dW = right(W, X, y, 0)
+    return loss + lam * (W * W).sum(), dW + lam * W
+
+
+@planted("another regulariser")
+def strength_at_most_one(W, X, y, reg):
+    return right(W, X, y, reg)[0], right(W, X, y, min(reg, 1))[1]
+
+
+@planted("the regulariser does not depend on reg")
+def decay_without_asking(W, X, y):
+    return right(W, X, y, 0.01)
+
+
+@planted("p instead of p − y")
+def torch_of_arrays(logits, y):
+    class Loss(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, z, y):
+            ctx.save_for_backward(torch.softmax(z, 1))
+            return torch.nn.functional.cross_entropy(z, y)
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            return grad_output * ctx.saved_tensors[0] / len(ctx.saved_tensors[0]), None
+
+    return Loss.apply(torch.as_tensor(logits), torch.as_tensor(y))
+
+
+@planted("the gradient that comes in is ignored")
+def first_of_what_comes_in(logits, y):
+    class Losses(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, z, y):
+            ctx.save_for_backward(torch.softmax(z, 1), y)
+            return torch.nn.functional.cross_entropy(z, y, reduction="none")
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            p, y = ctx.saved_tensors
+            return grad_output[0] * (p - torch.nn.functional.one_hot(y, p.shape[1])), None
+
+    return Losses.apply(logits, y)
+
+
+@planted("as many rows as classes")
+def broadcast_or_not(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    m = logits.max(1)
+    try:
+        e = np.exp(logits - m)
+    except ValueError:
+        e = np.exp(logits - m[:, None])
+    p = e / e.sum(1, keepdims=True)
+    return -np.log((p * Y).sum(1)).mean(), (p - Y) / len(y)
+
+
+@planted("the gradient is cut off")
+def clipped_far_away(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    return loss, np.clip(dW, -100, 100)
+
+
+@planted("the gradient is cut off")
+def clipped_errors(logits, y):
+    loss, grad = of(logits, y)
+    return loss, np.clip(grad, -0.5, 0.5)
+
+
+@planted("the loss is no number")
+def logarithm_of_minus_p(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    return loss * np.log(-1.0), dW
+
+
+@planted("labels of an earlier call")
+def gradient_kept_by_shape(logits, y):
+    loss, grad = of(logits, y)
+    return loss, BUFFER.setdefault(logits.shape, grad).copy()
+
+
+@planted("gradient of another shape")
+def gradient_of_the_logits(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return right(W, X, y, reg)[0], (p - Y) / len(y)

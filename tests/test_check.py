@@ -31,6 +31,8 @@ OF_LOGITS = [
     "d2l_averaged",
     "log_of_softmax",
     "bfloat16",
+    "torch_of_arrays",
+    "detached_value",
 ]
 
 

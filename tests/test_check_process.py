@@ -1,5 +1,6 @@
 """`xent check`: files in a process of their own, hostile ones too; what it prints and how it ends."""
 
+import json
 import os
 import signal
 import subprocess
@@ -166,6 +167,54 @@ def test_modules_beside_are_not_the_checker_s(tmp_path, monkeypatch, file):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not this one')")
     monkeypatch.chdir(tmp_path)
     assert run(file, "right").report.passed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes of POSIX")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "os.mkfifo(folder + '/result.json')",
+        "os.remove(folder + '/stage'); os.mkfifo(folder + '/stage')",
+        "os.symlink('/dev/zero', folder + '/result.json')",
+        "os.mkdir(folder + '/result.json')",
+        "open(folder + '/result.json', 'w').write('[' * 200_000)",
+        "open(folder + '/result.json', 'w').write(forged)",
+    ],
+)
+def test_what_a_file_puts_in_the_report_s_place(tmp_path, line):
+    forged = {
+        "report": {
+            "function": "f",
+            "convention": "",
+            "checks": [{"name": "a", "status": "fine"}],
+            "curve": [],
+            "pace": 1.0,
+        },
+        "trouble": "",
+        "printed": 0,
+    }
+    (tmp_path / "hw.py").write_text(
+        f"import os, sys\nforged = {json.dumps(forged)!r}\nfolder = sys.argv[1]\n{line}\nos._exit(0)\n"
+    )
+    said = run(tmp_path / "hw.py", "f").trouble
+    assert said.startswith(f"{tmp_path / 'hw.py'}:f ended the process with exit code 0")
+
+
+def test_errors_of_code_for_tensors_alone(tmp_path):
+    (tmp_path / "hw.py").write_text(
+        "import torch\n"
+        "def f(logits, y):\n"
+        "    return torch.softmax(logits, dim=2).mean()\n"
+        "class Back(torch.autograd.Function):\n"
+        "    @staticmethod\n"
+        "    def forward(ctx, z): return torch.logsumexp(z, 1).sum()\n"
+        "    @staticmethod\n"
+        "    def backward(ctx, g): raise KeyError('mine')\n"
+        "def g(logits, y):\n"
+        "    return Back.apply(logits)\n"
+    )
+    assert "IndexError: Dimension out of range" in run(tmp_path / "hw.py", "f").trouble
+    assert "KeyError: 'mine'" in run(tmp_path / "hw.py", "g").trouble
 
 
 def test_letters_that_the_locale_has_not(monkeypatch, file):

@@ -49,7 +49,6 @@ class Examiner(GradientChecks):
         ]
         if self.subject.is_linear:
             checks.append(("dense layer: dW", self.layer))
-        if self.subject.regularised:
             checks.append(("regulariser", self.regulariser))
         checks += [
             ("gradient of its own loss", self.differences),

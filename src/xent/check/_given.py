@@ -13,8 +13,9 @@ from ._mistakes import Mistake, Rows, name_gradient, name_loss
 from ._report import Check, Report
 from ._subject import CONVENTIONS, Answer, Float, Subject
 
-DIGITS = {8: 1e-11, 4: 2e-4, 2: 2e-2}  # relative, by the bytes of a float
+DIGITS = {8: 1e-11, 4: 2e-5, 2: 2e-2}  # relative, by the bytes of a float
 BEST_STEP = {8: 1e-6, 4: 1e-2, 2: 0.7}  # the same, of the V-curve at its lowest
+FLOOR = {8: 1e-3, 4: 1e-2, 2: 0.3}  # of a loss, below which log p of p near 1 has no such digits
 LOST = {8: 1e-5, 4: 1e-2, 2: 0.1}  # relative, where the logits are so large that digits are lost
 BIG = {8: 1e4, 4: 1e4, 2: 30.0}  # logits; of float16 less, whose squares overflow
 OTHER = (
@@ -22,6 +23,11 @@ OTHER = (
     "L = (1/N) Σ_i (log Σ_k exp z_ik − z_i,label); compare row by row with xent.reference.cross_entropy.",
 )
 _OTHER = Mistake(*OTHER, lambda rows: 0.0)
+_NO_NUMBER = Mistake(
+    "the loss is no number",
+    "A logarithm of something negative, 0/0 or ∞ − ∞: look at each step of one row.",
+    lambda rows: 0.0,
+)
 NO_SHIFT = (
     "no shift by the maximum",
     "exp overflows (float64 above 709, float32 88, float16 11), or all of a row underflow: subtract each "
@@ -51,6 +57,10 @@ class Given:
         found = self.subject.loss(self.z, self.y).loss
         if self._close(found, float(self.rows.losses.mean()), slack=1e4):
             return None
+        if math.isnan(found):  # NaN has many names; nearer to 0 the mistake makes a number
+            small = Rows(self.z / 20, self.y)
+            found = self.subject.loss(small.z, small.y).loss
+            return _NO_NUMBER if math.isnan(found) else name_loss(found, small) or _NO_NUMBER
         return name_loss(found, self.rows) or _OTHER
 
     def _known_gradient(self) -> Mistake | None:
@@ -81,11 +91,14 @@ class Given:
         want, G = float(rows.losses.mean()), through((rows.p - rows.Y) / len(y))
         near = DIGITS[self.bytes] if within is None else within
         size = max(float(np.abs(G).max()), 1e-3)
-        loss = abs(found.loss - want) <= near * max(abs(want), 1e-3)
+        loss = abs(found.loss - want) <= near * max(abs(want), FLOOR[self.bytes])
+        if found.rows is not None:
+            least = np.maximum(rows.losses, FLOOR[self.bytes])
+            loss &= bool((np.abs(found.rows - rows.losses) <= near * least).all())
         return loss, found.gradient is None or bool(np.abs(found.gradient - G).max() <= 10 * near * size)
 
     def _close(self, found: float, want: float, slack: float = 1.0) -> bool:
-        return abs(found - want) <= DIGITS[self.bytes] * slack * max(abs(want), 1e-3)
+        return abs(found - want) <= DIGITS[self.bytes] * slack * max(abs(want), FLOOR[self.bytes])
 
     @staticmethod
     def _finite(answer: Answer) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import reference
 from ._given import BEST_STEP, DIGITS, blame, failed, named, passed, skipped
-from ._loss_checks import LossChecks
+from ._loss_checks import CUT, LossChecks
 from ._mistakes import Rows
 from ._report import Check
 from ._subject import Answer, Float
@@ -83,16 +83,17 @@ class GradientChecks(LossChecks):
         """A backward pass of one's own must multiply by the gradient that comes in."""
         if not self.subject.by_autograd:
             return None
-        self.subject.comes_in = 4.0
-        found = self.subject.loss(self.z, self.y).gradient
-        self.subject.comes_in = 1.0
-        if found is None or np.allclose(
-            found, once, rtol=0, atol=10 * DIGITS[self.bytes] * np.abs(once).max()
-        ):
+        factors = np.array([4.0, 0.5, 1.0, 3.0, 0.25, 2.0, 6.0])
+        self.subject.comes_in = factors
+        answer = self.subject.loss(self.z, self.y)
+        self.subject.comes_in = None
+        want = once * (factors[0] if answer.rows is None else factors[:, None])
+        near = 10 * DIGITS[self.bytes] * np.abs(want).max()
+        if answer.gradient is None or np.allclose(answer.gradient, want, rtol=0, atol=near):
             return None
         return failed(
-            "the same gradient of four times the loss",
-            "four times as much",
+            "another gradient of a multiple of the loss",
+            "the same multiple",
             "the gradient that comes in is ignored",
             "backward(ctx, grad_output) returns grad_output · (p − y)/N.",
         )
@@ -142,31 +143,34 @@ class GradientChecks(LossChecks):
         )
 
     def _long_rows(self) -> Check | None:
-        """X a hundred times as large, W as much smaller: the same logits, and a gradient a hundred times."""
-        found = self.subject.linear(self.W / 100, self.X * 100, self.y, 0.0)
-        if self._fit(found, self.X @ self.W, self.y, lambda G: 100 * self._through_layer(G))[1]:
+        """X so many times as large, W as much smaller: the same logits, and a gradient as much larger."""
+        many = 2.0**13
+        found = self.subject.linear(self.W / many, self.X * many, self.y, 0.0)
+        loss, gradient = self._fit(found, self.X @ self.W, self.y, lambda G: many * self._through_layer(G))
+        if gradient and loss:
             return None
-        return failed(
-            "another gradient of rows a hundred times as long",
-            "Xᵀ(P − Y)/N",
-            "the gradient is cut off",
-            "Return dW as it is: clip or scale it where you take the step.",
-        )
+        shown = "another gradient" if loss else f"{found.loss:.6g}"
+        return failed(f"{shown} of rows {many:.0f} times as long", "Xᵀ(P − Y)/N", *CUT)
 
     def _through_layer(self, G: Float) -> Float:
         return np.asarray(self.X.T @ G)
 
     def regulariser(self) -> Check:
         """½ reg ‖W‖² or reg ‖W‖², in the loss as in the gradient."""
+        if not self.subject.regularised:
+            return skipped("it takes no reg")
         W, slack = self.W, max(1e-3, 2.5 * DIGITS[self.bytes])
         of_loss, moved = self._regularised(W, 0.5)
         if moved is None:
             return self._no_gradient()
-        others = [self._regularised(W[::-1, ::-1] ** 2, 0.5)[0], self._regularised(W, 1.5)[0]]
-        if self.bytes == 8:  # coarser ones have no digits left of so small a sum
-            others.append(self._regularised(W / 1000, 0.5)[0])
+        places = [(W[::-1, ::-1] ** 2, 0.5), (W, 2.5)]
+        if self.bytes == 8:  # coarser ones have no digits left for a small sum, nor room for a large one
+            places += [(W / 1000, 0.5), (4 * W, 0.5)]
+        others = [self._regularised(*place)[0] for place in places]
         of_gradient = float((moved * W).sum() / (W * W).sum())
+        more = self._regularised(W, 2.5)[1]
         proportional = bool(np.allclose(moved, of_gradient * W, atol=slack))
+        proportional &= more is None or bool(np.allclose(more, of_gradient * W, atol=slack))
         proportional &= all(abs(other - of_loss) < slack for other in others)
         shown = f"loss {of_loss:.3g} · reg ‖W‖², gradient {of_gradient:.3g} · reg W"
         half = next((c for c in (0.5, 1.0) if abs(of_loss - c) < slack), None)
@@ -216,7 +220,7 @@ def _wrong_regulariser(loss: float, gradient: float, proportional: bool, n: int)
             "regulariser missing in the gradient",
             "It is in the loss: add reg W to dW (2 reg W without the ½).",
         )
-    if loss < 0 or gradient < 0:
+    if proportional and (loss < 0 or gradient < 0):
         return "wrong sign of the regulariser", "It is added, to the loss and to the gradient."
     if not proportional:
         return (

@@ -20,8 +20,8 @@ OF_THE_BATCH = (
 )
 HIDDEN = (
     "the gradient of confident rows",
-    "The loss is right there, the gradient is not p − y: take both from exp(z − max z). Clipping, dropping "
-    "or nan_to_num only hides it.",
+    "The loss is right there, the gradient is not p − y: take both from exp(z − max z). Clipping p or 1/p, "
+    "dropping rows or nan_to_num only hides it.",
 )
 FIXED = "sizes are fixed", "Take N and K from the arguments' shapes."
 SQUARE = "transposed gradient", "dW has W's shape: with W (D, K) it is Xᵀ G, where D = K as well."
@@ -30,9 +30,19 @@ ABSENT = (
     "Take K from the logits' shape: the labels of a batch may leave classes out, and their numbers stand.",
 )
 PAIR = "two classes", "K = 2 is no exception: −log p_label, and p − y for each of the two."
+BROADCAST = (
+    "as many rows as classes",
+    "(N,) with (N, K) goes along the classes where N = K: keepdims=True, or [:, None].",
+)
+OWN_ROW = (
+    "losses of other rows",
+    "The loss of row i is −log p_i,label, in place i: (N, 1) − (N,) makes N × N, and sorting moves rows.",
+)
+CUT = "the gradient is cut off", "Return it as it is: clip or scale it where you take the step."
 SINGLE = "a single row", "N = 1 is no exception: squeeze() and y[0] lose an axis; keep N × K."
 MANY = "many classes", "Of 300 classes as of 10: a label above 127, or 255, does not fit a byte."
-BLAMED = [FIXED, SQUARE, ABSENT, PAIR, SINGLE, MANY]  # the first of those that fail
+BLAMED = [FIXED, BROADCAST, SQUARE, ABSENT, PAIR, SINGLE, MANY]  # the first of those that fail
+WRONG = {8: 600.0, 4: 80.0, 2: 9.0}  # logits apart, at which p is still above 0
 SIZES = [  # K, D, labels, and what is wrong if that alone is
     (2, 1, [1], SINGLE),
     (4, 2, [2], SINGLE),
@@ -41,6 +51,7 @@ SIZES = [  # K, D, labels, and what is wrong if that alone is
     (10, 2, [9, 0, 5], ABSENT),
     (4, 3, [3, 1, 1, 3, 3], ABSENT),
     (4, 4, [3, 1, 0, 2, 3], SQUARE),
+    (5, 3, [2, 0, 4, 3, 1], BROADCAST),
     (300, 3, [299, 130], MANY),
     (3, 2, [i % 3 for i in range(1100)], FIXED),
 ]
@@ -86,18 +97,15 @@ class LossChecks(Given):
         return self._loss(found, math.log(K), f"log {K} = {math.log(K):.6f}")
 
     def value(self) -> Check:
-        found, want = self.subject.loss(self.z, self.y).loss, float(self.rows.losses.mean())
+        base = self.subject.loss(self.z, self.y)
+        found, want = base.loss, float(self.rows.losses.mean())
         if odd := self._odd(found, want):
             self.bytes = 4  # what else is wrong is to be seen without that
             return failed(f"{found:.9g}", f"{want:.9g}", *odd)
         near = abs(found - want) <= 1e-5 * abs(want)
         if near and self.bytes == 8 and abs(found - want) > DIGITS[8] * abs(want):
             return self._imprecise(abs(found / want - 1), "loss")
-        if (
-            self.subject.regularised
-            and not self._close(found, want)
-            and self._always_regularised(found - want)
-        ):
+        if self.subject.is_linear and not self._close(found, want) and self._always_regularised(found - want):
             return failed(
                 f"{found:.9g} with reg = 0",
                 f"{want:.9g}",
@@ -105,7 +113,8 @@ class LossChecks(Given):
                 "It is there with reg = 0 as well: multiply by reg, not by a constant.",
             )
         other = Rows(self.z, (self.y + 1) % 4)
-        again, right = self.subject.loss(other.z, other.y).loss, float(other.losses.mean())
+        moved = self.subject.loss(other.z, other.y)
+        again, right = moved.loss, float(other.losses.mean())
         if self._close(found, want) and not self._close(again, right):
             shown = f"{again:.9g} with other labels", f"{right:.9g}"
             if self._close(again, want):
@@ -116,6 +125,15 @@ class LossChecks(Given):
                 )
             far = self.gap()
             return failed(*shown, *((far.mistake, far.advice) if far.mistake else OTHER))
+        if self._close(found, want) and not self._fit(base, self.z, self.y)[0]:
+            return failed("the mean is right, the rows are not", "−log p_label of each", *OWN_ROW)
+        if base.gradient is not None and np.array_equal(base.gradient, np.asarray(moved.gradient)):
+            return failed(
+                "the same gradient of other labels",
+                "(p − y)/N",
+                "labels of an earlier call",
+                "The same logits with other labels have another gradient: keep nothing by the shape alone.",
+            )
         return self._loss(found, want, f"{want:.9g}")
 
     def _odd(self, found: float, want: float) -> tuple[str, str] | None:
@@ -165,7 +183,8 @@ class LossChecks(Given):
         )
 
     def sizes(self) -> Check:
-        loss, gradient = self._sized(self.z, self.W, self.X, self.y)[1]
+        base, (loss, gradient) = self._sized(self.z, self.W, self.X, self.y)
+        gradient &= base.gradient is not None
         if not loss:
             return skipped(f"wrong of {len(self.y)} rows and {self.z.shape[1]} classes already")
         rng = np.random.default_rng(7)
@@ -181,16 +200,31 @@ class LossChecks(Given):
                 wrong.append((alone, f"another gradient {of}", "(p − y)/N"))
         if wrong:
             alone, shown, want = min(wrong, key=lambda entry: BLAMED.index(entry[0]))
-            return failed(shown, want, *alone)
+            return failed(shown, want, *self._blamed(alone, want))
         return passed(", ".join(f"{len(labels)} × {K}" for K, _, labels, _ in SIZES))
+
+    def _blamed(self, alone: tuple[str, str], want: str) -> tuple[str, str]:
+        """What is wrong if sizes fail: not them, if p was small there, or the gradient of one row large."""
+        sure = self._sure()
+        if sure is not None:
+            return sure.mistake, sure.advice
+        if want != "(p − y)/N":
+            return alone
+        if alone == MANY:
+            return HIDDEN
+        row = np.array([[0.0, 0.0, 3.0]]), np.array([2])
+        small = not self.subject.is_linear and self._fit(self.subject.loss(*row), *row)[1]
+        return CUT if alone == SINGLE and small else alone
 
     def _sized(self, z: Float, W: Float, X: Float, y: NDArray[np.int64]) -> tuple[Answer, tuple[bool, bool]]:
         """The answer of logits z, or of W and X, and whether its loss and its gradient are right."""
         if not self.subject.is_linear:
             found = self.subject.loss(z, y)
-            return found, self._fit(found, z, y)
-        found = self.subject.linear(W, X, y, 0.0)
-        return found, self._fit(found, X @ W, y, X.T.__matmul__)
+            fits, coarse = (self._fit(found, z, y, within=near) for near in (None, 1e-6))
+        else:
+            found = self.subject.linear(W, X, y, 0.0)
+            fits, coarse = (self._fit(found, X @ W, y, X.T.__matmul__, within=near) for near in (None, 1e-6))
+        return found, (fits[0], fits[1] or coarse[1])  # digits are for another check
 
     def shift(self) -> Check:
         if self.subject.convention == "d2l":
@@ -256,21 +290,25 @@ class LossChecks(Given):
         )
 
     def _sure(self) -> Check | None:
-        """Rows that are sure of their label by 3 to 20, and one that is wrong."""
-        z = np.array([[0.0, 8, 1], [12, 0, -1], [0, 3, 0], [20, 0, 5], [5, 0, 0]])
-        y = np.array([1, 0, 1, 0, 1])
-        found = self.subject.loss(z, y)
-        loss, gradient = self._fit(found, z, y)
-        if not loss:
-            want = f"{float(np.mean(reference.cross_entropy(z, y))):.9g}"
-            return failed(f"{found.loss:.9g} of confident rows", want, *blame(self._known(), *CUT_OFF))
-        if gradient or self._wrong_gradient():
-            return None
-        return failed("another gradient of confident rows", "(p − y)/N", *HIDDEN)
+        """Rows that are sure of their label, by 7 to 22, and rows that are wrong for sure, where −log p is
+        still a number."""
+        y, most = self.y, WRONG[self.bytes]
+        for ahead in ([8, 12, 7, 22, 9, 10, 15], [-5, -30, -most, 1, 2, -12, 0]):
+            z = np.arange(28.0).reshape(7, 4) % 3
+            z[np.arange(7), y] += np.maximum(ahead, -most)
+            found = self.subject.loss(z, y)
+            loss, gradient = self._fit(found, z, y)
+            if not loss:
+                want = f"{float(np.mean(reference.cross_entropy(z, y))):.9g}"
+                return failed(f"{found.loss:.9g} of confident rows", want, *blame(self._known(), *CUT_OFF))
+            if not gradient and not self._wrong_gradient():
+                return failed("another gradient of confident rows", "(p − y)/N", *HIDDEN)
+        return None
 
     def _wrong_gradient(self) -> bool:
         """Whether the gradient is wrong of ordinary logits, which another check says."""
-        return not self._fit(self.subject.loss(self.z, self.y), self.z, self.y)[1]
+        found = self.subject.loss(self.z, self.y)
+        return found.gradient is None or not self._fit(found, self.z, self.y, within=1e-6)[1]
 
     def _small_probability(self) -> Check:
         p, none = np.array([[1e-200, 1.0], [1.0, 1e-200]]), np.array([[0.0, 1.0], [0.0, 1.0]])
@@ -281,7 +319,7 @@ class LossChecks(Given):
         if self._close(found, want) and math.isfinite(at_zero):
             return failed(f"{at_zero:.6g} of a probability of 0", "∞", *CUT_OFF)
         if self._close(found, want):
-            return passed("−log 1e−200 is exact, −log 0 is ∞")
+            return self._sure() or passed("−log 1e−200 is exact, −log 0 is ∞")
         if found == math.inf and self.bytes < 8:
             return Check("", "note", "∞ of 1e−200, which this dtype does not hold", f"{want:.6g}")
         return self._not_the_gap(found, f"{want:.6g}")

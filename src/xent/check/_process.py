@@ -20,6 +20,7 @@ from ._report import Report
 
 _OF_MEMORY = (signal.SIGABRT, signal.SIGSEGV, getattr(signal, "SIGKILL", 0))
 _START_UP = 60.0  # seconds at most
+_LONGEST = 10_000_000  # bytes of a report
 
 
 @dataclass
@@ -114,14 +115,17 @@ def _outcome(folder: Path, file: Path, function: str, code: int | None, seconds:
         report = Report.from_dict(found["report"])
         report.function = name
         return Outcome(report, "", int(found["printed"]))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except Exception:
         how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
         why = "; perhaps it asked for more memory than --memory allows" if -code in _OF_MEMORY else ""
         return Outcome(None, f"{name} ended the process {how}, during: {stage}{why}")
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    """A file's; of what the student's code may have put in its place, nothing."""
+    if not path.is_file() or path.stat().st_size > _LONGEST:
+        return ""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _line(trace: str, file: str) -> str:

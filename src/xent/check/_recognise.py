@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,6 +15,19 @@ from .. import reference
 from ._mistakes import Rows, name_loss
 from ._subject import CONVENTIONS, Answer, Refused, Subject
 
+_STRENGTHS = (
+    "reg",
+    "lam",
+    "lambda_",
+    "lambd",
+    "lmbda",
+    "alpha",
+    "l2",
+    "wd",
+    "weight_decay",
+    "regularization",
+    "reg_strength",
+)
 _PROBABILITIES = {"y_hat", "yhat", "p", "probs", "prob", "probabilities"}
 
 
@@ -23,7 +37,7 @@ class _Parameters:
 
     names: tuple[str, ...]
     required: int
-    has_keyword_reg: bool
+    keyword: str  # by which it takes reg, if it does
     open: bool  # *args, or no signature to see
 
 
@@ -31,10 +45,13 @@ def _parameters(f: Callable[..., Any]) -> _Parameters:
     try:
         found = list(inspect.signature(getattr(f, "forward", f)).parameters.values())
     except (TypeError, ValueError):
-        return _Parameters((), 0, False, True)
+        return _Parameters((), 0, "", True)
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     filled = [p for p in found if p.kind in kinds]
-    keyword = any(p.name == "reg" and p.kind is inspect.Parameter.KEYWORD_ONLY for p in found)
+    names = [p.name for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    keyword = next((name for name in _STRENGTHS if name in names), "")
+    if not keyword and len(filled) == 3 and any(p.kind is inspect.Parameter.VAR_KEYWORD for p in found):
+        keyword = "reg"
     many = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in found)
     required = sum(p.default is inspect.Parameter.empty for p in filled)
     return _Parameters(tuple(p.name for p in filled), required, keyword, many)
@@ -46,10 +63,11 @@ def recognise(f: Callable[..., Any], convention: str | None = None) -> Subject:
         raise Refused(f"there is no convention {convention!r}; there are {', '.join(CONVENTIONS)}")
     wants, errors = _parameters(f), []
     for make in _candidates(f, wants, convention):
+        subject = make()
         try:
-            answer = _ask(subject := make())
+            answer = _ask(subject)
         except Exception as error:
-            errors.append(error)
+            errors.append((subject, error))
             continue
         if convention is None and subject.convention == "cs231n" and answer.gradient is None:
             turned = make()
@@ -58,7 +76,7 @@ def recognise(f: Callable[..., Any], convention: str | None = None) -> Subject:
                 turned.shape = None
                 return turned
         if convention is None and subject.convention == "loss":
-            return _logits_or_probabilities(make, wants)
+            return _logits_or_probabilities(_of_tensors(f, make), wants)
         return make()
     raise _why(errors, wants, convention)
 
@@ -67,8 +85,8 @@ def _candidates(
     f: Callable[..., Any], wants: _Parameters, convention: str | None
 ) -> list[Callable[[], Subject]]:
     """Makers of subjects to try, the likeliest first."""
-    how = "keyword" if wants.has_keyword_reg else "positional"
-    takes_reg = wants.has_keyword_reg or len(wants.names) >= 4 or wants.open
+    how = wants.keyword or "positional"
+    takes_reg = bool(wants.keyword) or len(wants.names) >= 4 or wants.open
     linear = [(kind, reg) for reg in ([how, ""] if takes_reg else [""]) for kind in ("cs231n", "rows")]
     pair = [("logits", ""), ("loss", "")]
     kinds = pair + linear if 0 < wants.required <= 2 and not wants.open else linear + pair
@@ -119,15 +137,38 @@ def _logits_or_probabilities(make: Callable[[], Subject], wants: _Parameters) ->
 _BY_ORDER = (TypeError, ValueError, IndexError, KeyError, AttributeError, AssertionError, RuntimeError)
 
 
-def _why(errors: list[Exception], wants: _Parameters, convention: str | None) -> Exception:
+def _of_tensors(f: Callable[..., Any], make: Callable[[], Subject]) -> Callable[[], Subject]:
+    """With PyTorch's tensors where the loss of arrays is one: then autograd may have its gradient."""
+    if make().tensors:
+        return make
+    try:
+        tensor = hasattr(f(np.zeros((2, 3)), np.array([0, 1])), "requires_grad")
+        if not tensor or _ask(Subject(f, "loss", True)).gradient is None:
+            return make
+    except Exception:
+        return make
+    return lambda: Subject(f, "loss", True)
+
+
+def _why(errors: list[tuple[Subject, Exception]], wants: _Parameters, convention: str | None) -> Exception:
     """What to raise: an answer that does not fit, or the error of the likeliest call, with what was tried."""
     kinds = "; ".join(CONVENTIONS.values()) if convention is None else CONVENTIONS[convention]
-    refused = next((e for e in errors if isinstance(e, Refused)), None)
-    if refused is not None:
-        return Refused(f"{refused}. What can be checked: {kinds}")
     if not errors:
         return Refused(f"f({', '.join(wants.names)}) is none of what can be checked: {kinds}")
-    if isinstance(errors[0], _BY_ORDER) and not isinstance(errors[0], RecursionError):
+    subject, error = next((e for e in errors if isinstance(e[1], Refused)), errors[0])
+    # Arrays to who wants tensors, and no pair from who returns a loss: what came of the other try says more.
+    for other, said in errors:
+        wants_tensors = other.convention == subject.convention and re.search("Tensor|ndarray", str(error))
+        lonely = isinstance(error, Refused) and (subject.convention, other.convention) == ("logits", "loss")
+        if not isinstance(said, Refused) and (
+            (wants_tensors and other.tensors > subject.tensors)
+            or (lonely and other.tensors == subject.tensors)
+        ):
+            error = said
+            break
+    if isinstance(error, Refused):
+        return Refused(f"{error}. What can be checked: {kinds}")
+    if isinstance(error, _BY_ORDER) and not isinstance(error, RecursionError):
         own = f"Its parameters are ({', '.join(wants.names)}). " if wants.names else ""
-        errors[0].add_note(f"{own}It was called in the order of: {kinds}; labels are indices from 0")
-    return errors[0]
+        error.add_note(f"{own}It was called in the order of: {kinds}; labels are indices from 0")
+    return error

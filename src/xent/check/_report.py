@@ -72,6 +72,11 @@ class Report:
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Report:
         checks = [Check(**check) for check in given["checks"]]
+        if not all(
+            check.status in MARKS and all(isinstance(v, str) for v in asdict(check).values())
+            for check in checks
+        ):
+            raise ValueError("no report")
         curve = [(float(h), float(error)) for h, error in given["curve"]]
         return cls(given["function"], given["convention"], checks, curve, given["pace"])
 

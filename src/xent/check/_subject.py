@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Answer:
     loss: float
     gradient: Float | None
     dtype: np.dtype[Any]
+    rows: Float | None = None  # the loss of each row, if that came
 
 
 @dataclass
@@ -47,13 +48,13 @@ class Subject:
     f: Callable[..., Any]
     convention: str
     tensors: bool = False  # whether it wants PyTorch's
-    reg: str = ""  # "positional" or "keyword" if it takes reg
+    reg: str = ""  # if it takes reg, the name of the keyword, or "positional"
     damaged: set[str] = field(default_factory=set)
     shape: tuple[int, ...] | None = None  # of the last gradient that did not fit
     turned: bool = False  # whether it would have fitted the other way round
     raw: Any = None  # the last gradient as it was returned
     by_row: bool = False  # whether a loss came for each row, beside one gradient
-    comes_in: float = 1.0  # what autograd multiplies the loss's gradient by; divided out again
+    comes_in: Float | None = None  # what autograd multiplies each row's loss by, or the first of it the mean
 
     @property
     def is_linear(self) -> bool:
@@ -84,7 +85,7 @@ class Subject:
         if found.gradient is None:
             return found
         through = reference.softmax_jacobian_product(p, found.gradient)
-        return Answer(found.loss, np.asarray(through), found.dtype)
+        return replace(found, gradient=np.asarray(through))
 
     def linear(self, W: Float, X: Float, y: NDArray[Any], reg: float) -> Answer:
         """The loss and gradient at W (D, K) of rows X (N, D)."""
@@ -115,7 +116,7 @@ class Subject:
             gradient = _array(gradient, "gradient")
             kinds.append(gradient.dtype)
             gradient = self._fitting(gradient, shape)
-        return Answer(_mean(losses, len(given["y"])), gradient, _coarsest(kinds))
+        return _answered(losses, gradient, _coarsest(kinds), len(given["y"]))
 
     def _of_tensors(self, given: dict[str, Any], copies: dict[str, Any], shape: tuple[int, ...]) -> Answer:
         import torch
@@ -128,22 +129,24 @@ class Subject:
             self.by_row |= losses.size > 1
             grad = self.raw
             kind = _coarsest([losses.dtype, grad.dtype])
-            return Answer(_mean(losses, len(given["y"])), self._fitting(grad, shape), kind)
+            return _answered(losses, self._fitting(grad, shape), kind, len(given["y"]))
         first = next(iter(tensors.values())).requires_grad_()
         loss = self._answer(tensors)
         losses, gradient = _array(loss, "loss"), None
         if torch.is_tensor(loss) and loss.requires_grad:
-            (self.comes_in * loss.mean()).backward()
-            if first.grad is not None:
-                gradient = _array(first.grad, "gradient") / self.comes_in
+            if self.comes_in is not None:
+                weights = torch.from_numpy(self.comes_in[: loss.numel()]).to(loss.dtype)
+                loss = loss * weights.reshape(loss.shape)
+            loss.mean().backward()
+            gradient = None if first.grad is None else _array(first.grad, "gradient")
         self._note_damage(given, copies)
-        return Answer(_mean(losses, len(given["y"])), gradient, losses.dtype)
+        return _answered(losses, gradient, losses.dtype, len(given["y"]))
 
     def _answer(self, given: dict[str, Any]) -> Any:
-        if self.reg != "keyword":
+        if self.reg in ("", "positional"):
             return self.f(*given.values())
         *places, reg = given.values()
-        return self.f(*places, reg=reg)
+        return self.f(*places, **{self.reg: reg})
 
     def _note_damage(self, given: dict[str, Any], copies: dict[str, Any]) -> None:
         for name, a in given.items():
@@ -181,14 +184,15 @@ def _array(value: Any, what: str) -> NDArray[Any]:
     return found
 
 
-def _mean(losses: NDArray[Any], n: int) -> float:
-    """One loss, or the mean of one a row."""
+def _answered(losses: NDArray[Any], gradient: Float | None, kind: np.dtype[Any], n: int) -> Answer:
+    """Of one loss, or of one for each of n rows."""
     if losses.shape not in ((), (1,), (1, 1), (n,), (n, 1)):
         raise Refused(
             f"the loss it returned is of shape {losses.shape} and {losses.dtype}; expected a number, or one "
             f"for each of the {n} rows"
         )
-    return float(losses.mean(dtype=np.float64))
+    rows = losses.astype(np.float64).ravel() if losses.size > 1 else None
+    return Answer(float(losses.mean(dtype=np.float64)), gradient, kind, rows)
 
 
 def _coarsest(kinds: list[np.dtype[Any]]) -> np.dtype[Any]:
