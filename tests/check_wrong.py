@@ -763,10 +763,13 @@ def logarithm_of_minus_p(W, X, y, reg):
     return loss * np.log(-1.0), dW
 
 
+KEPT = {}
+
+
 @planted("labels of an earlier call")
 def gradient_kept_by_shape(logits, y):
     loss, grad = of(logits, y)
-    return loss, BUFFER.setdefault(logits.shape, grad).copy()
+    return loss, KEPT.setdefault(logits.shape, grad).copy()
 
 
 @planted("gradient of another shape")
