@@ -193,6 +193,12 @@ def test_a_click_holds_a_cell(explore, panel, cells):
     assert chosen(2, 1)
     page.find(f"{cells}-2-1").press("ArrowRight")
     assert chosen(2, 2)
+    page.find(f"{cells}-2-2").press("End")
+    assert chosen(2, 3)
+    page.find(f"{cells}-2-3").press("Home")
+    assert chosen(2, 0)
+    page.find(f"{cells}-2-0").press("End")
+    page.find(f"{cells}-2-3").press("ArrowLeft")
     page.find(f"{cells}-2-2").click()  # lets go
     page.find(f"{cells}-1-1").hover()
     assert chosen(1, 1)
