@@ -34,6 +34,10 @@ BROADCAST = (
     "as many rows as classes",
     "(N,) with (N, K) goes along the classes where N = K: keepdims=True, or [:, None].",
 )
+STALE = (
+    "labels of an earlier call",
+    "The same logits with other labels have another loss and gradient: keep nothing by the shape alone.",
+)
 OWN_ROW = (
     "losses of other rows",
     "The loss of row i is −log p_i,label, in place i: (N, 1) − (N,) makes N × N, and sorting moves rows.",
@@ -112,29 +116,25 @@ class LossChecks(Given):
                 "the regulariser does not depend on reg",
                 "It is there with reg = 0 as well: multiply by reg, not by a constant.",
             )
+        if not self._close(found, want):
+            return self._loss(found, want, f"{want:.9g}")
+        if not self._fit(base, self.z, self.y)[0]:
+            return failed("the mean is right, the rows are not", "−log p_label of each", *OWN_ROW)
+        return self._other_labels(base) or passed(f"{found:.9g}")
+
+    def _other_labels(self, base: Answer) -> Check | None:
+        """The same logits with other labels: another loss, and another gradient."""
         other = Rows(self.z, (self.y + 1) % 4)
-        moved = self.subject.loss(other.z, other.y)
-        again, right = moved.loss, float(other.losses.mean())
-        if self._close(found, want) and not self._close(again, right):
-            shown = f"{again:.9g} with other labels", f"{right:.9g}"
-            if self._close(again, want):
-                return failed(
-                    *shown,
-                    "labels of an earlier call",
-                    "The same logits with other labels are another loss: keep nothing by the shape alone.",
-                )
+        moved, want = self.subject.loss(other.z, other.y), float(other.losses.mean())
+        if not self._close(moved.loss, want):
+            shown = f"{moved.loss:.9g} with other labels", f"{want:.9g}"
+            if self._close(moved.loss, base.loss):
+                return failed(*shown, *STALE)
             far = self.gap()
             return failed(*shown, *((far.mistake, far.advice) if far.mistake else OTHER))
-        if self._close(found, want) and not self._fit(base, self.z, self.y)[0]:
-            return failed("the mean is right, the rows are not", "−log p_label of each", *OWN_ROW)
         if base.gradient is not None and np.array_equal(base.gradient, np.asarray(moved.gradient)):
-            return failed(
-                "the same gradient of other labels",
-                "(p − y)/N",
-                "labels of an earlier call",
-                "The same logits with other labels have another gradient: keep nothing by the shape alone.",
-            )
-        return self._loss(found, want, f"{want:.9g}")
+            return failed("the same gradient with other labels", "(p − y)/N", *STALE)
+        return None
 
     def _odd(self, found: float, want: float) -> tuple[str, str] | None:
         """What is told by how little the loss is off: a rounded one, or a sum that was added to."""

@@ -8,8 +8,6 @@ export const texts = {
     en: 'With $z_i = x_i W^\\top$ the four rows of panel 8 have $H = \\sum_i s_i J_i \\otimes x_i^\\top x_i + \\lambda I$: one row and column for each of the 14 entries of $W$, here named by class and feature. The weight $s_i$ is ¼ for a row of the batch that takes part, and 0 for one that does not.',
     zh: '由 $z_i = x_i W^\\top$，第 8 节的四个样本有 $H = \\sum_i s_i J_i \\otimes x_i^\\top x_i + \\lambda I$：$W$ 的 14 个元素各占一行一列，以“类别,特征”标记。参与的样本权重 $s_i$ 为 ¼，不参与的为 0。',
   },
-  size: { en: 'Size of W', zh: 'W 的大小' },
-  reg: { en: 'Regularisation λ', zh: '正则化系数 λ' },
   rows: { en: 'Rows that take part', zh: '参与的样本' },
   matrix: { en: 'Hessian, rows and columns by class and feature', zh: '黑塞矩阵，行列按类别与特征' },
   entry: { en: 'The entry', zh: '元素' },
