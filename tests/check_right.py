@@ -185,6 +185,27 @@ def detached_value(logits, y):
     return torch.nn.functional.cross_entropy(z, torch.tensor(np.asarray(y)))
 
 
+def logarithms_of_python(W, X, y, reg):
+    """math.log raises where np.log says −∞."""
+    loss, dW = 0.0, np.zeros_like(W)
+    for x, label in zip(X, y, strict=True):
+        z = x @ W
+        e = [math.exp(v - max(z)) for v in z]
+        loss -= math.log(e[label] / sum(e)) / len(y)
+        for k in range(len(e)):
+            dW[:, k] += (e[k] / sum(e) - (k == label)) * x / len(y)
+    return loss + reg * np.sum(W * W), dW + 2 * reg * W
+
+
+def d2l_with_an_assertion(y_hat, y):
+    assert np.allclose(y_hat.sum(axis=1), 1)
+    return -np.log(y_hat[np.arange(len(y)), y])
+
+
+def d2l_of_python(y_hat, y):
+    return sum(-math.log(row[label]) for row, label in zip(y_hat, y, strict=True)) / len(y)
+
+
 def every_step_back(W, X, y, reg):
     """Backpropagation through each operation, 1/p too."""
     z = X @ W
@@ -251,6 +272,9 @@ FUNCTIONS = (
     long_double,
     keyword_reg,
     decorated,
+    logarithms_of_python,
+    d2l_with_an_assertion,
+    d2l_of_python,
     reg_among_options,
     strength_by_another_name,
     torch_of_arrays,

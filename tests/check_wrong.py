@@ -776,3 +776,71 @@ def gradient_kept_by_shape(logits, y):
 def gradient_of_the_logits(W, X, y, reg):
     p, Y = parts(W, X, y)
     return right(W, X, y, reg)[0], (p - Y) / len(y)
+
+
+@planted("a single row")
+def squeezed_gradient(logits, y):
+    loss, grad = of(logits, y)
+    return loss, grad.squeeze()
+
+
+@planted("labels that do not occur")
+def columns_of_the_labels(logits, y):
+    loss, grad = of(logits, y)
+    return loss, grad[:, : y.max() + 1]
+
+
+@planted("labels that do not occur")
+def one_hot_of_the_labels(W, X, y, reg):
+    p, _ = parts(W, X, y)
+    return right(W, X, y, reg)[0], X.T @ (p - np.eye(y.max() + 1)[y]) / len(y) + 2 * reg * W
+
+
+@planted("sizes are fixed")
+def ten_columns_of_the_gradient(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    return loss, dW[:, :10]
+
+
+@planted("float32 on the way")
+def buffer_of_float32(W, X, y, reg):
+    loss, dW = right(W, X, y, reg)
+    kept = np.zeros(W.shape, dtype=np.float32)
+    kept += dW
+    return loss, kept.astype(float)
+
+
+@planted("the label's column counted twice")
+def added_to_both(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return right(W, X, y, reg)[0], X.T @ (p + (p - 1) * Y) / len(y) + 2 * reg * W
+
+
+@planted("plus for minus")
+def one_added(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    return of(logits, y)[0], (p + Y) / len(y)
+
+
+@planted("softmax over the whole batch")
+def sum_of_everything(logits, y):
+    e = np.exp(logits - logits.max())
+    p = e / e.sum()
+    return -np.log(p[range(len(y)), y]).mean(), (p - np.eye(logits.shape[1])[y]) / len(y)
+
+
+@planted("the first row left out")
+def from_one(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return -np.log((p * Y).sum(1))[1:].sum() / len(y) + reg * (W * W).sum(), right(W, X, y, reg)[1]
+
+
+@planted("= for +=")
+def loss_overwritten(W, X, y, reg):
+    p, Y = parts(W, X, y)
+    return -np.log((p * Y).sum(1))[-1] / len(y) + reg * (W * W).sum(), right(W, X, y, reg)[1]
+
+
+@planted("gradient missing")
+def no_gradient(W, X, y, reg):
+    return right(W, X, y, reg)[0], None

@@ -18,6 +18,8 @@ EXPECTED = {
     "losses_of_logits": "loss",
     "d2l_numpy": "d2l",
     "d2l_torch": "d2l",
+    "d2l_with_an_assertion": "d2l",
+    "d2l_of_python": "d2l",
     "with_reduction": "loss",
     "long_double": "logits",
     "a_column": "d2l",
@@ -58,6 +60,26 @@ def test_planted_mistakes_are_named(name):
     assert mistake in report.mistakes[:3], str(report)
     with pytest.raises(AssertionError, match=re.escape(mistake)):
         assert_softmax_loss(f)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no_label",
+        "buffer_of_float32",
+        "guarded_inverse",
+        "squeezed_gradient",
+        "capped_probabilities",
+    ],
+)
+def test_the_first_name_is_the_right_one(name):
+    f, mistake = check_wrong.WRONG[name]
+    assert softmax_loss(f).mistakes[0] == mistake
+
+
+def test_every_row_with_every_label_is_said():
+    with pytest.raises(Refused, match=r"p\[np.arange\(6\), y\]"):
+        softmax_loss(lambda y_hat, y: -np.log(y_hat[:, y]))
 
 
 def test_there_are_enough_of_both():

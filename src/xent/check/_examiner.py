@@ -39,12 +39,12 @@ class Examiner(GradientChecks):
             ("the same answer twice", self.twice),
             ("loss is cross-entropy", self.value),
             ("loss at zero is log K", self.at_zero),
+            ("gradient is p − y", self.gradient),
             ("mean over the rows", self.mean),
             ("any N and K", self.sizes),
             ("shift of all logits", self.shift),
             ("large logits", self.large),
             ("far too confident", self.gap),
-            ("gradient is p − y", self.gradient),
             ("gradient's rows sum to 0", self.sums),
         ]
         if self.subject.is_linear:
@@ -70,8 +70,7 @@ class Examiner(GradientChecks):
                 f"{error}", "", "no answer to check", "Return what the convention says, every time."
             )
         except (Exception, SystemExit) as error:
-            said = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
-            found = failed(f"{said} {self.where(error)}".strip(), "an answer", "raised an error", "")
+            found = failed(self._said(error), "an answer", "raised an error", "")
         found.name = name
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import reference
-from ._given import BEST_STEP, DIGITS, blame, failed, named, passed, skipped
+from ._given import BEST_STEP, DIGITS, OTHER, blame, failed, named, passed, skipped
 from ._loss_checks import CUT, LossChecks
 from ._mistakes import Rows
 from ._report import Check
@@ -147,10 +147,11 @@ class GradientChecks(LossChecks):
         many = 2.0**13
         found = self.subject.linear(self.W / many, self.X * many, self.y, 0.0)
         loss, gradient = self._fit(found, self.X @ self.W, self.y, lambda G: many * self._through_layer(G))
-        if gradient and loss:
-            return None
-        shown = "another gradient" if loss else f"{found.loss:.6g}"
-        return failed(f"{shown} of rows {many:.0f} times as long", "Xᵀ(P − Y)/N", *CUT)
+        of = f"of rows {many:.0f} times as long"
+        if not loss:
+            want = f"{float(np.mean(reference.cross_entropy(self.X @ self.W, self.y))):.9g}"
+            return failed(f"{found.loss:.9g} {of}", want, *blame(self._known(), *OTHER))
+        return None if gradient else failed(f"another gradient {of}", "Xᵀ(P − Y)/N", *CUT)
 
     def _through_layer(self, G: Float) -> Float:
         return np.asarray(self.X.T @ G)
@@ -190,6 +191,8 @@ class GradientChecks(LossChecks):
 
     def _no_gradient(self) -> Check:
         shape = self.subject.shape
+        if shape is None and not self.subject.by_autograd:
+            return failed("none", "a gradient", "gradient missing", "Return (loss, gradient).")
         if shape is None:
             return failed(
                 "none",

@@ -59,6 +59,10 @@ def _minus_max(z: Float) -> Float:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
+def _of_all(z: Float) -> Float:
+    return np.asarray(reference.softmax(z.ravel())).reshape(z.shape)
+
+
 def _by_column(z: Float) -> Float:
     e = np.exp(z - z.max(axis=0))
     return np.asarray(e / e.sum(axis=1, keepdims=True))
@@ -181,6 +185,22 @@ LOSSES = [
         lambda r: float(r.losses[:-1].mean()),
     ),
     Mistake(
+        "the first row left out",
+        "Every row counts: range(N), not range(1, N).",
+        lambda r: float(r.losses[1:].sum()) / _n(r),
+    ),
+    Mistake(
+        "= for +=",
+        "Rows add up: loss += …, or the last row is all that is left.",
+        lambda r: float(r.losses[-1]) / _n(r),
+    ),
+    Mistake(
+        "= for +=",
+        "Rows add up: loss += …, or the last row is all that is left.",
+        lambda r: float(r.losses[-1]),
+    ),
+    Mistake("softmax over the whole batch", _AXIS, lambda r: _loss(_of_all(r.z), r)),
+    Mistake(
         "the last class left out",
         "Every class counts in Σ exp z: range(K), not range(K − 1).",
         lambda r: float((np.log(np.exp(r.z[:, :-1]).sum(1)) - r.of_label(r.z)).mean()),
@@ -253,6 +273,13 @@ GRADIENTS = [
         "The label gets p − 1; only the other classes get p_k.",
         lambda r: r.p * (1 - r.Y) / _n(r),
     ),
+    Mistake(
+        "the label's column counted twice",
+        "The label gets p − 1 once: not p and then p − 1 as well.",
+        lambda r: (r.p + (r.p - 1) * r.Y) / _n(r),
+    ),
+    Mistake("plus for minus", "The gradient is p − y, not p + y.", lambda r: (r.p + r.Y) / _n(r)),
+    Mistake("softmax over the whole batch", _AXIS, lambda r: (_of_all(r.z) - r.Y) / _n(r)),
     Mistake("divided by N K", "Divide by N alone, the number of rows.", lambda r: (r.p - r.Y) / r.z.size),
     Mistake(
         "hardmax",

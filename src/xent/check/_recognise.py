@@ -88,7 +88,7 @@ def _candidates(
     how = wants.keyword or "positional"
     takes_reg = bool(wants.keyword) or len(wants.names) >= 4 or wants.open
     linear = [(kind, reg) for reg in ([how, ""] if takes_reg else [""]) for kind in ("cs231n", "rows")]
-    pair = [("logits", ""), ("loss", "")]
+    pair = [("logits", ""), ("loss", ""), ("d2l", "")]
     kinds = pair + linear if 0 < wants.required <= 2 and not wants.open else linear + pair
     if convention:
         reg = how if takes_reg else ""
@@ -158,12 +158,12 @@ def _why(errors: list[tuple[Subject, Exception]], wants: _Parameters, convention
     subject, error = next((e for e in errors if isinstance(e[1], Refused)), errors[0])
     # Arrays to who wants tensors, and no pair from who returns a loss: what came of the other try says more.
     for other, said in errors:
-        wants_tensors = other.convention == subject.convention and re.search("Tensor|ndarray", str(error))
-        lonely = isinstance(error, Refused) and (subject.convention, other.convention) == ("logits", "loss")
-        if not isinstance(said, Refused) and (
-            (wants_tensors and other.tensors > subject.tensors)
-            or (lonely and other.tensors == subject.tensors)
-        ):
+        wants_tensors = other.convention == subject.convention
+        wants_tensors &= bool(re.search("Tensor|ndarray", str(error)))
+        no_pair = isinstance(error, Refused) and "expected a pair" in str(error)
+        lonely = no_pair and (subject.convention, other.convention) == ("logits", "loss")
+        wants_tensors &= other.tensors > subject.tensors and not isinstance(said, Refused)
+        if wants_tensors or (lonely and other.tensors == subject.tensors):
             error = said
             break
     if isinstance(error, Refused):

@@ -190,6 +190,7 @@ def _answered(losses: NDArray[Any], gradient: Float | None, kind: np.dtype[Any],
         raise Refused(
             f"the loss it returned is of shape {losses.shape} and {losses.dtype}; expected a number, or one "
             f"for each of the {n} rows"
+            + (f" (every row with every label? p[np.arange({n}), y])" if losses.shape == (n, n) else "")
         )
     rows = losses.astype(np.float64).ravel() if losses.size > 1 else None
     return Answer(float(losses.mean(dtype=np.float64)), gradient, kind, rows)
