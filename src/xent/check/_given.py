@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._mistakes import Mistake, Rows, name_gradient, name_loss
+from ._mistakes import Blame, Rows, name_gradient, name_loss
 from ._report import Check, Report
 from ._subject import CONVENTIONS, Answer, Float, Subject
 
@@ -18,15 +18,13 @@ BEST_STEP = {8: 1e-6, 4: 1e-2, 2: 0.7}  # the same, of the V-curve at its lowest
 FLOOR = {8: 1e-3, 4: 1e-2, 2: 0.3}  # of a loss, below which log p of p near 1 has no such digits
 LOST = {8: 1e-5, 4: 1e-2, 2: 0.1}  # relative, where the logits are so large that digits are lost
 BIG = {8: 1e4, 4: 1e4, 2: 30.0}  # logits; of float16 less, whose squares overflow
-OTHER = (
+OTHER: Blame = (
     "not the cross-entropy",
     "L = (1/N) Σ_i (log Σ_k exp z_ik − z_i,label); compare row by row with xent.reference.cross_entropy.",
 )
-_OTHER = Mistake(*OTHER, lambda rows: 0.0)
-_NO_NUMBER = Mistake(
+_NO_NUMBER: Blame = (
     "the loss is no number",
     "A logarithm of something negative, 0/0 or ∞ − ∞: look at each step of one row.",
-    lambda rows: 0.0,
 )
 NO_SHIFT = (
     "no shift by the maximum",
@@ -54,7 +52,7 @@ class Given:
         self.bytes = 8  # of the coarsest float returned
         self.half = 0.5  # of the regulariser
 
-    def _known(self) -> Mistake | None:
+    def _known(self) -> Blame | None:
         """What is wrong with the loss of ordinary logits, if anything is."""
         found = self.subject.loss(self.z, self.y).loss
         if self._close(found, float(self.rows.losses.mean()), slack=1e4):
@@ -63,9 +61,9 @@ class Given:
             small = Rows(self.z / 20, self.y)
             found = self.subject.loss(small.z, small.y).loss
             return _NO_NUMBER if math.isnan(found) else name_loss(found, small) or _NO_NUMBER
-        return name_loss(found, self.rows) or _OTHER
+        return name_loss(found, self.rows) or OTHER
 
-    def _known_gradient(self) -> Mistake | None:
+    def _known_gradient(self) -> Blame | None:
         found = self.subject.loss(self.z, self.y).gradient
         if found is None:
             return None
@@ -76,8 +74,7 @@ class Given:
     def _loss(self, found: float, want: float, shown: str) -> Check:
         if self._close(found, want):
             return passed(f"{found:.9g}")
-        known = self._known() or _OTHER
-        return failed(f"{found:.9g}", shown, known.name, known.advice)
+        return failed(f"{found:.9g}", shown, *(self._known() or OTHER))
 
     def _fit(
         self,
@@ -110,22 +107,16 @@ class Given:
             answer.gradient is None or bool(np.isfinite(answer.gradient).all())
         )
 
-    def _named_before(self) -> Mistake | None:
+    def _named_before(self) -> Blame | None:
         """The first mistake that has a name."""
-        first = next((c for c in self.report.checks if c.mistake), None)
-        return None if first is None else Mistake(first.mistake, first.advice, lambda rows: 0.0)
+        return next(((c.mistake, c.advice) for c in self.report.checks if c.mistake), None)
 
 
-def named(found: Float, raw: Any, rows: Rows, through: Callable[[Float], Float]) -> Mistake | None:
+def named(found: Float, raw: Any, rows: Rows, through: Callable[[Float], Float]) -> Blame | None:
     whole = isinstance(raw, np.ndarray) and raw.dtype.kind in "iub"
     if whole or (found.any() and np.array_equal(found, np.round(found))):
-        return Mistake("integer division", "// rounds down: divide with /, and keep floats.", lambda r: 0.0)
+        return "integer division", "// rounds down: divide with /, and keep floats."
     return name_gradient(found, rows, through)
-
-
-def blame(known: Mistake | None, name: str, advice: str) -> tuple[str, str]:
-    """The name and the advice of a known mistake, or else these."""
-    return (name, advice) if known is None else (known.name, known.advice)
 
 
 def passed(found: str) -> Check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import reference
-from ._given import BEST_STEP, DIGITS, OTHER, blame, failed, named, passed, skipped
+from ._given import BEST_STEP, DIGITS, OTHER, failed, named, passed, skipped
 from ._loss_checks import CUT, LossChecks
 from ._mistakes import Rows
 from ._report import Check
@@ -40,10 +40,12 @@ class GradientChecks(LossChecks):
         return failed(
             f"{lowest:.1e} off at the best step, h = {STEPS[best]:.0e}; most in {entry}",
             f"below {BEST_STEP[self.bytes]:.0e}",
-            *blame(
-                known,
-                "loss and gradient do not belong together",
-                "One of the two has a factor or a term that the other has not.",
+            *(
+                known
+                or (
+                    "loss and gradient do not belong together",
+                    "One of the two has a factor or a term that the other has not.",
+                )
             ),
         )
 
@@ -76,7 +78,7 @@ class GradientChecks(LossChecks):
         return failed(
             f"{error:.1e} off, relative to the largest entry",
             "(p − y)/N",
-            *blame(known, "not the gradient", "Compare term by term with ∂L/∂z = (p − y)/N."),
+            *(known or ("not the gradient", "Compare term by term with ∂L/∂z = (p − y)/N.")),
         )
 
     def _backward(self, once: Float) -> Check | None:
@@ -111,10 +113,12 @@ class GradientChecks(LossChecks):
         return failed(
             f"up to {most:.3g}",
             "0",
-            *blame(
-                known,
-                "the gradient's rows do not sum to 0",
-                "Σ p = Σ y = 1, so Σ (p − y) = 0: a class is left out or counted twice.",
+            *(
+                known
+                or (
+                    "the gradient's rows do not sum to 0",
+                    "Σ p = Σ y = 1, so Σ (p − y) = 0: a class is left out or counted twice.",
+                )
             ),
         )
 
@@ -135,10 +139,12 @@ class GradientChecks(LossChecks):
         return failed(
             f"{error:.1e} off, relative to the largest entry",
             "Xᵀ(P − Y)/N",
-            *blame(
-                known,
-                "not the layer's gradient",
-                "dW = Xᵀ G with G = (P − Y)/N; check it against the loop over rows.",
+            *(
+                known
+                or (
+                    "not the layer's gradient",
+                    "dW = Xᵀ G with G = (P − Y)/N; check it against the loop over rows.",
+                )
             ),
         )
 
@@ -150,7 +156,7 @@ class GradientChecks(LossChecks):
         of = f"of rows {many:.0f} times as long"
         if not loss:
             want = f"{float(np.mean(reference.cross_entropy(self.X @ self.W, self.y))):.9g}"
-            return failed(f"{found.loss:.9g} {of}", want, *blame(self._known(), *OTHER))
+            return failed(f"{found.loss:.9g} {of}", want, *(self._known() or OTHER))
         return None if gradient else failed(f"another gradient {of}", "Xᵀ(P − Y)/N", *CUT)
 
     def _through_layer(self, G: Float) -> Float:

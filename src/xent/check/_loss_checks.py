@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import reference
-from ._given import BIG, CUT_OFF, DIGITS, LOST, NO_SHIFT, OTHER, Given, blame, failed, passed, skipped
-from ._mistakes import Rows
+from ._given import BIG, CUT_OFF, DIGITS, LOST, NO_SHIFT, OTHER, Given, failed, passed, skipped
+from ._mistakes import Blame, Rows
 from ._report import Check
 from ._subject import Answer, Float
 
@@ -137,7 +137,7 @@ class LossChecks(Given):
             return failed("the same gradient with other labels", "(p − y)/N", *STALE)
         return None
 
-    def _odd(self, found: float, want: float) -> tuple[str, str] | None:
+    def _odd(self, found: float, want: float) -> Blame | None:
         """What is told by how little the loss is off: a rounded one, or a sum that was added to."""
         if self.bytes < 8 or self._close(found, want) or not abs(found - want) < 0.1 * abs(want):
             return None
@@ -180,7 +180,7 @@ class LossChecks(Given):
         return failed(
             f"{once.loss:.6g}; of every row twice {twice.loss:.6g}",
             "the same",
-            *blame(known, "the loss depends on N", "Divide by the number of rows of this call."),
+            *(known or ("the loss depends on N", "Divide by the number of rows of this call.")),
         )
 
     def sizes(self) -> Check:
@@ -212,7 +212,7 @@ class LossChecks(Given):
             return failed(shown, want, *self._blamed(alone, want))
         return passed(", ".join(f"{len(labels)} × {K}" for K, _, labels, _ in SIZES))
 
-    def _blamed(self, alone: tuple[str, str], want: str) -> tuple[str, str]:
+    def _blamed(self, alone: Blame, want: str) -> Blame:
         """What is wrong if sizes fail: not them, if p was small there, or the gradient of one row large."""
         if want not in ("the cross-entropy", "(p − y)/N"):
             return alone
@@ -247,7 +247,7 @@ class LossChecks(Given):
         return failed(
             f"{once:.6g}, and {moved:.6g} of z + 3",
             "the same",
-            *blame(known, "not shift-invariant", "softmax(z + c) = softmax(z): something uses z itself."),
+            *(known or ("not shift-invariant", "softmax(z + c) = softmax(z): something uses z itself.")),
         )
 
     def large(self) -> Check:
@@ -262,7 +262,7 @@ class LossChecks(Given):
         check = self._far(apart, "rows far apart", OF_THE_BATCH, OF_THE_BATCH)
         return check or passed(f"logits about ±{big:.0f}, and rows far apart")
 
-    def _far(self, z: Float, shown: str, infinite: tuple[str, str], other: tuple[str, str]) -> Check | None:
+    def _far(self, z: Float, shown: str, infinite: Blame, other: Blame) -> Check | None:
         """What is wrong of large logits, if anything is: no number, another loss, or another gradient."""
         want = float(np.mean(reference.cross_entropy(z, self.y)))
         try:
@@ -273,7 +273,7 @@ class LossChecks(Given):
             return failed(f"{found.loss:.6g} of {shown}", f"{want:.6g}", *infinite)
         loss, gradient = self._fit(found, z, self.y, within=LOST[self.bytes])
         if not loss:
-            return failed(f"{found.loss:.6g} of {shown}", f"{want:.6g}", *blame(self._known(), *other))
+            return failed(f"{found.loss:.6g} of {shown}", f"{want:.6g}", *(self._known() or other))
         if gradient or self._wrong_gradient():
             return None
         return failed(f"another gradient of {shown}", "(p − y)/N", *HIDDEN)
@@ -326,7 +326,7 @@ class LossChecks(Given):
             loss, gradient = self._fit(found, z, y)
             if not loss:
                 want = f"{float(np.mean(reference.cross_entropy(z, y))):.9g}"
-                return failed(f"{found.loss:.9g} of confident rows", want, *blame(self._known(), *CUT_OFF))
+                return failed(f"{found.loss:.9g} of confident rows", want, *(self._known() or CUT_OFF))
             if not gradient and not self._wrong_gradient():
                 return failed("another gradient of confident rows", "(p − y)/N", *HIDDEN)
         return None
@@ -360,7 +360,7 @@ class LossChecks(Given):
         if any(check.mistake == NO_SHIFT[0] for check in self.report.checks):
             return failed(f"{found:.6g}", want, *NO_SHIFT)
         if known:
-            return failed(f"{found:.6g}", want, known.name, known.advice)
+            return failed(f"{found:.6g}", want, *known)
         if math.isnan(found):
             return failed(
                 "nan",

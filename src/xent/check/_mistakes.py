@@ -37,6 +37,9 @@ class Rows:
         return rows[np.arange(len(self.y)), self.y]
 
 
+Blame = tuple[str, str]  # a mistake's name, and what to look at
+
+
 @dataclass(frozen=True)
 class Mistake:
     """Its name, what to look at, and the loss or the gradient by the logits that it makes of rows."""
@@ -336,12 +339,12 @@ GRADIENTS = [
 ]
 
 
-def name_loss(loss: float, rows: Rows) -> Mistake | None:
+def name_loss(loss: float, rows: Rows) -> Blame | None:
     """The mistake that makes this loss of rows."""
     return next(_matching(LOSSES, np.asarray(loss), rows), None)
 
 
-def name_gradient(gradient: Float, rows: Rows, through: Callable[[Float], Float]) -> Mistake | None:
+def name_gradient(gradient: Float, rows: Rows, through: Callable[[Float], Float]) -> Blame | None:
     """The mistake that makes this gradient: `through` takes one by the logits to what the function gives."""
     return next(_matching(GRADIENTS, gradient, rows, through), None)
 
@@ -351,11 +354,11 @@ def _matching(
     found: Float,
     rows: Rows,
     through: Callable[[Float], Float] = np.asarray,
-) -> Iterator[Mistake]:
+) -> Iterator[Blame]:
     with np.errstate(all="ignore"):
         for mistake in mistakes:
             wrong = through(np.asarray(mistake.wrong(rows), np.float64))
             scale = max(float(np.abs(wrong).max(initial=0.0)), 1e-300)
             sure = not wrong.ndim or np.isfinite(wrong).all()  # a loss may be NaN by one mistake
             if sure and np.allclose(found, wrong, rtol=1e-5, atol=1e-5 * scale, equal_nan=True):
-                yield mistake
+                yield mistake.name, mistake.advice

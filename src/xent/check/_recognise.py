@@ -129,7 +129,7 @@ def _logits_or_probabilities(make: Callable[[], Subject], wants: _Parameters) ->
             return found
     for rows, found in ((as_logits, subject), (as_given, probabilities)):
         mistake = name_loss(answer, rows)
-        if mistake is not None and mistake.name != "softmax twice":
+        if mistake is not None and mistake[0] != "softmax twice":
             return found
     return probabilities if wants.names and wants.names[0].lower() in _PROBABILITIES else subject
 
@@ -157,13 +157,12 @@ def _why(errors: list[tuple[Subject, Exception]], wants: _Parameters, convention
         return Refused(f"f({', '.join(wants.names)}) is none of what can be checked: {kinds}")
     subject, error = next((e for e in errors if isinstance(e[1], Refused)), errors[0])
     # Arrays to who wants tensors, and no pair from who returns a loss: what came of the other try says more.
+    wants_tensors = re.search("Tensor|ndarray", str(error))
+    returns_one = subject.convention == "logits" and "expected a pair" in str(error)
     for other, said in errors:
-        wants_tensors = other.convention == subject.convention
-        wants_tensors &= bool(re.search("Tensor|ndarray", str(error)))
-        no_pair = isinstance(error, Refused) and "expected a pair" in str(error)
-        lonely = no_pair and (subject.convention, other.convention) == ("logits", "loss")
-        wants_tensors &= other.tensors > subject.tensors and not isinstance(said, Refused)
-        if wants_tensors or (lonely and other.tensors == subject.tensors):
+        of_tensors = other.convention == subject.convention and other.tensors > subject.tensors
+        of_a_loss = other.convention == "loss" and other.tensors == subject.tensors
+        if (wants_tensors and of_tensors and not isinstance(said, Refused)) or (returns_one and of_a_loss):
             error = said
             break
     if isinstance(error, Refused):
