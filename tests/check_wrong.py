@@ -844,3 +844,10 @@ def loss_overwritten(W, X, y, reg):
 @planted("gradient missing")
 def no_gradient(W, X, y, reg):
     return right(W, X, y, reg)[0], None
+
+
+@planted("the gradient of confident rows")
+def float16_that_drops_sure_rows(logits, y):
+    p, Y = parts(logits, np.eye(len(logits)), y)
+    grad = np.where((p * Y).sum(1, keepdims=True) < 0.01, 0, p - Y) / len(y)
+    return np.float16(-np.log((p * Y).sum(1)).mean()), grad.astype(np.float16)

@@ -13,6 +13,7 @@ from ._mistakes import Blame, Rows
 from ._report import Check
 from ._subject import Answer, Float
 
+LOSS, GRADIENT = "the cross-entropy", "(p − y)/N"  # what was expected
 CLIPPED = "logits are clipped", "Far from 0 the loss is still z's: subtract the largest, clip nothing."
 OF_THE_BATCH = (
     "the maximum of the whole batch",
@@ -134,7 +135,7 @@ class LossChecks(Given):
             return failed(*shown, *((far.mistake, far.advice) if far.mistake else OTHER))
         kept = base.gradient is not None and np.array_equal(base.gradient, np.asarray(moved.gradient))
         if kept and self._fit(base, self.z, self.y)[1]:
-            return failed("the same gradient with other labels", "(p − y)/N", *STALE)
+            return failed("the same gradient with other labels", GRADIENT, *STALE)
         return None
 
     def _odd(self, found: float, want: float) -> Blame | None:
@@ -202,11 +203,11 @@ class LossChecks(Given):
                 wrong.append((alone, f"{self._said(error)} {of}", "an answer"))
                 continue
             if not loss_fits:
-                wrong.append((alone, f"{found.loss:.6g} {of}", "the cross-entropy"))
+                wrong.append((alone, f"{found.loss:.6g} {of}", LOSS))
             elif gradient and found.gradient is None:
                 wrong.append((alone, f"a gradient of shape {self.subject.shape} {of}", "of its argument's"))
             elif gradient and not gradient_fits:
-                wrong.append((alone, f"another gradient {of}", "(p − y)/N"))
+                wrong.append((alone, f"another gradient {of}", GRADIENT))
         if wrong:
             alone, shown, want = min(wrong, key=lambda entry: BLAMED.index(entry[0]))
             return failed(shown, want, *self._blamed(alone, want))
@@ -214,12 +215,12 @@ class LossChecks(Given):
 
     def _blamed(self, alone: Blame, want: str) -> Blame:
         """What is wrong if sizes fail: not them, if p was small there, or the gradient of one row large."""
-        if want not in ("the cross-entropy", "(p − y)/N"):
+        if want not in (LOSS, GRADIENT):
             return alone
         sure = self._sure()
         if sure is not None:
             return sure.mistake, sure.advice
-        if want == "the cross-entropy":
+        if want == LOSS:
             return alone
         if alone == MANY:
             return HIDDEN
@@ -231,11 +232,9 @@ class LossChecks(Given):
         """The answer of logits z, or of W and X, and whether its loss and its gradient are right."""
         if not self.subject.is_linear:
             found = self.subject.loss(z, y)
-            fits, coarse = (self._fit(found, z, y, within=near) for near in (None, 1e-6))
-        else:
-            found = self.subject.linear(W, X, y, 0.0)
-            fits, coarse = (self._fit(found, X @ W, y, X.T.__matmul__, within=near) for near in (None, 1e-6))
-        return found, (fits[0], fits[1] or coarse[1])  # digits are for another check
+            return found, self._fit(found, z, y)
+        found = self.subject.linear(W, X, y, 0.0)
+        return found, self._fit(found, X @ W, y, X.T.__matmul__)
 
     def shift(self) -> Check:
         if self.subject.convention == "d2l":
@@ -276,7 +275,7 @@ class LossChecks(Given):
             return failed(f"{found.loss:.6g} of {shown}", f"{want:.6g}", *(self._known() or other))
         if gradient or self._wrong_gradient():
             return None
-        return failed(f"another gradient of {shown}", "(p − y)/N", *HIDDEN)
+        return failed(f"another gradient of {shown}", GRADIENT, *HIDDEN)
 
     def gap(self) -> Check:
         big = BIG[self.bytes]
@@ -296,7 +295,7 @@ class LossChecks(Given):
         if not self._close(found.loss, want):
             return self._not_the_gap(found.loss, f"{want:g}")
         if not self._fit(found, z, y)[1] and not self._wrong_gradient():
-            return failed(f"another gradient where the label's logit is {big:g} below", "(p − y)/N", *HIDDEN)
+            return failed(f"another gradient where the label's logit is {big:g} below", GRADIENT, *HIDDEN)
         return self._sure() or passed(
             f"{big:g} where the label's logit is {big:g} below, 0 where it is above"
         )
@@ -328,13 +327,13 @@ class LossChecks(Given):
                 want = f"{float(np.mean(reference.cross_entropy(z, y))):.9g}"
                 return failed(f"{found.loss:.9g} of confident rows", want, *(self._known() or CUT_OFF))
             if not gradient and not self._wrong_gradient():
-                return failed("another gradient of confident rows", "(p − y)/N", *HIDDEN)
+                return failed("another gradient of confident rows", GRADIENT, *HIDDEN)
         return None
 
     def _wrong_gradient(self) -> bool:
         """Whether the gradient is wrong of ordinary logits, which another check says."""
         found = self.subject.loss(self.z, self.y)
-        return found.gradient is None or not self._fit(found, self.z, self.y, within=1e-6)[1]
+        return found.gradient is None or not self._fit(found, self.z, self.y)[1]
 
     def _small_probability(self) -> Check:
         p, none = np.array([[1e-200, 1.0], [1.0, 1e-200]]), np.array([[0.0, 1.0], [0.0, 1.0]])
