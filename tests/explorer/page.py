@@ -112,3 +112,12 @@ def is_foreign(url):
 
 def number(text):
     return float(text.replace("Infinity", "inf"))
+
+
+def near(got, want, scale=0.0, tolerance=1e-12):
+    """Off by 1e-12 of the number, or of `scale` where larger numbers were subtracted to get it."""
+    got, want = np.asarray(got, float), np.asarray(want, float)
+    assert got.shape == want.shape
+    off = np.abs(got - want) - tolerance * np.maximum(np.abs(want), scale)
+    # Below 1e-300 softmax in NumPy and in the browser may differ by a subnormal number.
+    assert np.all((off <= 1e-300) | (got == want)), f"page {got}, library {want}"

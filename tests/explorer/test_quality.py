@@ -152,28 +152,18 @@ def test_sixty_frames_a_second_with_ten_classes(explore, panel):
 
 
 @alone
-def test_sixty_frames_a_second_while_fitting(explore):
-    page = explore().at("temperature", TEN)
-    before = page.value("fit-objective")
-    frames = pace(page, page.find("point-4"), 60)
-    assert page.value("fit-objective") != before
-    assert_sixty_a_second(frames)
-
-
-@alone
-@pytest.mark.parametrize("slider", ["curvature-size", "line-t"])
-def test_sixty_frames_a_second_of_curvature(explore, slider):
-    page = explore().at("curvature", WORKED)
-    before = page.value("crossEntropy-value")
-    frames = pace(page, page.find(slider), 60)
-    assert page.value("crossEntropy-value") != before
-    assert_sixty_a_second(frames)
-
-
-@alone
-def test_sixty_frames_a_second_in_training(explore):
-    page = explore().at("training", WORKED)
-    before = page.value("train-loss")
-    frames = pace(page, page.find("train-step"), 120)
-    assert page.value("train-loss") != before
+@pytest.mark.parametrize(
+    ("panel", "handle", "swing", "moved"),
+    [
+        ("temperature", "point-4", 60, "fit-objective"),
+        ("curvature", "curvature-size", 60, "crossEntropy-value"),
+        ("curvature", "line-t", 60, "crossEntropy-value"),
+        ("training", "train-step", 120, "train-loss"),
+    ],
+)
+def test_sixty_frames_a_second_by_other_handles(explore, panel, handle, swing, moved):
+    page = explore().at(panel, TEN)
+    before = page.value(moved)
+    frames = pace(page, page.find(handle), swing)
+    assert page.value(moved) != before
     assert_sixty_a_second(frames)

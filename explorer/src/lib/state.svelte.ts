@@ -5,11 +5,10 @@ import { fromHash, initial, MAX_CLASSES, MIN_CLASSES, ownOf, toHash } from './ha
  *  use the rune $state. */
 export const shared = $state(initial());
 
-/** Takes over what a fragment says; `kept` of it stays as it is. */
-function follow(hash: string, kept: 'lang' | undefined = undefined) {
-  const found = fromHash(hash, shared.z.length);
-  if (kept) delete found[kept];
-  Object.assign(shared, found);
+/** Takes over what a fragment says, but for its language if that is to stay. */
+function follow(hash: string, staying = false) {
+  const { lang, ...found } = fromHash(hash, shared.z.length);
+  Object.assign(shared, found, staying || !lang ? {} : { lang });
   shared.own[shared.panel] = ownOf(hash);
 }
 follow(globalThis.location?.hash ?? '');
@@ -70,7 +69,7 @@ export function followUrl(): () => void {
   const read = () => {
     known = location.hash;
     if (known === toHash(shared)) return;
-    follow(known, history.state === OURS ? 'lang' : undefined); // Back leads to an example in any language
+    follow(known, history.state === OURS); // Back leads to an example in any language
     panel = shared.panel;
     write(); // what made no sense in it is mended
   };

@@ -2,7 +2,9 @@
  * Softmax regression on a few points in two features, fitted to the last digits by Newton's method:
  * F(W, b) = (1/N) Σ ℓ_i + ‖W‖² / (2 C N), the objective of xent.SoftmaxRegression(C). Small and dense.
  */
-import { logSoftmax, softmax } from './softmax';
+import { softmaxLoss } from './batch';
+import { hessian } from './hessian';
+import { logSoftmax } from './softmax';
 
 export type Point = { x: [number, number]; label: number };
 export type Model = { W: [number, number][]; b: number[] };
@@ -26,34 +28,31 @@ export function objective(model: Model, points: Point[], C: number): number {
   return (losses + squares / (2 * C)) / points.length;
 }
 
+/** θ as a matrix with a row (w_k1, w_k2, b_k) for each class. */
+const rowsOf = (theta: number[]): number[][] =>
+  Array.from({ length: theta.length / WIDTH }, (_, k) => theta.slice(k * WIDTH, (k + 1) * WIDTH));
+
 const unpack = (theta: number[]): Model => {
-  const rows = Array.from({ length: theta.length / WIDTH }, (_, k) =>
-    theta.slice(k * WIDTH, (k + 1) * WIDTH),
-  );
+  const rows = rowsOf(theta);
   return { W: rows.map(([u, v]) => [u, v]), b: rows.map((row) => row[2]) };
 };
 
-/** Gradient and Hessian of N·F in θ = (w_k1, w_k2, b_k) for k = 0, 1, … */
+/** Gradient and Hessian of N·F in θ, whose intercepts go with a feature that is 1 and are not penalised. */
 function derivatives(theta: number[], points: Point[], C: number) {
-  const n = theta.length;
-  const model = unpack(theta);
-  const gradient = theta.map((v, i) => (i % WIDTH === 2 ? 0 : v / C));
-  const hessian = theta.map((_, i) => theta.map((_, j) => (i === j && i % WIDTH !== 2 ? 1 / C : 0)));
-  for (const { x, label } of points) {
-    const p = softmax(logits(model, x));
-    const row = [x[0], x[1], 1];
-    for (let i = 0; i < n; i++) {
-      const k = Math.floor(i / WIDTH);
-      gradient[i] += (p[k] - (k === label ? 1 : 0)) * row[i % WIDTH];
-      for (let j = 0; j < n; j++) {
-        const l = Math.floor(j / WIDTH);
-        hessian[i][j] += p[k] * ((k === l ? 1 : 0) - p[l]) * row[i % WIDTH] * row[j % WIDTH];
-      }
-    }
-  }
+  const X = points.map(({ x }) => [...x, 1]);
+  const labels = points.map(({ label }) => label);
+  const ones = points.map(() => 1);
+  const { P, dW } = softmaxLoss(rowsOf(theta), X, labels, 0, ones);
+  const gradient = dW.flat();
+  const H = hessian(P, X, ones, 0);
+  theta.forEach((v, i) => {
+    if (i % WIDTH === 2) return;
+    gradient[i] += v / C;
+    H[i][i] += 1 / C;
+  });
   // A constant added to every b_k changes nothing. This term holds Σ b_k where it is, at 0.
-  for (let i = 2; i < n; i += WIDTH) for (let j = 2; j < n; j += WIDTH) hessian[i][j] += 1;
-  return { gradient, hessian };
+  for (let i = 2; i < theta.length; i += WIDTH) for (let j = 2; j < theta.length; j += WIDTH) H[i][j] += 1;
+  return { gradient, hessian: H };
 }
 
 /** Solves A x = v for a symmetric positive definite A, by Cholesky's factors. */
