@@ -97,11 +97,13 @@ class Batch:
         return None if live is None or live.all() else live
 
     def blocks(self, rows: int, dtype: Any = np.float64) -> Iterator[tuple[Any, Batch, Float]]:
-        """Blocks of at most `rows` rows without those that do not count: X in `dtype`, the batch of
-        them, and their weights."""
+        """Blocks of 1 to `rows` rows without those that do not count: X in `dtype`, the batch of them, and
+        their weights. A stretch in which no row counts makes no block."""
         for start in range(0, self.shape[0], rows):
             part = slice(start, min(start + rows, self.shape[0]))
             live = self.live(part)
+            if live is not None and not live.any():
+                continue
             pick: Any = part if live is None else start + np.flatnonzero(live)
             taken = self.take(pick)
             X = taken.X.astype(dtype, copy=False)

@@ -25,6 +25,8 @@ def heaviest_rows(
     total, threshold = np.zeros(K), None
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], Float]] = []
     for start, weights in curvature_weights(objective, theta, objective):
+        if not weights.any():  # rows of weight 0, which say nothing of the others
+            continue
         total += weights.sum(axis=0)
         if threshold is None:  # what share of (row, class) pairs is kept is judged by the first rows
             keep = min(1.0, 1.5 * most / n)
@@ -33,6 +35,9 @@ def heaviest_rows(
             threshold = max(float(np.partition(flat, place)[place]), np.finfo(float).tiny)
         row, k = np.nonzero(weights >= threshold)
         found.append((row + start, k, weights[row, k]))
+    if not found:  # nothing curves: every p is 0 or 1 to working precision
+        nothing = np.zeros(0, np.int64), np.zeros(0)
+        return [nothing] * K, total
     row, k, weight = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(k, kind="stable")
     chosen = []
@@ -80,6 +85,8 @@ def probabilities(
             rows = np.arange(start, min(start + step, batch.shape[0]))
             live = batch.live(slice(rows[0], rows[-1] + 1))
             rows = rows if live is None else rows[live]
+            if not len(rows):
+                continue
             part = batch.take(rows)
             P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=objective.n_threads)
             weight = np.ones(len(rows)) if part.weight is None else part.weight
