@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 
 from . import linear
 from ._batch import Float
+from .null_space import orthonormal
 
 Bool = NDArray[np.bool_]
 
@@ -180,12 +181,12 @@ class Table:
         return self.normalised(direction)
 
     def without(self, null: Float, direction: Float) -> Float:
-        """Δ less what of it lies in `null` (m, D), normalised."""
-        basis = null.copy()
-        basis[:, : len(self.units)] *= np.where(np.isinf(self.units), 0.0, self.units)
-        _, sizes, basis = np.linalg.svd(basis, full_matrices=False)
-        basis = basis[sizes > 1e-12 * sizes.max(initial=0.0)]
-        return self.normalised(direction - direction @ basis.T @ basis)
+        """Δ less what of it lies in `null` (m, d), normalised."""
+        basis = orthonormal(null * np.where(np.isinf(self.units), 0.0, self.units))
+        direction = direction.copy()
+        W = direction[:, : len(self.units)]  # a view
+        W -= W @ basis.T @ basis
+        return self.normalised(direction)
 
 
 def deviations(batches: Sequence[linear.Batch], centre: Float) -> Float:

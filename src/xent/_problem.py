@@ -35,7 +35,6 @@ from .solvers import Result, Solution
 Float = NDArray[np.float64]
 
 TAKES: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32, np.float16]}
-_MOST_COLLINEAR = 2048  # features: beyond, collinear ones are not looked for
 
 
 @dataclass(frozen=True)
@@ -344,7 +343,7 @@ def _separation(solution: Solution, objective: Objective | Composite) -> Verdict
         objective.centre,
         objective.fit_intercept,
         theta=solution.theta,
-        null=objective.null_features if objective.n_features <= _MOST_COLLINEAR else None,
+        null=objective.null_directions(np.ones(objective.n_features, bool)),
     )
     objective.n_passes += verdict.n_passes
     return verdict

@@ -251,7 +251,7 @@ def gram(batch: Batch, centre: Float) -> Float:
         else:
             rows = (X - centre) * np.sqrt(weight)[:, None]
             total += rows.T @ rows
-    return total - weight_sum * np.outer(centre, centre)
+    return total - weight_sum * np.outer(centre, centre) if batch.is_sparse else total
 
 
 def weighted_rows(batch: Batch, centre: Float) -> Float:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, eigh
 
-from . import certificate, linear
+from . import certificate, linear, null_space
 from ._evaluation import Evaluation, Loss, NewtonStep
 from ._threads import blas_for
 
@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 # The Hessian of this many coefficients takes 72 MB; beyond, no solver asks for it.
 MAX_HESSIAN = 3000
+MAX_COLLINEAR = 2048  # features
+_ROWS_FOR_NULL = 16  # a feature: directions that are not null for all rows mostly show in so many
+_WEAK = 1e-13  # times a feature's curvature: a penalty below it is lost in the Hessian's rounding
 _CACHED = 1 << 15  # numbers of an array that stay in cache while others pass
 
 
@@ -58,10 +61,21 @@ class Objective:
         self.centre = m.x / m.weight if fit_intercept else np.zeros(len(m.x))
         self.class_x = m.class_x / m.weight - np.outer(self.share, self.centre)
         self.shape = (n_classes, len(m.x) + fit_intercept)
+        self.constant = self._find_constant()
         self.class_factors, self.feature_factors = class_factors, feature_factors
         self._set_penalty(penalty)
         self.offset_moments = self._moments_of_offsets()
         self._offset_size = max((float(np.abs(o).max()) for o in self._offsets), default=0.0)
+
+    def _find_constant(self) -> NDArray[np.bool_]:
+        """(d,): which centred features are 0 in all rows. Made so exactly: the rounding of a large one's
+        mean would pass for a feature, one that no penalty to speak of holds."""
+        constant, value = null_space.constant_features(self.batches, self.n_features)
+        if not self.fit_intercept:
+            return constant & (value == 0)
+        self.centre[constant] = value[constant]
+        self.class_x[:, constant] = 0.0
+        return constant
 
     def _set_penalty(self, penalty: float) -> None:
         v = np.ones(self.n_features) if self.feature_factors is None else self.feature_factors
@@ -79,7 +93,8 @@ class Objective:
     def at_penalty(self, penalty: float) -> Objective:
         """The same with another λ, without reading X; its `n_passes` count from 0."""
         other = copy.copy(self)
-        other.__dict__.pop("is_penalised", None)
+        for name in ("is_penalised", "null_spaces"):
+            other.__dict__.pop(name, None)
         other.n_passes = 0
         other._set_penalty(penalty)
         return other
@@ -173,14 +188,26 @@ class Objective:
         return np.column_stack([W, b + W @ self.centre]) if self.fit_intercept else W.copy()
 
     def without_shift(self, theta: Float) -> Float:
-        """θ less its mean over classes, weighted by u: the same probabilities, and the least penalty.
+        """θ less its mean over classes, weighted by u, and less what lies in `null_spaces`: the same
+        probabilities, the least penalty, and of all such points the one of the least ‖W‖.
 
         Solvers start there and stay there. A common shift has no curvature but the penalty's, and with
         large features its rounding noise divided by a small λ would swamp the coefficients.
         """
+        theta = self._without_null(theta)
         if self.class_factors is None:
             return theta - theta.mean(axis=0)
         return theta - (self._gauge * theta).sum(axis=0)
+
+    def _without_null(self, theta: Float) -> Float:
+        """θ, or a gradient, less what of it lies in `null_spaces`."""
+        if not self.null_spaces:
+            return theta
+        theta = theta.copy()
+        for classes, null in self.null_spaces:
+            W = theta[classes, : self.n_features]
+            theta[classes, : self.n_features] = W - W @ null.T @ null
+        return theta
 
     def loss(self, theta: Float, *, exact: bool = True) -> Loss:
         """One pass: the mean loss and its gradient at θ; not `exact` in float32, if X is no wider."""
@@ -196,6 +223,7 @@ class Objective:
             if self.fit_intercept:
                 g[:, :d] -= np.multiply.outer(grad_b[rows], self.centre)
                 g[:, d] = grad_b[rows]
+            g[:, :d][:, self.constant] = 0.0  # where the difference above leaves rounding
             moved = g * theta[rows]
             inner += float(moved.sum())
             terms += float(np.abs(moved, out=moved).sum())
@@ -230,13 +258,16 @@ class Objective:
             bound = certificate.dual_from_products(
                 loss.entropy, probability, self.share, products, self.offset_moments
             )
+        gradient = self._without_null(gradient)  # there it is rounding, and no step is to follow it
         return Evaluation(theta, loss.value + 0.5 * ridged, gradient, bound, loss.exact)
 
     @functools.cached_property
     def feature_curvature(self) -> Float:
         """(1/S) Σ s_i x̃_i x̃_iᵀ, (d, d): one pass, the first time."""
         with blas_for(self.n_rows * self.n_features**2):
-            return self._second_order(linear.gram, self.centre)
+            A = self._second_order(linear.gram, self.centre)
+        A[self.constant] = A[:, self.constant] = 0.0  # a difference of CSR rows' sums leaves rounding
+        return A
 
     def feature_rows(self) -> Float:
         """R (n, d) with RᵀR = `feature_curvature`: the centred rows times √(s_i/S); one pass."""
@@ -245,42 +276,58 @@ class Objective:
         return np.concatenate(rows) / math.sqrt(self.weight)
 
     @functools.cached_property
-    def null_features(self) -> Float:
-        """Directions n of the features with n·x̃_i = 0 for all i, as unit rows (m, D): collinear columns,
-        and columns that are constant but for the rounding of their mean."""
-        A, d = self.feature_curvature, self.n_features
-        # A mean of n equal numbers, added in blocks of 64 rows, is off by some √(n/64) roundings.
-        ulps = 4 + math.sqrt(self.n_rows / 64)
-        rounding = (ulps * np.finfo(float).eps * self.centre) ** 2
-        known = rounding > np.finfo(float).tiny / np.finfo(float).eps  # not itself an underflow
-        zero = np.diag(A) == 0
-        zero[zero] = self._largest(np.eye(d)[zero])[1] == 0  # and not for underflow
-        constant = (known & (np.diag(A) <= rounding)) | zero
-        live = ~constant & (np.diag(A) > 0)
-        units = np.sqrt(np.where(live, np.diag(A), 1.0))
-        values, vectors = eigh((A / units / units[:, None])[np.ix_(live, live)], check_finite=False)
-        small = vectors[:, values <= d * np.finfo(float).eps * values[-1:]]
-        collinear = np.zeros((small.shape[1], d))
-        collinear[:, live] = (small / units[live, None]).T
-        # The square root of an eigenvalue's rounding is 1e-8: whether a direction is null, the rows say.
-        reach = self._largest(collinear)
-        null = np.vstack([np.eye(d)[constant], collinear[reach[0] <= 64 * np.finfo(float).eps * reach[1]]])
-        null = np.column_stack([null, np.zeros((len(null), int(self.fit_intercept)))])
-        return null / np.linalg.norm(null, axis=1, keepdims=True)
+    def null_spaces(self) -> list[tuple[NDArray[np.intp], Float]]:
+        """Where F is flat for ever: for classes (m,), orthonormal directions (r, d) of their unpenalised
+        features along which no centred row has anything (see `null_space`). None where all is penalised.
 
-    def _largest(self, directions: Float) -> Float:
-        """max_i |n·x̃_i| and max_i Σ_j |n_j x̃_ij| for each direction n, (2, m); one pass."""
-        self.n_passes += 1
-        largest = np.zeros((2, len(directions)))
-        for batch in self.batches:
-            for rows in linear.augmented_blocks(batch, self.centre, False):
-                pair = np.abs(rows @ directions.T), np.abs(rows) @ np.abs(directions.T)
-                largest = np.maximum(largest, [p.max(axis=0, initial=0.0) for p in pair])
-        return largest
+        A penalty that rounding hides behind the curvature (C = 1e20) counts as none: it holds nothing.
+        """
+        d = self.n_features
+        free = self.penalties[:, :d] == 0
+        if float(self.penalties.max(initial=0.0)) <= _WEAK and d <= MAX_COLLINEAR:
+            units = np.where(self.constant, 1.0, np.diag(self._curvature_of_few))
+            free = self.penalties[:, :d] <= _WEAK * units
+        patterns: dict[bytes, list[int]] = {}
+        for k in np.flatnonzero(free.any(axis=1)):
+            patterns.setdefault(free[k].tobytes(), []).append(int(k))
+        spaces = []
+        for classes in patterns.values():
+            null = null_space.orthonormal(self.null_directions(free[classes[0]]))
+            if len(null):
+                spaces.append((np.array(classes), null))
+        return spaces
+
+    def null_directions(self, free: NDArray[np.bool_]) -> Float:
+        """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all i.
+
+        Beyond MAX_COLLINEAR features, whose correlations would not fit, those of one feature alone.
+        """
+        d = self.n_features
+        constant = np.eye(d)[self.constant & free] if (self.constant & free).any() else np.zeros((0, d))
+        varying = np.flatnonzero(free & ~self.constant)
+        if d > MAX_COLLINEAR or not len(varying):
+            return constant
+        A = self._curvature_of_few
+        if np.diag(A)[varying].all() and not len(null_space.small_directions(A, varying)):
+            return constant
+        A = self.feature_curvature
+        flat = np.eye(d)[varying[np.diag(A)[varying] == 0]]
+        flat = flat[null_space.is_null(self.batches, self.centre, flat)]  # 0, and no underflow
+        collinear = null_space.collinear_directions(self.batches, self.centre, A, varying)
+        self.n_passes += 2
+        return np.vstack([constant, flat, collinear])
+
+    @functools.cached_property
+    def _curvature_of_few(self) -> Float:
+        """`feature_curvature` of a few rows: what is null for all is so for these."""
+        rows = _ROWS_FOR_NULL * (self.n_features + 1)
+        return (self.sample(rows) if self.n_rows > 2 * rows else self).feature_curvature
 
     def feature_curvature_diagonal(self) -> Float:
         """Its diagonal, (d,)."""
-        return self._second_order(linear.second_moment_diagonal, self.centre)
+        a = self._second_order(linear.second_moment_diagonal, self.centre)
+        a[self.constant] = 0.0
+        return a
 
     def _second_order(self, part: Callable[..., Float], *args: Any) -> Float:
         """A mean of products of features, checked: squares of values beyond 1e150 are infinite."""
@@ -343,8 +390,8 @@ class Objective:
 
         The loss does not depend on a shift common to all classes. ∇F (at a point without shift) and every
         v = (e_k − e_l) ⊗ x̃_i sum to 0 over classes, so H⁻¹v, too, is without shift: weighted by u it sums
-        to 0. Curvature along u changes neither Δ nor ν nor c. Nor does the loss depend, in any class, on
-        `null_features`: H maps these to themselves, and ∇F and v are orthogonal to them.
+        to 0. Curvature along u changes neither Δ nor ν nor c. Nor does F depend on `null_spaces`: H maps
+        these to themselves, and ∇F and v are orthogonal to them.
         """
         K, D = self.shape
         W, b = self.coefficients(at.theta)
@@ -355,12 +402,19 @@ class Objective:
         shifts = np.einsum("kjlj->klj", blocks)  # a view
         # u uᵀ times a number for each feature that is right in size: with u = 1, the mean curvature over K.
         shifts += self._gauge[:, None, :] * self._gauge[None, :, :] * diagonal * K
-        if not self.penalties.any():
-            each = np.arange(K)
-            for n in self.null_features:
-                blocks[each, :, each, :] += (float(diagonal @ n**2) or 1.0) * np.outer(n, n)
+        for k in range(K):
+            self.curve_null(k, blocks[k, :, k, :])
         H[np.diag_indices_from(H)] += self.penalties.ravel()
         return H
+
+    def curve_null(self, k: int, block: NDArray[Any]) -> None:
+        """Put curvature, as much as is usual in the block (D, D) of class k, into its null directions, where
+        it has none: what is orthogonal to them, as every gradient is, does not know it."""
+        d = self.n_features
+        for classes, null in self.null_spaces:
+            if k in classes:
+                sizes = null**2 @ np.diag(block)[:d]
+                block[:d, :d] += (null.T * np.where(sizes > 0, sizes, 1.0)) @ null
 
     def self_concordant_gap(self, step: NewtonStep) -> float:
         """The second certificate (see `certificate`) at the point of `step`: one more pass for c."""

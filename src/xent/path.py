@@ -244,13 +244,7 @@ def _first_c(problem: Problem) -> float:
     lower, upper = (np.where(penalty.l1 > 0, 0.0, side) for side in (penalty.lower, penalty.upper))
     null = replace(composite, penalty=replace(penalty, lower=lower, upper=upper, grouped=False))
     at = solvers.choose("auto", null, Settings(tol=1e-12)).solve(null).at
-    gradient = at.gradient.copy()
-    d = composite.n_features
-    noise = np.abs(gradient[:, :d]) <= 1e-14 * np.abs(
-        composite.smooth.centre
-    )  # of a constant column: rounding
-    gradient[:, :d][noise] = 0.0
-    return penalty.least_scale(gradient)
+    return penalty.least_scale(at.gradient)
 
 
 def sweep(

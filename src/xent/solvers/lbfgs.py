@@ -69,11 +69,12 @@ class LBFGS:
 
     def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
         """Minimise from `theta` (K, D), or where none is given from the best start at hand."""
-        ready = theta is None and self._subset_pays(objective)
+        cold, ready = theta is None, theta is None and self._subset_pays(objective)
         if theta is None:
             theta = self._of_a_subset(objective) if ready else objective.start()
         run = Run.begin(objective, self.settings, theta, exact=not objective.is_narrow)
-        return self._descend(run, ready)
+        # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
+        return self._descend(run, ready, step=cold and not ready)
 
     def _subset_pays(self, objective: Objective) -> bool:
         K, D = objective.shape
@@ -93,13 +94,13 @@ class LBFGS:
         objective.n_passes += math.ceil(part.n_passes * part.n_rows / objective.n_rows)
         return objective.theta(*part.coefficients(found))
 
-    def _descend(self, run: Run, ready: bool, enough: float | None = None) -> Solution:
+    def _descend(self, run: Run, ready: bool, enough: float | None = None, *, step: bool = False) -> Solution:
         """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`.
-        `ready`: the start is good, so that the metric is worth taking at once."""
+        `ready`: the start is good, so that the metric is worth taking at once. `step`: take one at least."""
         objective = run.objective
         if self.state is not None:
             self.state.last = 0
-        if run.certified:
+        if run.certified and not step:
             return run.finish(Result.CERTIFIED)
         if run.told_to_stop is not None:
             return run.finish(run.told_to_stop)
@@ -123,7 +124,7 @@ class LBFGS:
         for iteration in range(1, self.settings.max_iter + 1):
             gradient = run.at.gradient
             quadratic = objective.penalty_price(gradient)
-            balance = objective.fit_intercept and quadratic <= 0.7 * certify_below
+            balance = objective.fit_intercept and quadratic <= 0.7 * certify_below and not step
             if balance or iteration >= refresh_at:
                 due = iteration >= refresh_at
                 blocks = due and (ready or iteration > 3)
@@ -155,7 +156,7 @@ class LBFGS:
             z = metric.solve(y)
             if not balance:
                 memory.add(new.theta - run.at.theta, y, z)
-            run.at, solved = new, solved + z
+            run.at, solved, step = new, solved + z, False
 
             estimate = 0.5 * float(np.vdot(run.at.gradient, solved))
             if not run.exact and single.is_done(run, estimate):

@@ -103,8 +103,8 @@ class Kronecker:
     A = (1/S) Σ s_i x̃_i x̃_iᵀ = U diag(a) Uᵀ (features, computed once; 1 for the intercept) and
     Σ = (1/S) Σ s_i (diag p_i − p_i p_iᵀ) = V diag(γ) Vᵀ (classes, refreshed as p moves), so
     M⁻¹ G = V [(Vᵀ G U) ⊘ (γ_j a_l + λ)] Uᵀ. U is in units of each feature in which its penalty is λ. Null
-    directions (the common shift over classes, constant features without a penalty) get 0: the gradient has
-    nothing there but rounding.
+    directions (the common shift over classes) get 0: the gradient has nothing there but rounding. Those of
+    the features without a penalty (`Objective.null_spaces`) are given curvature.
     """
 
     curvature: Float | None = None  # A, where it was formed
@@ -121,7 +121,9 @@ class Kronecker:
         elif d <= _MAX_SIZE:
             # Without a penalty features' scales do not matter, and taken out they cannot hide a small
             # feature in the rounding of a large one.
-            self.curvature = objective.feature_curvature
+            self.curvature = objective.feature_curvature.copy()
+            for classes, _ in objective.null_spaces:
+                objective.curve_null(classes[0], self.curvature)
             free = self.units == 0
             self.units[free] = np.sqrt(np.diag(self.curvature))[free]
             self.units[self.units == 0] = 1.0

@@ -32,7 +32,8 @@ class Newton:
                 f"{MAX_HESSIAN}; use solver='lbfgs' or solver='auto'"
             )
         run = Run.begin(objective, self.settings, objective.start() if theta is None else theta)
-        if run.certified:
+        # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
+        if run.certified and theta is not None:
             return run.finish(Result.CERTIFIED)
         for iteration in range(1, self.settings.max_iter + 1):
             step = run.ask_hessian()

@@ -1,0 +1,146 @@
+"""Directions of the features along which no centred row has anything: the loss does not know them.
+
+Two kinds. A *constant* feature is known exactly: the same number in every row that counts. With an intercept
+its centred column is 0, whatever its size. A *collinear* direction n has n·x̃_i = 0 for all i but for
+rounding: |n·x̃_i| ≤ ε Σ_j |n_j| (|x̃_ij| + |x̄_j|), ε = 64 units of float64 for centring and adding up, and
+2 of float32 where X is stored in that or less. A sum of dummies, degrees in two scales, a column twice.
+What such a direction could still tell the classes is the rounding of a table; whoever fits it gets
+coefficients of 1e7 or 1e15, and of any size with any other table of the same numbers.
+
+Method for the latter
+ a. The features' correlations, from a few rows where there are many: what is null for all rows is so for
+    some. No small eigenvalue, no such direction. This is all that most tables cost.
+ b. Else the correlations of all rows, and each eigenvector of a small eigenvalue is held against the rows.
+ c. An eigenvalue's rounding is that of a square: where a candidate fails, singular vectors of the rows
+    themselves, by a QR decomposition block after block, and the rows again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh, qr
+
+from . import linear
+from ._batch import Batch, Float
+from ._threads import blas_for
+
+Bool = NDArray[np.bool_]
+
+_FIRST_ROWS = 64  # no two numbers among these differ: a column that may be constant
+_BLOCK_NUMBERS = 1 << 20
+_SMALL = 1e-8  # of the largest eigenvalue: a square root of it is 1e-4 of the features' size
+
+
+def constant_features(batches: Sequence[Batch], d: int) -> tuple[Bool, Float]:
+    """Which of d features hold one number in all rows that count, and that number; (d,) each.
+
+    Most columns vary within a few rows, which is as far as they are read. Of CSR columns only full ones are
+    looked at: where one is empty nothing has to be known of it.
+    """
+    columns, value = np.arange(d), None
+    for batch in batches:
+        start, rows = 0, _FIRST_ROWS
+        while start < batch.shape[0] and len(columns):
+            part, start = _rows(batch, start, rows), start + rows
+            if not part.shape[0]:
+                continue
+            if batch.is_sparse and value is None:
+                columns = np.flatnonzero(np.bincount(part.indices, minlength=d) >= part.shape[0])
+            X = part if len(columns) == d else part[:, columns]
+            X = (X.toarray() if batch.is_sparse else X).astype(np.float64)
+            value = X[0] if value is None else value
+            same = (X == value).all(axis=0)
+            columns, value = columns[same], value[same]
+            rows = max(_FIRST_ROWS, _BLOCK_NUMBERS // max(len(columns), 1))
+    constant, at = np.zeros(d, bool), np.zeros(d)
+    if value is not None:
+        constant[columns], at[columns] = True, value
+    return constant, at
+
+
+def _rows(batch: Batch, start: int, rows: int) -> Any:
+    """X of those that count among `rows` rows from `start` on."""
+    part = slice(start, min(start + rows, batch.shape[0]))
+    live = batch.live(part)
+    return batch.X[part] if live is None else batch.X[start + np.flatnonzero(live)]
+
+
+def collinear_directions(
+    batches: Sequence[Batch], centre: Float, curvature: Float, features: NDArray[np.intp]
+) -> Float:
+    """Directions n (m, d) of these features alone, of length 1, with n·x̃_i = 0 for all rows that count.
+
+    curvature (d, d): (1/S) Σ s_i x̃_i x̃_iᵀ. Where nothing in it is small
+    X is not read.
+    """
+    diagonal = np.diag(curvature)
+    features = features[diagonal[features] > 0]
+    candidates = small_directions(curvature, features)
+    if not is_null(batches, centre, candidates).all():
+        candidates = _singular_directions(batches, centre, features, np.sqrt(diagonal[features]))
+    return candidates[is_null(batches, centre, candidates)]
+
+
+def small_directions(curvature: Float, features: NDArray[np.intp]) -> Float:
+    """Of these features, scaled to unit diagonal, the eigenvectors of small eigenvalues: (m, d). None of
+    them has a diagonal of 0."""
+    if not len(features):
+        return np.zeros((0, len(curvature)))
+    units = np.sqrt(np.diag(curvature)[features])
+    with blas_for(4 * len(features) ** 3):
+        correlation = curvature[np.ix_(features, features)] / units / units[:, None]
+        values, vectors = eigh(correlation, check_finite=False)
+    return _spread(vectors[:, values <= _SMALL * values[-1:]], features, units, len(curvature))
+
+
+def _spread(vectors: Float, features: NDArray[np.intp], units: Float, d: int) -> Float:
+    """Columns in units of these features as rows of length 1 over all of them."""
+    out = np.zeros((vectors.shape[1], d))
+    out[:, features] = (vectors / units[:, None]).T
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+def _singular_directions(
+    batches: Sequence[Batch], centre: Float, features: NDArray[np.intp], units: Float
+) -> Float:
+    """The right singular vectors of small singular values of the centred rows in these units: (m, d)."""
+    R: Float = np.zeros((0, len(features)))
+    for rows in _blocks(batches, centre):
+        with blas_for(2 * len(rows) * len(features) ** 2):
+            R = qr(np.vstack([R, rows[:, features] / units]), mode="r", check_finite=False)[0]
+            R = R[: len(features)]
+    _, sizes, vectors = np.linalg.svd(R)
+    sizes = np.append(sizes, np.zeros(len(vectors) - len(sizes)))
+    small = sizes <= np.sqrt(_SMALL) * sizes[0]
+    return _spread(vectors[small].T, features, units, len(centre))
+
+
+def is_null(batches: Sequence[Batch], centre: Float, directions: Float) -> Bool:
+    """Which directions n (m, d) no row that counts has more of than rounding, (m,)."""
+    if not len(directions):
+        return np.ones(0, bool)
+    reach = np.zeros((2, len(directions)))
+    for rows in _blocks(batches, centre):
+        along = np.abs(rows @ directions.T)
+        size = (np.abs(rows) + np.abs(centre)) @ np.abs(directions.T)
+        reach = np.maximum(reach, [along.max(axis=0), size.max(axis=0)])
+    stored = all(batch.X.dtype.itemsize < 8 for batch in batches)
+    rounding = 64 * np.finfo(np.float64).eps + 2 * np.finfo(np.float32).eps * stored
+    return reach[0] <= rounding * reach[1]
+
+
+def _blocks(batches: Sequence[Batch], centre: Float) -> Iterator[Float]:
+    for batch in batches:
+        yield from linear.augmented_blocks(batch, centre, False)
+
+
+def orthonormal(directions: Float) -> Float:
+    """Rows of length 1 at right angles that span the same, (r, d)."""
+    if not len(directions):
+        return directions
+    _, sizes, rows = np.linalg.svd(directions, full_matrices=False)
+    return rows[sizes > 1e-12 * sizes[0]]
