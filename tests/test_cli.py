@@ -403,6 +403,21 @@ def test_columns_are_read_as_what_they_were(tmp_path):
     assert "column 'z' was a number when the model was fitted; now row 1 has 'abc'" in out.stderr
 
 
+def test_a_date_that_cannot_be_read_is_an_error(tmp_path):
+    """It used to be a missing value, unsaid, which turned a perfect model into a coin."""
+    days = pd.date_range("2021-01-01", periods=300)
+    frame = pd.DataFrame({"when": days.strftime("%Y-%m-%d"), "y": np.where(days.month < 7, "a", "b")})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    run("fit", "t.csv", "--target", "y", "-o", "m.xent", cwd=tmp_path)
+    frame.assign(when=days.strftime("%Y-%m-%d 00:00:00")).to_csv(tmp_path / "n.csv", index=False)
+    run("predict", "m.xent", "n.csv", "-o", "p.csv", cwd=tmp_path)
+    assert (pd.read_csv(tmp_path / "p.csv")["prediction"] == frame["y"]).mean() > 0.95
+    frame.assign(when=days.strftime("%d.%m.%Y")).to_csv(tmp_path / "n.csv", index=False)
+    said = run("predict", "m.xent", "n.csv", cwd=tmp_path, ok=False).stderr
+    assert "n.csv: column 'when' was a date when the model was fitted; now row 0 has '01.01.2021'" in said
+    assert "write it as 2021-03-31 or as it was then, %Y-%m-%d" in said
+
+
 def test_parquet_names_and_index(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(np.column_stack([rng.normal(size=(60, 3)), np.arange(60) % 2]))

@@ -156,7 +156,8 @@ def predict(
 
         fitted, figures = _load(model)
         stage(f"reading {data}")
-        X = tables.read(data, figures["target"], need_target=False, kinds=figures["columns"]).features
+        target, kinds = figures["target"], figures["columns"]
+        X = tables.read(data, target, need_target=False, kinds=kinds, model=fitted).features
         if not hasattr(fitted, "steps"):
             tables.check_complete(X, data)
         stage("predicting")
