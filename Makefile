@@ -17,6 +17,9 @@ demo: $(VENV)/.runtime
 	$(BIN)/xent inspect $(DEMO)/digits.xent
 	$(BIN)/xent predict $(DEMO)/digits.xent digits --output $(DEMO)/predictions.csv
 	$(BIN)/python examples/plot_digits.py $(DEMO)/digits.xent $(DEMO)/digits.png
+	@echo 'Next, with a table of your own:'
+	@echo '  $(BIN)/xent fit TABLE.csv --target COLUMN -o model.xent'
+	@echo '"source $(BIN)/activate" makes that "xent fit ...".'
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses 2
@@ -79,12 +82,14 @@ clean:
 	rm -rf $(VENV) build explorer/node_modules explorer/src/generated src/xent/explorer
 
 $(VENV)/.uv:
+	@echo 'First time: xent goes into $(VENV) and its kernels are compiled, 1 to 2 minutes.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	touch $@
 
 # What the demo runs on: xent, its command and matplotlib.
 $(VENV)/.runtime: $(VENV)/.uv constraints.txt $(NATIVE)
+	@echo 'Compiling the kernels ...'
 	$(INSTALL) --editable '.[cli,plot]'
 	touch $@
 

@@ -3,16 +3,19 @@
 import contextlib
 import io
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from packaging.requirements import Requirement
 from rich.console import Console
 from sklearn.datasets import load_digits, load_wine
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -79,6 +82,7 @@ def test_fit_predict_inspect(fitted):
     assert "seconds" in shown
     assert "accuracy 0.9" in shown
     assert "log-loss 0." in shown
+    assert shown.endswith("model written to digits.xent\n")
     run("predict", "digits.xent", "digits", "-o", "p.csv", cwd=folder)
     predictions = pd.read_csv(folder / "p.csv")
     X, y = load_digits(return_X_y=True, as_frame=True)
@@ -93,6 +97,13 @@ def test_fit_predict_inspect(fitted):
     assert "none: all features are numbers" in shown
     piped = run("predict", "digits.xent", "digits", cwd=folder).stdout
     assert piped == (folder / "p.csv").read_text()
+
+
+@pytest.mark.parametrize("options", [[], ["--cv", "2"]])
+def test_a_model_that_is_not_saved_is_said(tmp_path, options):
+    shown = run("fit", "iris", *options, cwd=tmp_path).stdout
+    assert shown.endswith("model not saved; add -o FILE.xent to keep it\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_figures_are_the_estimators(tmp_path):
@@ -371,13 +382,37 @@ def test_a_reader_that_leaves_is_no_error(big):
     assert out.stderr == ""
 
 
+def asks_for(said, what, extra):
+    """The error's command works here: this Python's pip, and what pyproject.toml has for the extra."""
+    needs, _, command = said.partition(", which is not installed: ")
+    assert needs == what
+    python_pip_install, packages = shlex.split(command)[:4], shlex.split(command)[4:]
+    assert python_pip_install == [sys.executable, "-m", "pip", "install"]
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    asked = project["optional-dependencies"][extra]
+    assert {Requirement(line) for line in packages} == {Requirement(line) for line in asked}
+
+
 def test_missing_extra_is_said(tmp_path):
     code = "import sys; sys.modules['cyclopts'] = None; import xent.__main__ as m; m.main()"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert out.returncode == 1
-    assert out.stderr.strip() == (
-        "xent: the command needs cyclopts, which is not installed: pip install 'xent[cli]'"
+    asks_for(out.stderr, "xent: the command needs cyclopts", "cli")
+
+
+@pytest.mark.parametrize("module", ["pandas", "rich"])
+def test_a_missing_part_of_the_extra_is_said(tmp_path, fitted, module):
+    """Also when the command is well under way and only then loads it."""
+    code = f"import sys; sys.modules[{module!r}] = None; import xent.__main__ as m; m.main()"
+    (tmp_path / "t.csv").write_text("a,y\nu,u\nv,v\n,u\nx,v\n")
+    arguments = ["fit", "t.csv", "--target", "y", "--holdout", "0", "-o", "m.xent"]
+    command = [sys.executable, "-c", code, *arguments]
+    out = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert out.returncode == 1
+    assert out.stderr.startswith(
+        f"xent: the command needs {module}, which is not installed: {sys.executable}"
     )
+    assert not (tmp_path / "m.xent").exists()
 
 
 def test_pipelines_only_where_needed(mixed):
@@ -560,8 +595,7 @@ def test_a_picture_needs_matplotlib(tmp_path):
     command = [sys.executable, "-c", code]
     out = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert out.returncode == 1
-    expected = "xent: --output needs matplotlib, which is not installed: pip install 'xent[plot]'"
-    assert " ".join(out.stderr.split()) == expected
+    asks_for(out.stderr, "xent: --output needs matplotlib", "plot")
     assert not list(tmp_path.iterdir())
 
 

@@ -120,8 +120,10 @@ def fit(
         out.print(_grid(figures | {"seconds": seconds}))
         if cv is not None:
             out.print(_search_grid(figures["cv"], figures["C"]))
-        if output is not None:
-            out.print(plain(f"model written to {output}"), markup=False, soft_wrap=True)
+        written = (
+            "model not saved; add -o FILE.xent to keep it" if output is None else f"model written to {output}"
+        )
+        out.print(plain(written), markup=False, soft_wrap=True)
 
 
 app.command(path)
