@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer
+.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with
 
 setup: $(VENV)/.dev
 
@@ -109,6 +109,13 @@ $(VENV)/.explorer: $(VENV)/.runtime
 $(VENV)/.race: $(VENV)/.dev
 	$(INSTALL) --group race
 	touch $@
+
+# What docs/works-with.md says of libraries that the tests do without, in an environment that has them.
+works-with: $(VENV)/.uv
+	$(PYTHON) -m venv build/works-with
+	$(subst $(BIN)/python,build/works-with/bin/python,$(INSTALL)) '.[cli,plot]' pytest \
+	  mlflow-skinny onnxruntime polars shap skl2onnx
+	build/works-with/bin/python -m pytest --noconftest tests/test_works_with.py -k 'MLflow or ONNX or polars or shap'
 
 # After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
 lock: $(VENV)/.uv

@@ -438,6 +438,16 @@ def test_columns_are_read_as_what_they_were(tmp_path):
     assert "column 'z' was a number when the model was fitted; now row 1 has 'abc'" in out.stderr
 
 
+def test_an_unknown_category_is_said_once_and_by_name(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + "red,u\ngreen,v\nblue,v\n" * 20)
+    run("fit", "t.csv", "--target", "y", "-o", "m.xent", cwd=tmp_path)
+    (tmp_path / "n.csv").write_text("a\nred\nmauve\n")
+    said = run("predict", "m.xent", "n.csv", cwd=tmp_path).stderr
+    assert said.splitlines() == [
+        "xent: column 'a': row 1 has 'mauve', which no fitted row had (1 such rows); it is encoded as zeros"
+    ]
+
+
 def test_a_date_that_cannot_be_read_is_an_error(tmp_path):
     """It used to be a missing value, unsaid, which turned a perfect model into a coin."""
     days = pd.date_range("2021-01-01", periods=300)

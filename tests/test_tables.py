@@ -127,6 +127,19 @@ def test_what_was_missing_then_is_missing_now(fitted, tmp_path, column):
     np.testing.assert_array_equal(encoded(fitted, table), encoded(fitted, expected))
 
 
+def test_a_category_that_no_fitted_row_had_is_named(tmp_path):
+    frame = pd.DataFrame({"size": [1.0, 2.0, 3.0] * 20, "colour": ["red", "green", "blue"] * 20})
+    model = tables.pipeline(frame, xent.SoftmaxRegression(), 0).fit(frame, np.arange(60) % 2)
+    assert tables.unknown_categories(frame, model) == []
+    assert tables.unknown_categories(frame[["size"]], xent.SoftmaxRegression()) == []
+    frame.loc[[4, 7], "colour"] = "mauve"
+    (line,) = tables.unknown_categories(frame, model)
+    assert line.startswith("column 'colour': row 4 has 'mauve', which no fitted row had (2 such rows)")
+    frame.loc[2, "colour"] = None
+    (line,) = tables.unknown_categories(frame, model)
+    assert line.startswith("column 'colour': row 2 has no value, which no fitted row had (3 such rows)")
+
+
 def test_a_text_stays_text(fitted, tmp_path):
     with pytest.raises(tables.TableError, match="column 'note' was a text when the model was fitted; now it"):
         read(fitted, FRAME.assign(note=datetime.timedelta(1)), tmp_path / "n.parquet")

@@ -164,6 +164,9 @@ def predict(
             tables.check_complete(X, data)
         stage("predicting")
         with warnings.catch_warnings(record=True) as caught:
+            for line in tables.unknown_categories(X, fitted):
+                warnings.warn(line, stacklevel=1)
+            warnings.filterwarnings("ignore", "Found unknown categories")  # the same, without names
             columns = {"prediction": fitted.predict(X)}
             for label, p in zip(fitted.classes_, fitted.predict_proba(X).T, strict=True):
                 columns[f"p_{label}"] = p

@@ -187,13 +187,37 @@ def _as_fitted(frame: pd.DataFrame, kinds: dict[str, str], model: Any, data: str
     return frame
 
 
+def unknown_categories(features: pd.DataFrame, model: Any) -> list[str]:
+    """A line for each column with categories that no fitted row had. (scikit-learn names none of them.)"""
+    lines = []
+    for name, steps in _steps(model).items():
+        kinds = [type(step).__name__ for step in steps]
+        if "OneHotEncoder" not in kinds:
+            continue
+        values, at = features[name], kinds.index("OneHotEncoder")
+        for step in steps[:at]:
+            values = step.transform(values)
+        unknown = ~values.isin(steps[at].categories_[0]).to_numpy()
+        if unknown.any():
+            row = int(np.argmax(unknown))
+            value = "no value" if pd.isna(values.iloc[row]) else repr(str(values.iloc[row]))
+            lines.append(
+                f"column {name!r}: row {row} has {value}, which no fitted row had "
+                f"({int(unknown.sum())} such rows); it is encoded as zeros"
+            )
+    return lines
+
+
+def _steps(model: Any) -> dict[str, list[Any]]:
+    """What a `pipeline` does to each column, one after the other; nothing where it is a classifier alone."""
+    return model.named_steps["tablevectorizer"].all_processing_steps_ if hasattr(model, "steps") else {}
+
+
 def _made_of_text(model: Any) -> dict[str, tuple[str, str | None, Any]]:
     """The columns of text that a `pipeline` took for dates or numbers: that kind, the dates' format, and the
     step that finds missing values. What it cannot read in later tables the pipeline calls missing, too."""
-    if not hasattr(model, "steps"):
-        return {}
     made = {}
-    for name, steps in model.named_steps["tablevectorizer"].all_processing_steps_.items():
+    for name, steps in _steps(model).items():
         fitted = {type(step).__name__: step for step in steps}
         for step, kind in (("ToDatetime", "date"), ("ToFloat", "number")):
             if step in fitted and "CleanNullStrings" in fitted:
