@@ -114,7 +114,7 @@ $(VENV)/.race: $(VENV)/.dev
 works-with: $(VENV)/.uv
 	$(PYTHON) -m venv build/works-with
 	$(subst $(BIN)/python,build/works-with/bin/python,$(INSTALL)) '.[cli,plot]' pytest \
-	  mlflow-skinny onnxruntime polars shap skl2onnx
+	  mlflow-skinny sqlalchemy alembic onnxruntime polars shap skl2onnx
 	build/works-with/bin/python -m pytest --noconftest tests/test_works_with.py -k 'MLflow or ONNX or polars or shap'
 
 # After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
