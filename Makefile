@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer
+.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with
 
 setup: $(VENV)/.dev
 
@@ -17,6 +17,9 @@ demo: $(VENV)/.runtime
 	$(BIN)/xent inspect $(DEMO)/digits.xent
 	$(BIN)/xent predict $(DEMO)/digits.xent digits --output $(DEMO)/predictions.csv
 	$(BIN)/python examples/plot_digits.py $(DEMO)/digits.xent $(DEMO)/digits.png
+	@echo 'Next, with a table of your own:'
+	@echo '  $(BIN)/xent fit TABLE.csv --target COLUMN -o model.xent'
+	@echo '"source $(BIN)/activate" makes that "xent fit ...".'
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses 2
@@ -79,12 +82,14 @@ clean:
 	rm -rf $(VENV) build explorer/node_modules explorer/src/generated src/xent/explorer
 
 $(VENV)/.uv:
+	@echo 'First time: xent goes into $(VENV) and its kernels are compiled, 1 to 2 minutes.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	touch $@
 
 # What the demo runs on: xent, its command and matplotlib.
 $(VENV)/.runtime: $(VENV)/.uv constraints.txt $(NATIVE)
+	@echo 'Compiling the kernels ...'
 	$(INSTALL) --editable '.[cli,plot]'
 	touch $@
 
@@ -104,6 +109,13 @@ $(VENV)/.explorer: $(VENV)/.runtime
 $(VENV)/.race: $(VENV)/.dev
 	$(INSTALL) --group race
 	touch $@
+
+# What docs/works-with.md says of libraries that the tests do without, in an environment that has them.
+works-with: $(VENV)/.uv
+	$(PYTHON) -m venv build/works-with
+	$(subst $(BIN)/python,build/works-with/bin/python,$(INSTALL)) '.[cli,plot]' pytest \
+	  mlflow-skinny sqlalchemy alembic onnxruntime polars shap skl2onnx
+	build/works-with/bin/python -m pytest --noconftest tests/test_works_with.py -k 'MLflow or ONNX or polars or shap'
 
 # After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
 lock: $(VENV)/.uv

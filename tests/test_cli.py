@@ -3,16 +3,19 @@
 import contextlib
 import io
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from packaging.requirements import Requirement
 from rich.console import Console
 from sklearn.datasets import load_digits, load_wine
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -79,6 +82,7 @@ def test_fit_predict_inspect(fitted):
     assert "seconds" in shown
     assert "accuracy 0.9" in shown
     assert "log-loss 0." in shown
+    assert shown.endswith("model written to digits.xent\n")
     run("predict", "digits.xent", "digits", "-o", "p.csv", cwd=folder)
     predictions = pd.read_csv(folder / "p.csv")
     X, y = load_digits(return_X_y=True, as_frame=True)
@@ -93,6 +97,13 @@ def test_fit_predict_inspect(fitted):
     assert "none: all features are numbers" in shown
     piped = run("predict", "digits.xent", "digits", cwd=folder).stdout
     assert piped == (folder / "p.csv").read_text()
+
+
+@pytest.mark.parametrize("options", [[], ["--cv", "2"]])
+def test_a_model_that_is_not_saved_is_said(tmp_path, options):
+    shown = run("fit", "iris", *options, cwd=tmp_path).stdout
+    assert shown.endswith("model not saved; add -o FILE.xent to keep it\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_figures_are_the_estimators(tmp_path):
@@ -371,13 +382,37 @@ def test_a_reader_that_leaves_is_no_error(big):
     assert out.stderr == ""
 
 
+def asks_for(said, what, extra):
+    """The error's command works here: this Python's pip, and what pyproject.toml has for the extra."""
+    needs, _, command = said.partition(", which is not installed: ")
+    assert needs == what
+    python_pip_install, packages = shlex.split(command)[:4], shlex.split(command)[4:]
+    assert python_pip_install == [sys.executable, "-m", "pip", "install"]
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    asked = project["optional-dependencies"][extra]
+    assert {Requirement(line) for line in packages} == {Requirement(line) for line in asked}
+
+
 def test_missing_extra_is_said(tmp_path):
     code = "import sys; sys.modules['cyclopts'] = None; import xent.__main__ as m; m.main()"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert out.returncode == 1
-    assert out.stderr.strip() == (
-        "xent: the command needs cyclopts, which is not installed: pip install 'xent[cli]'"
+    asks_for(out.stderr, "xent: the command needs cyclopts", "cli")
+
+
+@pytest.mark.parametrize("module", ["pandas", "rich"])
+def test_a_missing_part_of_the_extra_is_said(tmp_path, fitted, module):
+    """Also when the command is well under way and only then loads it."""
+    code = f"import sys; sys.modules[{module!r}] = None; import xent.__main__ as m; m.main()"
+    (tmp_path / "t.csv").write_text("a,y\nu,u\nv,v\n,u\nx,v\n")
+    arguments = ["fit", "t.csv", "--target", "y", "--holdout", "0", "-o", "m.xent"]
+    command = [sys.executable, "-c", code, *arguments]
+    out = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert out.returncode == 1
+    assert out.stderr.startswith(
+        f"xent: the command needs {module}, which is not installed: {sys.executable}"
     )
+    assert not (tmp_path / "m.xent").exists()
 
 
 def test_pipelines_only_where_needed(mixed):
@@ -401,6 +436,31 @@ def test_columns_are_read_as_what_they_were(tmp_path):
     (tmp_path / "new.csv").write_text("code,z\n1,0\n2,abc\n")
     out = run("predict", "m.xent", "new.csv", cwd=tmp_path, ok=False)
     assert "column 'z' was a number when the model was fitted; now row 1 has 'abc'" in out.stderr
+
+
+def test_an_unknown_category_is_said_once_and_by_name(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + "red,u\ngreen,v\nblue,v\n" * 20)
+    run("fit", "t.csv", "--target", "y", "-o", "m.xent", cwd=tmp_path)
+    (tmp_path / "n.csv").write_text("a\nred\nmauve\n")
+    said = run("predict", "m.xent", "n.csv", cwd=tmp_path).stderr
+    assert said.splitlines() == [
+        "xent: column 'a': row 1 has 'mauve', which no fitted row had (1 such rows); it is encoded as zeros"
+    ]
+
+
+def test_a_date_that_cannot_be_read_is_an_error(tmp_path):
+    """It used to be a missing value, unsaid, which turned a perfect model into a coin."""
+    days = pd.date_range("2021-01-01", periods=300)
+    frame = pd.DataFrame({"when": days.strftime("%Y-%m-%d"), "y": np.where(days.month < 7, "a", "b")})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    run("fit", "t.csv", "--target", "y", "-o", "m.xent", cwd=tmp_path)
+    frame.assign(when=days.strftime("%Y-%m-%d 00:00:00")).to_csv(tmp_path / "n.csv", index=False)
+    run("predict", "m.xent", "n.csv", "-o", "p.csv", cwd=tmp_path)
+    assert (pd.read_csv(tmp_path / "p.csv")["prediction"] == frame["y"]).mean() > 0.95
+    frame.assign(when=days.strftime("%d.%m.%Y")).to_csv(tmp_path / "n.csv", index=False)
+    said = run("predict", "m.xent", "n.csv", cwd=tmp_path, ok=False).stderr
+    assert "n.csv: column 'when' was a date when the model was fitted; now row 0 has '01.01.2021'" in said
+    assert "write it as 2021-03-31 or as it was then, %Y-%m-%d" in said
 
 
 def test_parquet_names_and_index(tmp_path):
@@ -545,8 +605,7 @@ def test_a_picture_needs_matplotlib(tmp_path):
     command = [sys.executable, "-c", code]
     out = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert out.returncode == 1
-    expected = "xent: --output needs matplotlib, which is not installed: pip install 'xent[plot]'"
-    assert " ".join(out.stderr.split()) == expected
+    asks_for(out.stderr, "xent: --output needs matplotlib", "plot")
     assert not list(tmp_path.iterdir())
 
 

@@ -356,7 +356,9 @@ def test_matplotlib_is_asked_for_only_by_pictures(monkeypatch):
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "matplotlib" not in out.stdout.split()
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ModuleNotFoundError, match=r"plot needs matplotlib.*: pip install 'xent\[plot\]'"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"plot needs matplotlib.*: .* -m pip install .*matplotlib>="
+    ):
         sparse_path().plot()
 
 

@@ -1,5 +1,6 @@
 """xent.torch where others lose digits, rows or bits: confident rows, masks, batches; and what it refuses."""
 
+import re
 import subprocess
 import sys
 
@@ -345,4 +346,4 @@ def test_bad_calls(change, error, text):
 def test_without_pytorch():
     code = "import sys; sys.modules['torch'] = None; import xent.torch"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
-    assert "xent.torch needs PyTorch; install it with: pip install torch" in said
+    assert re.search(r"xent.torch needs PyTorch, which is not installed: .* -m pip install 'torch>=", said)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ._extras import needs
+
 Float = NDArray[np.float64]
 
 _MOST_LINES = 200
@@ -21,9 +23,7 @@ def draw_path(path: Any, ax: Any, validation: Float | None) -> Any:
         import matplotlib.pyplot as plt
         from mpl_toolkits.axes_grid1 import make_axes_locatable
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"plot needs {error.name}, which is not installed: pip install 'xent[plot]'", name=error.name
-        ) from None
+        raise ModuleNotFoundError(needs("plot", "matplotlib", "plot"), name=error.name) from None
     if ax is None:
         _, ax = plt.subplots(figsize=(7.5, 6.5 if validation is not None else 4.8))
     order = np.argsort(path.Cs, kind="stable")

@@ -120,8 +120,10 @@ def fit(
         out.print(_grid(figures | {"seconds": seconds}))
         if cv is not None:
             out.print(_search_grid(figures["cv"], figures["C"]))
-        if output is not None:
-            out.print(plain(f"model written to {output}"), markup=False, soft_wrap=True)
+        written = (
+            "model not saved; add -o FILE.xent to keep it" if output is None else f"model written to {output}"
+        )
+        out.print(plain(written), markup=False, soft_wrap=True)
 
 
 app.command(path)
@@ -156,11 +158,15 @@ def predict(
 
         fitted, figures = _load(model)
         stage(f"reading {data}")
-        X = tables.read(data, figures["target"], need_target=False, kinds=figures["columns"]).features
+        target, kinds = figures["target"], figures["columns"]
+        X = tables.read(data, target, need_target=False, kinds=kinds, model=fitted).features
         if not hasattr(fitted, "steps"):
             tables.check_complete(X, data)
         stage("predicting")
         with warnings.catch_warnings(record=True) as caught:
+            for line in tables.unknown_categories(X, fitted):
+                warnings.warn(line, stacklevel=1)
+            warnings.filterwarnings("ignore", "Found unknown categories")  # the same, without names
             columns = {"prediction": fitted.predict(X)}
             for label, p in zip(fitted.classes_, fitted.predict_proba(X).T, strict=True):
                 columns[f"p_{label}"] = p

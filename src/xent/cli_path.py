@@ -11,6 +11,7 @@ import numpy as np
 from cyclopts import Parameter
 from rich.table import Table as Grid
 
+from ._extras import needs
 from ._files import check_writable, replacing
 from ._terminal import clear_errors, out, plain, say, working
 
@@ -92,7 +93,7 @@ def _check_picture(output: Path, data: str) -> None:
     if output.suffix.lower() not in _PICTURES:
         raise ValueError(f"--output {output}: expected a {' or '.join(_PICTURES)} file")
     if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("--output needs matplotlib, which is not installed: pip install 'xent[plot]'")
+        raise ValueError(needs("--output", "matplotlib", "plot"))
     check_writable(output, Path(data))
 
 

@@ -80,7 +80,7 @@ class SoftmaxPath:
         """Draw coefficients against log C and return the Axes, `ax` or those of a new figure.
 
         validation: (X, y) or losses (m,): their curve goes into a panel below, its minimum marked. Of more
-        than 200 coefficients the largest are drawn. Needs matplotlib (`pip install 'xent[plot]'`).
+        than 200 coefficients the largest are drawn. Needs matplotlib.
         """
         if isinstance(validation, tuple):
             validation = self.loss(*validation)

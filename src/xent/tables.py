@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -32,12 +33,19 @@ class Table:
     target: Any
 
 
-def read(data: str, target: str | None, *, need_target: bool, kinds: dict[str, str] | None = None) -> Table:
+def read(
+    data: str,
+    target: str | None,
+    *,
+    need_target: bool,
+    kinds: dict[str, str] | None = None,
+    model: Any = None,
+) -> Table:
     """Read `data`, a path to .csv, .parquet or .npz or the name of a built-in set, and split `target` off.
 
     .npz holds an array X (n, d), whose columns become x0, x1, …, and one called `target` (n,). Built-in sets
-    call theirs "target". `kinds` (see `kinds_of`) are the columns of the model that the table is for: they
-    are read as what they were then, and others are left out. Raises TableError.
+    call theirs "target". `kinds` (see `kinds_of`) are the columns of `model`, which the table is for: they
+    are read as what they were when it was fitted, and others are left out. Raises TableError.
     """
     if data in BUILT_IN:
         import sklearn.datasets
@@ -61,7 +69,7 @@ def read(data: str, target: str | None, *, need_target: bool, kinds: dict[str, s
     else:
         y = None
     if kinds is not None:
-        frame = _as_fitted(frame, kinds, data)
+        frame = _as_fitted(frame, kinds, model, data)
     _check_features(frame, data)
     return Table(frame, y)
 
@@ -149,30 +157,102 @@ def kinds_of(features: pd.DataFrame) -> dict[str, str]:
     return {str(name): kind(dtype) for name, dtype in features.dtypes.items()}
 
 
-def _as_fitted(frame: pd.DataFrame, kinds: dict[str, str], data: str) -> pd.DataFrame:
+def _as_fitted(frame: pd.DataFrame, kinds: dict[str, str], model: Any, data: str) -> pd.DataFrame:
     """The model's own columns, in its own order and of its own kinds; others are left out."""
     frame = frame.rename(columns=str)
     if missing := [name for name in kinds if name not in frame.columns]:
         raise TableError(f"{data}: {len(missing)} of the model's columns are missing: {_some(missing)}")
     frame = frame[list(kinds)]
     found = kinds_of(frame)
+    made = _made_of_text(model)
     for name, kind in kinds.items():
-        if found[name] == kind or frame[name].isna().all():
+        column, form = frame[name], None
+        if kind == "text" and name in made:
+            kind, form, nulls = made[name]
+            column = nulls.transform(column)
+        if found[name] == kind or column.isna().all():
             continue
         problem = f"it holds a {found[name]} in each row"
         if found[name] == "text":
-            values = _PARSERS[kind](frame[name], errors="coerce")
-            wrong = (values.isna() & frame[name].notna()).to_numpy()
+            values = _PARSERS[kind](column, form)
+            wrong = (values.isna() & column.notna()).to_numpy()
             if not wrong.any():
                 frame = frame.assign(**{name: values})
                 continue
             row = int(np.argmax(wrong))
-            problem = f"row {row} has {frame[name].iloc[row]!r}"
+            problem = f"row {row} has {str(column.iloc[row])!r}; leave it empty if it is unknown"
+            if kind == "date":
+                problem += f", write it as 2021-03-31{f' or as it was then, {form}' if form else ''}"
         raise TableError(f"{data}: column {name!r} was a {kind} when the model was fitted; now {problem}")
     return frame
 
 
-_PARSERS: dict[str, Any] = {"number": pd.to_numeric, "date": pd.to_datetime, "duration": pd.to_timedelta}
+def unknown_categories(features: pd.DataFrame, model: Any) -> list[str]:
+    """A line for each column with categories that no fitted row had. (scikit-learn names none of them.)"""
+    lines = []
+    for name, steps in _steps(model).items():
+        kinds = [type(step).__name__ for step in steps]
+        if "OneHotEncoder" not in kinds:
+            continue
+        values, at = features[name], kinds.index("OneHotEncoder")
+        for step in steps[:at]:
+            values = step.transform(values)
+        unknown = ~values.isin(steps[at].categories_[0]).to_numpy()
+        if unknown.any():
+            row = int(np.argmax(unknown))
+            value = "no value" if pd.isna(values.iloc[row]) else repr(str(values.iloc[row]))
+            lines.append(
+                f"column {name!r}: row {row} has {value}, which no fitted row had "
+                f"({int(unknown.sum())} such rows); it is encoded as zeros"
+            )
+    return lines
+
+
+def _steps(model: Any) -> dict[str, list[Any]]:
+    """What a `pipeline` does to each column, one after the other; nothing where it is a classifier alone."""
+    return model.named_steps["tablevectorizer"].all_processing_steps_ if hasattr(model, "steps") else {}
+
+
+def _made_of_text(model: Any) -> dict[str, tuple[str, str | None, Any]]:
+    """The columns of text that a `pipeline` took for dates or numbers: that kind, the dates' format, and the
+    step that finds missing values. What it cannot read in later tables the pipeline calls missing, too."""
+    made = {}
+    for name, steps in _steps(model).items():
+        fitted = {type(step).__name__: step for step in steps}
+        for step, kind in (("ToDatetime", "date"), ("ToFloat", "number")):
+            if step in fitted and "CleanNullStrings" in fitted:
+                form = getattr(fitted[step], "format_", None)
+                made[name] = kind, form, fitted["CleanNullStrings"]
+    return made
+
+
+def _dates(text: pd.Series, form: str | None) -> pd.Series:
+    """Dates (n,) in UTC, which is where skrub takes those without a zone to be.
+
+    They are of the format `form`, or have year, month and day in this order. NaT for what is neither: which
+    of 01/02/2021 is the month is not guessed.
+    """
+    known = text.dropna().astype(str)
+    known = known[known.str.contains(r"\d")]  # pandas would read "now" and "today"
+    dates = pd.to_datetime(known, format=form or "ISO8601", errors="coerce", utc=True)
+    if form and not re.match("%Y.%d", form):
+        others = known[dates.isna() & known.str.match(r"\d{4}[-/]\d")]
+        dates = dates.fillna(pd.to_datetime(others, format="ISO8601", errors="coerce", utc=True))
+    return dates.reindex(text.index)
+
+
+def _numbers(text: pd.Series, _: str | None) -> pd.Series:
+    """Numbers (n,), or 1 and 0 for truth values, whichever leaves fewer missing."""
+    numbers = pd.to_numeric(text, errors="coerce")
+    truth = text.astype(str).str.lower().map({"true": 1.0, "false": 0.0})
+    return truth if truth.count() > numbers.count() else numbers
+
+
+_PARSERS: dict[str, Callable[[pd.Series, str | None], pd.Series]] = {
+    "number": _numbers,
+    "date": _dates,
+    "duration": lambda text, _: pd.to_timedelta(text, errors="coerce"),
+}
 
 
 def _check_features(frame: pd.DataFrame, data: str) -> None:

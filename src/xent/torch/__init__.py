@@ -5,10 +5,12 @@ Needs PyTorch, `pip install torch`; `import xent` alone does not load it.
 
 from __future__ import annotations
 
+from .._extras import needs as _needs
+
 try:
     import torch as _torch  # noqa: F401
 except ImportError as error:
-    raise ImportError("xent.torch needs PyTorch; install it with: pip install torch") from error
+    raise ImportError(_needs("xent.torch", "PyTorch", "torch")) from error
 
 from ._asked import CrossEntropyOutput
 from .functional import cross_entropy, linear_cross_entropy

@@ -1,0 +1,25 @@
+"""What xent works without: which package is missing, and the command that installs it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shlex
+import sys
+
+
+def needs(what: str, module: str, extra: str) -> str:
+    """One line for an error: `what` needs `module`, of xent's extra `extra`, and how to install that here.
+
+    It names the packages themselves: 'xent[cli]' would be sought on an index, where xent need not be.
+    """
+    try:
+        required = importlib.metadata.requires("xent") or []
+    except importlib.metadata.PackageNotFoundError:  # a source tree that nobody installed
+        required = []
+    parts = [line.partition(";") for line in required]
+    packages = [name.strip() for name, _, marker in parts if extra in marker.replace('"', "'").split("'")]
+    python = shlex.quote(sys.executable)
+    with_pip = importlib.util.find_spec("pip") is not None  # uv's environments have none
+    install = f"{python} -m pip install" if with_pip else f"uv pip install --python {python}"
+    return f"{what} needs {module}, which is not installed: {install} {shlex.join(packages or [module])}"
