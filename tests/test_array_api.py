@@ -18,6 +18,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GroupKFold
+from sklearn.utils import get_tags
 from sklearn.utils._array_api import get_namespace_and_device, move_estimator_to
 
 from xent import SoftmaxRegression, SoftmaxRegressionCV, _arrays, l1_min_c, softmax_path
@@ -125,6 +126,10 @@ def test_other_dtypes_of_x(dtype, dispatch):
     ours, model = SoftmaxRegression().fit(X, y), SoftmaxRegression().fit(torch.tensor(X), torch.tensor(y))
     assert_same(fitted_attributes(model), fitted_attributes(ours), PLACES["torch"])
     assert_same(model.predict_proba(torch.tensor(X)), ours.predict_proba(X), PLACES["torch"])
+
+
+def test_the_tag_says_so():
+    assert all(get_tags(model).array_api_support for model in MODELS.values())
 
 
 def test_x_is_not_copied(dispatch):
@@ -384,6 +389,13 @@ def test_data_off_the_cpu_are_refused_before_any_work(who, argument, dispatch):
         doors[who](**given)
     if who in models:
         assert not fitted_attributes(models[who])
+
+
+def test_a_gpu_is_known_by_its_number(dispatch, monkeypatch):
+    """Of DLPack, where it has one: 2 is CUDA."""
+    monkeypatch.setattr(torch.Tensor, "__dlpack_device__", lambda self: (2, 0))
+    with pytest.raises(ValueError, match="xent computes on the CPU"):
+        SoftmaxRegression().fit(torch.tensor(IRIS[0]), IRIS[1])
 
 
 @pytest.mark.parametrize("name", ["newton", "cv", "cv, scorer"])
