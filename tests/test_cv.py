@@ -40,8 +40,8 @@ CS = np.array([1.0, 0.01, 100.0, 0.1])  # out of order: it is kept
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
+def test_scikit_learns_checks(estimator, check, run_check):
+    run_check(check, estimator)
 
 
 def theirs(Cs=CS, **params):

@@ -28,8 +28,8 @@ from xent._threads import _libraries, blas
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
+def test_scikit_learns_checks(estimator, check, run_check):
+    run_check(check, estimator)
 
 
 @pytest.mark.parametrize("K", [2, 3, 5])

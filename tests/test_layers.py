@@ -14,7 +14,7 @@ SOURCE = Path(xent.__file__).parent
 # Each module may import those on lower levels only; modules of one level do not know each other.
 LEVELS = [
     {"_extras"},
-    {"reference", "_files", "_batch", "_threads", "_plots", "_terminal"},
+    {"reference", "_arrays", "_files", "_batch", "_threads", "_plots", "_terminal"},
     {"_plain", "_checks", "certificate", "_evaluation"},
     {"_kernels"},
     {"_tiled", "losses", "_config"},

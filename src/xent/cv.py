@@ -15,6 +15,7 @@ from sklearn.utils._metadata_requests import _raise_for_params, _routing_enabled
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from . import linear
+from ._arrays import home_of, numpy_twin, to_numpy
 from ._classifier import SoftmaxClassifier, unchanged_if_it_raises
 from ._control import Control
 from ._folds import Fold, make_fold, scoring_of
@@ -85,6 +86,8 @@ feature_penalty_factor, tol, max_iter
     Held-out rows are rows of weight 0, which are never read: X is not copied, but for scorers other than
     None, which are handed a fold's rows. Fits that fall short of `tol` are told of in one
     `ConvergenceWarning`.
+
+    Arrays of other libraries are taken as in `SoftmaxRegression`; splitters and scorers are handed NumPy's.
     """
 
     def __init__(
@@ -147,6 +150,10 @@ feature_penalty_factor, tol, max_iter
         scorer = self._scorer()
         if scorer is not None and offset is not None:
             raise ValueError("offset: scikit-learn's scorers know none; leave scoring=None, the log-loss")
+        home, labels = home_of(X), home_of(y)
+        known = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
+        X, y, sample_weight, offset, *others = to_numpy(**known, **params)
+        params = dict(zip(params, others, strict=True))
         problem, y = read_problem(self, X, y, sample_weight, offset, 0.0)
         X, routed = problem.batch.X, self._route("fit", sample_weight, params)
         folds = self._folds(problem, y, sample_weight, routed.splitter.split)
@@ -162,7 +169,6 @@ feature_penalty_factor, tol, max_iter
         best = self._best if self.refit else _average
         fitted = best(problem, table, settings)
         fitted |= {
-            "classes_": problem.targets.classes,
             "scores_": table.scores,
             "coefs_paths_": table.coefs,
             "n_iter_": table.n_iter,
@@ -170,7 +176,7 @@ feature_penalty_factor, tol, max_iter
             "l1_ratios_": ratios,
             "n_passes_": sum(outcome.n_passes for _, outcome in table.fits),
         }
-        self.__dict__.update(fitted)
+        self.__dict__.update(home.bring(fitted), classes_=labels.bring(problem.targets.classes))
         complain(type(self).__name__, table.fits, self.tol, stacklevel=4)
         return self
 
@@ -213,12 +219,16 @@ feature_penalty_factor, tol, max_iter
         """What `scoring` says of the fitted model on X, y: by default the negative mean log-loss, in nats."""
         _raise_for_params(params, self, "score")
         scorer = self._scorer()
+        known = {"y": y, "sample_weight": sample_weight, "offset": offset}
+        X, y, sample_weight, offset, *others = self._to_numpy("score", X, **known, **params)
+        params = dict(zip(params, others, strict=True))
+        model = numpy_twin(self)
         if scorer is not None:
-            return scorer(self, X, y, **self._route("score", sample_weight, params).scorer.score)
-        X, o = self._rows(X, offset)
+            return scorer(model, X, y, **self._route("score", sample_weight, params).scorer.score)
+        _, X, o = model._rows(X, offset, "score")
         weight = weights_of(X, sample_weight)
-        batch = linear.Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
-        return -mean_loss(batch, self.coef_, self.intercept_)
+        batch = linear.Batch(X, codes_of(y, model.classes_, weight), weight, offset=o)
+        return -mean_loss(batch, model.coef_, model.intercept_)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Who gets which metadata: the splitter in `fit`, the scorer in `fit` and `score`."""

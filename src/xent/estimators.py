@@ -11,6 +11,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
 from . import solvers
+from ._arrays import home_of, to_numpy
 from ._classifier import SoftmaxClassifier, both_rows, unchanged_if_it_raises
 from ._control import Control, callbacks
 from ._problem import Outcome, check_parameters, read_problem
@@ -105,6 +106,11 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
     X: any dense array-like, frame, or CSR. float32 is never copied to float64: rows are widened as they
     are read, so the certificate holds in float64. Raises ValueError in scikit-learn's words for bad
     input, and for negative weights or a class whose weights sum to 0, which leave no optimum.
+
+    With scikit-learn's `array_api_dispatch`, X, y, weights and offset may be PyTorch tensors or other array
+    API arrays on the CPU; elsewhere they are refused. NumPy computes on their memory, and results live where
+    X does, `classes_` where y does; strings stay NumPy's. Prediction wants X of that namespace, too:
+    scikit-learn's `move_estimator_to` moves a model to another.
     """
 
     def __init__(
@@ -157,17 +163,21 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
     @with_callbacks  # in here, so that a callback's teardown that raises leaves self as it was, too
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> SoftmaxRegression:
         check_parameters(type(self).__name__, self.get_params(deep=False))
+        home, labels = home_of(X), home_of(y)
+        X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
         problem, y = read_problem(self, X, y, sample_weight, offset, self.l1_ratio)
+        classes = labels.bring(problem.targets.classes)
         with problem.threads():
             objective = problem.objective(self.C)
 
             def attributes(theta: Float) -> dict[str, Any]:
                 coef, intercept, _ = problem.coefficients(theta, objective)
-                return {"coef_": coef, "intercept_": intercept, "classes_": problem.targets.classes}
+                return home.bring({"coef_": coef, "intercept_": intercept}) | {"classes_": classes}
 
             # scikit-learn hands metadata on to scorers, which know no offset.
-            metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-            with callbacks(self, problem.batch.X, y, metadata, attributes) as watchers:
+            metadata = {} if sample_weight is None else {"sample_weight": home.bring(sample_weight)}
+            shown = home.bring(problem.batch.X), labels.bring(y)
+            with callbacks(self, *shown, metadata, attributes) as watchers:
                 watchers += [self._report] if self._report is not None else []
                 control = Control(self.max_time, self.verbose, watchers)
                 settings = control.settings(self.tol, self.max_iter)
@@ -176,7 +186,7 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
                     solution = solver.solve(objective, self._initial(objective))
             names = getattr(self, "feature_names_in_", None)
             outcome = problem.outcome(solution, objective, self.tol, names)
-            fitted = _fitted(outcome, solution) | {"classes_": problem.targets.classes}
+            fitted = home.bring(_fitted(outcome, solution)) | {"classes_": classes}
         # One step, so that no interrupt can leave a part of it.
         self.__dict__.update(fitted, solver_=solver.name)
         if not outcome.is_fine:

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _get_feature_names, check_array, check_consistent_length
 
 from . import _plots, linear, solvers
+from ._arrays import to_numpy
 from ._classifier import both_rows
 from ._control import Control
 from ._problem import TAKES, Outcome, Problem, check_parameters, locate, read_problem
@@ -55,6 +56,7 @@ class SoftmaxPath:
         offset (n, K), or (n,) for two classes. Raises ValueError for a label that no model knows, and for
         columns named other than those that the path was fitted on.
         """
+        X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
         names = _get_feature_names(X)
         if (
             names is not None
@@ -122,7 +124,8 @@ def softmax_path(
         Above 0, print a line a fit.
 
     The others are `SoftmaxRegression`'s, X, y, sample_weight and offset those of its `fit`. Fits that fall
-    short of `tol` are told of in one `ConvergenceWarning`. Raises ValueError as `fit` does.
+    short of `tol` are told of in one `ConvergenceWarning`. Raises ValueError as `fit` does. Results are
+    NumPy's, whatever X is.
     """
     owner = SoftmaxRegression(
         l1_ratio=l1_ratio,
@@ -156,6 +159,7 @@ def trace(
     """The path of an estimator's problem, in the name of `who`; after every fit `report` is told C, outcome
     and the share done."""
     check_parameters(who, owner.get_params(deep=False) | {"Cs": Cs})
+    X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
     problem, _ = read_problem(owner, X, y, sample_weight, offset, owner.l1_ratio)
     names = getattr(owner, "feature_names_in_", None)
     at = grid(problem, Cs)
@@ -230,6 +234,7 @@ def l1_min_c(
     if l1_ratio == 0:
         raise ValueError("l1_ratio: without an L1 part no C makes every coefficient 0; it must be > 0")
     owner = SoftmaxRegression(**given)
+    X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
     problem, _ = read_problem(owner, X, y, sample_weight, offset, l1_ratio)
     penalty = problem.penalty
     if ((penalty.l1 > 0) & ((penalty.lower > 0) | (penalty.upper < 0))).any():

@@ -1,0 +1,98 @@
+"""Arrays of other libraries, at the door: NumPy inside, results where the caller's X lives.
+
+Where scikit-learn's `array_api_dispatch` is on. Where it is off, arrays are left to `np.asarray`.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from array_api_compat import is_array_api_obj
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn import get_config
+from sklearn.utils._array_api import get_namespace_and_device, move_to
+
+Model = TypeVar("Model")
+
+# Memory that the CPU reads, as DLPack numbers devices: plain, and pinned for CUDA or for ROCm.
+_ON_CPU = (1, 3, 11)
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where results go: an array namespace, None for NumPy's, and a device of it."""
+
+    xp: Any = None
+    device: Any = None
+
+    def bring(self, value: Any) -> Any:
+        """The array, or a dict with its arrays, moved here. Strings and objects stay NumPy's: no other
+        namespace has them."""
+        if self.xp is not None and isinstance(value, dict):
+            return {key: self.bring(item) for key, item in value.items()}
+        if self.xp is None or not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+            return value
+        return move_to(value, xp=self.xp, device=self.device)
+
+
+def home_of(array: Any) -> Home:
+    """Where an array lives. NumPy is home to frames, lists and sparse matrices."""
+    if not _is_foreign(array):
+        return Home()
+    xp, _, device = get_namespace_and_device(array)
+    return Home(xp, device)
+
+
+def to_numpy(**given: Any) -> list[Any]:
+    """Each argument as a NumPy array, without a copy, where it is another library's; others as they are.
+
+    Raises ValueError, naming the argument, for an array that is not in the CPU's memory or that NumPy cannot
+    hold; of several, before any is read.
+    """
+    for name, array in given.items():
+        if _is_foreign(array) and not _is_on_cpu(array):
+            raise ValueError(
+                f"{name}: the array is on device {str(array.device)!r}, and xent computes on the CPU; "
+                f"move it there first, for example {name}.to('cpu') in PyTorch"
+            )
+    return [_read(name, array) if _is_foreign(array) else array for name, array in given.items()]
+
+
+def in_numpy(attribute: Any) -> Any:
+    """A fitted attribute as NumPy's, or sparse as it is. Whether or not dispatch is still on."""
+    if isinstance(attribute, np.ndarray) or sparse.issparse(attribute) or not is_array_api_obj(attribute):
+        return attribute
+    return move_to(attribute, xp=np, device="cpu")
+
+
+def numpy_twin(model: Model) -> Model:
+    """The model with fitted attributes in NumPy, for those who hand it NumPy arrays."""
+    twin = copy.copy(model)
+    vars(twin).update({name: in_numpy(value) for name, value in vars(model).items() if name.endswith("_")})
+    return twin
+
+
+def _is_foreign(array: Any) -> bool:
+    if isinstance(array, np.ndarray | np.generic) or not get_config()["array_api_dispatch"]:
+        return False
+    return bool(is_array_api_obj(array))
+
+
+def _is_on_cpu(array: Any) -> bool:
+    try:
+        return array.__dlpack_device__()[0] in _ON_CPU
+    except ValueError:  # PyTorch's word for a device that DLPack has no number for
+        return False
+
+
+def _read(name: str, array: Any) -> NDArray[Any]:
+    try:
+        return move_to(array, xp=np, device="cpu")
+    except (TypeError, RuntimeError, ValueError, BufferError) as error:
+        raise ValueError(
+            f"{name}: NumPy cannot read this array of dtype {array.dtype}; convert it first. {error}"
+        ) from error
