@@ -71,3 +71,7 @@ def exact_row(z, y):
     # log(total) − z_y by log1p of the rest: 50 digits would not reach a gap of 1e4.
     loss = mpmath.log1p(mpmath.fsum(mpmath.exp(v - logits[y]) for k, v in enumerate(logits) if k != y))
     return float(loss), np.array([float(g) for g in gradient])
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "thread_unsafe: a mark in scikit-learn's own tests")

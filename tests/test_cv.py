@@ -27,21 +27,11 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from truth import softmax_rows
 
 from xent import SoftmaxRegression, SoftmaxRegressionCV, _folds, linear
 
 CS = np.array([1.0, 0.01, 100.0, 0.1])  # out of order: it is kept
-
-
-@parametrize_with_checks(
-    [SoftmaxRegressionCV(Cs=3, cv=3), SoftmaxRegressionCV(Cs=2, cv=3, scoring="accuracy")]
-)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_scikit_learns_checks(estimator, check, run_check):
-    run_check(check, estimator)
 
 
 def theirs(Cs=CS, **params):

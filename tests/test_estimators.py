@@ -17,19 +17,9 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from xent import SoftmaxRegression, _kernels, linear, reference
 from xent._threads import _libraries, blas
-
-
-@parametrize_with_checks(
-    [SoftmaxRegression(), SoftmaxRegression(solver="lbfgs"), SoftmaxRegression(solver="newton")]
-)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_scikit_learns_checks(estimator, check, run_check):
-    run_check(check, estimator)
 
 
 @pytest.mark.parametrize("K", [2, 3, 5])

@@ -10,17 +10,9 @@ from scipy.special import logit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import l1_min_c as sklearn_l1_min_c
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from sparse_truth import Sparse
 
 from xent import SoftmaxRegression, l1_min_c, softmax_path
-
-
-@parametrize_with_checks([SoftmaxRegression(l1_ratio=0.5)])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
 
 
 def fit(X, y, s=None, o=None, tol=1e-10, **params):
