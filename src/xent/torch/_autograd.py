@@ -25,7 +25,9 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
     """The first four outputs of `xent::rows`, differentiable in any mode, as often as one likes; and int64
     the first class of the largest logit."""
     if torch.compiler.is_compiling():
-        if torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+        # The one question about torch.func that torch.compile answers while it compiles. Should it go: what
+        # torch._dynamo/trace_rules.py has in its place, and tests/test_torch_compiled.py says if it holds.
+        if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
             return _plain.rows(tensors, settings)
         operation: Any = _ops.rows
     elif _deep():
