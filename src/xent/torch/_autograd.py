@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack, is_functorch_wrapped_tensor
 from torch.autograd import forward_ad
 from torch.func import vjp
 
@@ -31,7 +32,7 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
             return _plain.rows(tensors, settings)
         operation: Any = _ops.rows
     elif _deep():
-        if tensors.target is None or not torch._C._functorch.is_functorch_wrapped_tensor(tensors.target):
+        if tensors.target is None or not is_functorch_wrapped_tensor(tensors.target):
             _ops.check_targets(tensors, settings)  # what vmap has split is not to be looked at
         return _plain.rows(tensors, settings)
     else:
@@ -43,9 +44,10 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
 def _deep() -> bool:
     """Whether torch.func takes a third derivative, or forward over forward: a function's jvp that calls jvp
     again would lose the tangents of the levels around it."""
-    kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
-    forward = kinds.count(torch._C._functorch.TransformType.Jvp)
-    return forward >= 2 or forward + kinds.count(torch._C._functorch.TransformType.Grad) >= 3
+    # No tensor and no module of torch in here: else torch.compile would try this where it gave up on callers.
+    kinds = [level.key() for level in get_interpreter_stack() or ()]
+    forward = kinds.count(TransformType.Jvp)
+    return forward >= 2 or forward + kinds.count(TransformType.Grad) >= 3
 
 
 def _zeros(parts: Any, stats: Tensor) -> list[Tensor]:
