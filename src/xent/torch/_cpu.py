@@ -79,8 +79,8 @@ def room_to_keep(x: Tensor, W: Tensor | None, keep: bool) -> tuple[Tensor, Tenso
 
 
 def _empty(shape: Sequence[Any], dtype: torch.dtype, like: Tensor) -> Tensor:
-    """A tensor to fill; a large one from NumPy, which asks the system for large pages: the 8192 small ones of
-    32 MiB took a tenth of the time of all the products over them. It cannot be resized: nothing for callers."""
+    """A tensor to fill, which cannot be resized: nothing for callers. From NumPy, which asks the system for
+    large pages: the 8192 small ones of 32 MiB took a tenth of the time of all the products over them."""
     if type(like) is not Tensor or like.device.type != "cpu":
         return like.new_empty(shape, dtype=dtype)
     stored = np.int16 if dtype == torch.bfloat16 else np.float32
@@ -370,6 +370,6 @@ def memory(t: Tensor) -> Array:
     """The numbers of a tensor, not copied; 16 bits as uint16.
 
     Not by `Tensor.numpy()`, after which PyTorch refuses to resize the caller's tensor for ever, as FSDP must;
-    nor by DLPack, which NumPy 2.0 only reads, and which forgets that a tensor may be the negative of its memory.
+    nor by DLPack, which NumPy 2.0 only reads, and which forgets that a tensor may be its memory's negative.
     """
     return np.asarray(_Lent(t.detach().resolve_neg()))
