@@ -21,10 +21,15 @@ def _check_options(function: Any, options: dict[str, Any]) -> None:
     called = [parameter.name for parameter in known if parameter.default is parameter.empty]
     named = [parameter.name for parameter in known if parameter.name not in called]
     for name in options:
-        if name not in named:
-            hint = "class weights are class_weight" if name == "weight" else f"there are {', '.join(named)}"
-            hint = "it is given when the loss is called" if name in {"input", *called} - {"weight"} else hint
-            raise TypeError(f"{name}: no such option; {hint}")
+        if name in named:
+            continue
+        if name == "weight":
+            hint = "class weights are class_weight"
+        elif name in ("input", *called):
+            hint = "it is given when the loss is called"
+        else:
+            hint = f"there are {', '.join(named)}"
+        raise TypeError(f"{name}: no such option; {hint}")
 
 
 class CrossEntropyLoss(nn.Module):
