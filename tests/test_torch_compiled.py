@@ -188,7 +188,7 @@ TRANSFORMS = {
     "grad": grad,
     "vjp": lambda f: lambda W: vjp(f, W)[1](torch.ones(()))[0],
     "jvp": lambda f: lambda W: jvp(f, (W,), (W.cos(),))[1],
-    "jacfwd": jacfwd,
+    "forward over forward": lambda f: jacfwd(jacfwd(f)),
     "hessian": hessian,
     "vmap": lambda f: lambda W: vmap(f)(torch.stack([W, 2 * W])),
     "vmap of grad": lambda f: lambda W: vmap(grad(f))(torch.stack([W, 2 * W])),

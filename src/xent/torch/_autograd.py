@@ -26,8 +26,8 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
     """The first four outputs of `xent::rows`, differentiable in any mode, as often as one likes; and int64
     the first class of the largest logit."""
     if torch.compiler.is_compiling():
-        # The one question about torch.func that torch.compile answers while it compiles. Should it go: what
-        # torch._dynamo/trace_rules.py has in its place, and tests/test_torch_compiled.py says if it holds.
+        # Private, and the one question about torch.func that Dynamo answers while it traces. Should it go,
+        # ask what PyTorch's own FSDP then asks; tests/test_torch_compiled.py fails until Dynamo answers that.
         if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
             return _plain.rows(tensors, settings)
         operation: Any = _ops.rows

@@ -126,6 +126,7 @@ def backward(
     x, W = logits.x, logits.W
     assert W is not None
     dx = torch.zeros(x.shape, dtype=logits.dtype) if need[0] else None
+    out = None if dx is None else memory(dx)
     dW = torch.empty(W.shape, dtype=W.dtype) if need[1] else None
     db = torch.empty(len(W), dtype=W.dtype if logits.b is None else logits.b.dtype) if need[2] else None
     together = need[1] or need[2]
@@ -142,8 +143,8 @@ def backward(
             for block, parts in zip(blocks, own, strict=True):
                 for part in parts:
                     g = part.residual(classes, G[:, part.rows.start - block.start :] if together else spare)
-                    if dx is not None:
-                        work.multiply(g.T, work.W[classes], memory(dx[part.rows]), add=True)
+                    if out is not None:
+                        work.multiply(g.T, work.W[classes], out[part.rows], add=True)
                 if together:
                     meet.wait()
                     sums.add(G[mine, : block.stop - block.start], block)
