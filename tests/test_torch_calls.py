@@ -3,6 +3,7 @@
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -111,12 +112,25 @@ def test_modules():
     weight = torch.rand(90)
     plain = CrossEntropyLoss(weight, reduction="sum")
     assert_close(plain(x @ W.T, y), F.cross_entropy(x @ W.T, y, weight, reduction="sum"))
-    with pytest.raises(TypeError, match="weight: no such option; class weights are class_weight"):
-        CrossEntropyLoss(weight=weight)
-    with pytest.raises(TypeError, match="smoothing: no such option; there are input, weight"):
-        LinearCrossEntropyLoss(8, 90, smoothing=0.1)
     assert "label_smoothing=0.1" in repr(layer)
     assert "reduction='sum'" in repr(plain)
+
+
+@pytest.mark.parametrize("made", [CrossEntropyLoss, partial(LinearCrossEntropyLoss, 8, 90)])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("weight", "class weights are class_weight"),
+        ("input", "it is given when the loss is called"),
+        ("target", "it is given when the loss is called"),
+        ("smoothing", "there are .*class_weight, ignore_index, .*returns"),
+    ],
+)
+def test_modules_refuse_when_they_are_made(made, name, hint):
+    with pytest.raises(TypeError, match=f"{name}: no such option; {hint}"):
+        made(**{name: torch.rand(90)})
+    with pytest.raises(TypeError, match="logits: no such option"):
+        made(logits=torch.rand(90))
 
 
 @native

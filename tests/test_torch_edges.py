@@ -195,6 +195,16 @@ def test_every_integer_type_and_layout(engine):
     assert none.item() == pytest.approx(np.log(100))
 
 
+def test_the_negative_of_its_memory(engine):
+    """As the imaginary part of a conjugate is, in PyTorch."""
+    x, W, y = tensors()
+    negative = torch.complex(torch.zeros(40, 8), -x.detach()).conj().imag
+    assert negative.is_neg()
+    assert torch.equal(negative, x)
+    assert torch.equal(linear_cross_entropy(negative, W, y), linear_cross_entropy(x, W, y))
+    assert torch.equal(cross_entropy(negative, y % 8), cross_entropy(x, y % 8))
+
+
 # Other outputs ----------------------------------------------------------------------------------------
 
 

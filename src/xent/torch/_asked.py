@@ -138,7 +138,9 @@ class Asked:
         """The operation's numbers."""
         x, W, softcap, max_bytes = call.x, call.W, float(self.softcap or 0), int(self.max_bytes or MAX_BYTES)
         keep = False
-        if W is not None and x.device.type == "cpu" and torch.is_grad_enabled():
+        # What is exported is for any number of rows, so none may be asked for how many it has.
+        exported = torch.compiler.is_exporting()
+        if W is not None and x.device.type == "cpu" and torch.is_grad_enabled() and not exported:
             keep = (x.requires_grad or W.requires_grad) and _cpu.keeps(x, W, softcap, max_bytes)
         return Settings(
             self.ignore_index,

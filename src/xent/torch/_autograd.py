@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack, is_functorch_wrapped_tensor
 from torch.autograd import forward_ad
 from torch.func import vjp
 
@@ -25,11 +26,13 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
     """The first four outputs of `xent::rows`, differentiable in any mode, as often as one likes; and int64
     the first class of the largest logit."""
     if torch.compiler.is_compiling():
-        if torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+        # Private, and the one question about torch.func that Dynamo answers while it traces. Should it go,
+        # ask what PyTorch's own FSDP then asks; tests/test_torch_compiled.py fails until Dynamo answers that.
+        if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
             return _plain.rows(tensors, settings)
         operation: Any = _ops.rows
     elif _deep():
-        if tensors.target is None or not torch._C._functorch.is_functorch_wrapped_tensor(tensors.target):
+        if tensors.target is None or not is_functorch_wrapped_tensor(tensors.target):
             _ops.check_targets(tensors, settings)  # what vmap has split is not to be looked at
         return _plain.rows(tensors, settings)
     else:
@@ -41,9 +44,10 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
 def _deep() -> bool:
     """Whether torch.func takes a third derivative, or forward over forward: a function's jvp that calls jvp
     again would lose the tangents of the levels around it."""
-    kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
-    forward = kinds.count(torch._C._functorch.TransformType.Jvp)
-    return forward >= 2 or forward + kinds.count(torch._C._functorch.TransformType.Grad) >= 3
+    # No tensor and no module of torch in here: else torch.compile would try this where it gave up on callers.
+    kinds = [level.key() for level in get_interpreter_stack() or ()]
+    forward = kinds.count(TransformType.Jvp)
+    return forward >= 2 or forward + kinds.count(TransformType.Grad) >= 3
 
 
 def _zeros(parts: Any, stats: Tensor) -> list[Tensor]:

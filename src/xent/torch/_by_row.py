@@ -64,9 +64,8 @@ def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: 
     x, o = logits.x, logits.options
     r = Residual(logits, targets, stats, up, slice(0, len(x)))
     scale = r.A * r.inverse
-    given = torch.stack(
-        (r.origin, scale, torch.zeros_like(scale) if r.smooth is None else r.smooth), 1
-    ).numpy()
+    shares = torch.zeros_like(scale) if r.smooth is None else r.smooth
+    given = memory(torch.stack((r.origin, scale, shares), 1))
     z, w, kind = memory(x), _weights(logits, targets), KINDS[x.dtype]
     dx = torch.empty(x.shape, dtype=x.dtype)
     out = memory(dx)
@@ -89,7 +88,7 @@ def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: 
 def _weights(logits: Logits, targets: Targets) -> Any:
     if targets.class_weight is None or not logits.options.label_smoothing:
         return None
-    return targets.class_weight.to(logits.dtype).contiguous().numpy()
+    return memory(targets.class_weight.to(logits.dtype).contiguous())
 
 
 def _at_target(logits: Logits, targets: Targets) -> Tensor:

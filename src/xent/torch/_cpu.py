@@ -33,11 +33,13 @@ _CLASSES = 512
 _MOST_KEPT = 8192  # rows: a tile of _CLASSES takes 16 MiB then
 # Numbers of a bfloat16 W beyond which gradients by logits are rounded to bfloat16, for speed.
 _ROUNDED = 1 << 16
-_MEMORY = {
+# As NumPy and the kernels read a tensor's memory.
+_STORED = {
     torch.float64: np.float64,
     torch.float32: np.float32,
-    torch.float16: np.int16,
-    torch.bfloat16: np.int16,
+    torch.float16: np.uint16,
+    torch.bfloat16: np.uint16,
+    torch.int64: np.int64,
 }
 KINDS = {torch.float64: "d", torch.float32: "f", torch.float16: "h", torch.bfloat16: "b"}
 Array = NDArray[Any]
@@ -63,23 +65,26 @@ def _narrows(x: Tensor, W: Tensor, softcap: float) -> bool:
 def keeps(x: Tensor, W: Tensor, softcap: float, max_bytes: int) -> bool:
     """Whether forward had better keep exp(z − m) for backward: where products of bfloat16 are so fast that
     making z again would be a quarter of the time, and it takes no more than `max_bytes`."""
-    few = 2 * x.shape[0] * W.shape[0] <= max_bytes and x.shape[0] <= _MOST_KEPT
-    return few and 4 * _CLASSES * x.shape[1] <= max_bytes and _narrows(x, W, softcap)
+    # The number of rows comes last: what is compiled is compiled anew for each answer that it was asked for.
+    if not _narrows(x, W, softcap) or 4 * _CLASSES * x.shape[1] > max_bytes:
+        return False
+    return 2 * x.shape[0] * W.shape[0] <= max_bytes and x.shape[0] <= _MOST_KEPT
 
 
 def room_to_keep(x: Tensor, W: Tensor | None, keep: bool) -> tuple[Tensor, Tensor]:
     """For exp(z − m) (K, N), and for the m that each tile knew, (tiles, N); of nothing unless `keep`."""
     n, K = (x.shape[0], W.shape[0]) if keep and W is not None else (0, 0)
     tiles = (K + _CLASSES - 1) // _CLASSES
-    return empty((K, n), torch.bfloat16, x), empty((tiles, n), torch.float32, x)
+    return _empty((K, n), torch.bfloat16, x), _empty((tiles, n), torch.float32, x)
 
 
-def empty(shape: Sequence[Any], dtype: torch.dtype, like: Tensor) -> Tensor:
-    """A tensor to fill; a large one from NumPy, which asks the system for large pages: the 8192 small ones of
-    32 MiB took a tenth of the time of all the products over them."""
-    if type(like) is not Tensor or like.device.type != "cpu" or dtype not in _MEMORY:
+def _empty(shape: Sequence[Any], dtype: torch.dtype, like: Tensor) -> Tensor:
+    """A tensor to fill, which cannot be resized: nothing for callers. From NumPy, which asks the system for
+    large pages: the 8192 small ones of 32 MiB took a tenth of the time of all the products over them."""
+    if type(like) is not Tensor or like.device.type != "cpu":
         return like.new_empty(shape, dtype=dtype)
-    return torch.from_numpy(np.empty(shape, _MEMORY[dtype])).view(dtype)
+    stored = np.int16 if dtype == torch.bfloat16 else np.float32
+    return torch.from_numpy(np.empty(shape, stored)).view(dtype)
 
 
 def forward(logits: Logits, targets: Targets, room: tuple[Tensor, Tensor] | None = None) -> Rows:
@@ -121,7 +126,8 @@ def backward(
     x, W = logits.x, logits.W
     assert W is not None
     dx = torch.zeros(x.shape, dtype=logits.dtype) if need[0] else None
-    dW = empty(W.shape, W.dtype, W) if need[1] else None
+    out = None if dx is None else memory(dx)
+    dW = torch.empty(W.shape, dtype=W.dtype) if need[1] else None
     db = torch.empty(len(W), dtype=W.dtype if logits.b is None else logits.b.dtype) if need[2] else None
     together = need[1] or need[2]
     blocks = work.blocks if together else [slice(0, work.n)]
@@ -137,8 +143,8 @@ def backward(
             for block, parts in zip(blocks, own, strict=True):
                 for part in parts:
                     g = part.residual(classes, G[:, part.rows.start - block.start :] if together else spare)
-                    if dx is not None:
-                        work.multiply(g.T, work.W[classes], dx[part.rows].numpy(), add=True)
+                    if out is not None:
+                        work.multiply(g.T, work.W[classes], out[part.rows], add=True)
                 if together:
                     meet.wait()
                     sums.add(G[mine, : block.stop - block.start], block)
@@ -152,7 +158,7 @@ def backward(
 def above(logits: Logits, targets: Targets) -> Tensor:
     """See `_tiles.above`; of labels."""
     assert targets.index is not None
-    work, index = _Work(logits, targets), targets.index.numpy()
+    work, index = _Work(logits, targets), memory(targets.index)
     found, limit = np.zeros(work.n, np.int64), np.zeros(work.n, work.dtype)
 
     def rows_of(t: int) -> None:
@@ -176,7 +182,7 @@ def _given(logits: Logits, targets: Targets, stats: Rows, up: Upstream) -> Array
     r = Residual(logits, targets, stats, up, slice(0, logits.shape[0]))
     smooth = torch.zeros_like(r.factor) if r.smooth is None else r.smooth
     columns = (r.origin, r.rest, r.winner.double(), r.A * r.inverse, r.factor, smooth, r.top)
-    return torch.stack(columns, 1).numpy()
+    return memory(torch.stack(columns, 1))
 
 
 def _filled(rows: slice) -> int:
@@ -196,9 +202,9 @@ class _Work:
         self.dtype = np.dtype(np.float64 if kind == "d" else np.float32)
         self.rounds = W.numel() >= _ROUNDED  # as PyTorch does with all of them
         self.x, self.W = memory(x), memory(W)
-        self.b = None if logits.b is None else logits.b.to(logits.dtype).numpy()
+        self.b = None if logits.b is None else memory(logits.b.to(logits.dtype))
         self.narrows = _narrows(x, W, o.softcap)
-        self.room = None if room is None else (memory(room[0])[:, : self.n], room[1].numpy()[:, : self.n])
+        self.room = None if room is None else (memory(room[0])[:, : self.n], memory(room[1])[:, : self.n])
         room_for = o.max_bytes // self.dtype.itemsize
         self.step = max(min(_CLASSES, room_for // max(x.shape[1], 1), len(W)), 1)
         self.tiles = pieces(len(W), self.step)
@@ -208,10 +214,10 @@ class _Work:
 
     @staticmethod
     def _targets(targets: Targets) -> Any:
-        value = None if targets.value is None else targets.value.to(wide(targets.value.dtype)).numpy()
+        value = None if targets.value is None else memory(targets.value.to(wide(targets.value.dtype)))
         if targets.index is None:
             return value
-        index = targets.index.numpy()
+        index = memory(targets.index)
         return index if value is None else TopK(index, value.astype(np.float64))
 
     def chunks(self, rows: slice, t: int) -> list[slice]:
@@ -325,7 +331,7 @@ class _Sums:
         self.of_classes = np.empty((0, d), work.dtype)
         if self.dW is not None:
             narrow = self.dW.element_size() == 2
-            self.of_classes = np.empty((size, d), work.dtype) if narrow else self.dW.numpy()
+            self.of_classes = np.empty((size, d), work.dtype) if narrow else memory(self.dW)
 
     def add(self, g: Array, rows: slice) -> None:
         """g (classes, rows): those by their logits."""
@@ -346,7 +352,25 @@ class _Sums:
                 memory(self.dW)[...] = self.of_classes.astype(np.float16).view(np.uint16)
 
 
+class _Lent:
+    """A tensor's memory, which NumPy may read and write as long as it keeps this."""
+
+    def __init__(self, t: Tensor) -> None:
+        stored = np.dtype(_STORED[t.dtype])
+        self.tensor = t
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": tuple(t.shape),
+            "strides": tuple(stride * stored.itemsize for stride in t.stride()),
+            "typestr": stored.str,
+            "data": (t.data_ptr(), False),
+        }
+
+
 def memory(t: Tensor) -> Array:
-    """The numbers of a tensor, not copied; 16 bits as uint16."""
-    t = t.detach()
-    return t.view(torch.int16).numpy().view(np.uint16) if t.element_size() == 2 else t.numpy()
+    """The numbers of a tensor, not copied; 16 bits as uint16.
+
+    Not by `Tensor.numpy()`, after which PyTorch refuses to resize the caller's tensor for ever, as FSDP must;
+    nor by DLPack, which NumPy 2.0 only reads, and which forgets that a tensor may be its memory's negative.
+    """
+    return np.asarray(_Lent(t.detach().resolve_neg()))

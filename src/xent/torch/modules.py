@@ -15,12 +15,21 @@ from .functional import cross_entropy, linear_cross_entropy
 
 
 def _check_options(function: Any, options: dict[str, Any]) -> None:
-    """Raises TypeError, when a module is made, for options that its function does not have."""
-    known = list(inspect.signature(function).parameters)
+    """Raises TypeError, when a module is made, for options that its function does not have, and for what a
+    call gives it."""
+    known = inspect.signature(function).parameters.values()
+    called = [parameter.name for parameter in known if parameter.default is parameter.empty]
+    named = [parameter.name for parameter in known if parameter.name not in called]
     for name in options:
-        if name not in known:
-            hint = "class weights are class_weight" if name == "weight" else f"there are {', '.join(known)}"
-            raise TypeError(f"{name}: no such option; {hint}")
+        if name in named:
+            continue
+        if name == "weight":
+            hint = "class weights are class_weight"
+        elif name in ("input", *called):
+            hint = "it is given when the loss is called"
+        else:
+            hint = f"there are {', '.join(named)}"
+        raise TypeError(f"{name}: no such option; {hint}")
 
 
 class CrossEntropyLoss(nn.Module):

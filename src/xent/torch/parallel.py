@@ -151,7 +151,7 @@ class _Parallel(torch.autograd.Function):
             found = _ops.rows_gradient(*up, stats, *tensors, *ctx.settings, need | WIDE, kept, peaks)
         else:
             wide_x = tensors[0].to(wide(tensors[0].dtype))
-            found = (torch.zeros_like(wide_x), tensors[1], tensors[2])
+            found = (torch.zeros_like(wide_x), *(t if t is None else t.clone() for t in tensors[1:3]))
         x, W, b = (g if need >> i & 1 else None for i, g in enumerate(found[:3]))
         if x is not None:
             dist.all_reduce(x, group=ctx.group)
