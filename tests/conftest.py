@@ -1,7 +1,6 @@
 """Shared by all tests. Two settings are read when the libraries load, so they come first."""
 
 import os
-import re
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # scikit-learn's array-API check skips itself without it
 # Two test workers on two cores: BLAS threads would only wait for each other (45 s against 9 s).
@@ -32,22 +31,6 @@ def on(monkeypatch):
             monkeypatch.setattr(_kernels, "_isa", backend)
 
     return choose
-
-
-@pytest.fixture
-def run_check():
-    """Runs one of scikit-learn's estimator checks. Those that put data on a GPU, where there is one, are to
-    be told that it is refused."""
-
-    def run(check, estimator):
-        words = set(re.findall(r"\w+", str(getattr(check, "keywords", ""))))
-        if words & {"cuda", "xpu", "mps", "cupy", "dpnp"}:
-            with pytest.raises(ValueError, match="computes on the CPU"):
-                check(estimator)
-        else:
-            check(estimator)
-
-    return run
 
 
 @pytest.fixture(params=["native", "tiles"])
