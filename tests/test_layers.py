@@ -22,7 +22,7 @@ LEVELS = [
     {"composite"},
     {"separation"},
     {"solvers"},
-    {"_control", "_targets"},
+    {"_control", "_targets", "_parameters"},
     {"_problem"},
     {"_classifier"},
     {"estimators"},

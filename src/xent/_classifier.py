@@ -28,6 +28,25 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
     classes_: NDArray[Any]
     converged_: bool
 
+    @property
+    def penalty(self) -> Any:
+        """As it was given, but "l1" where that is the penalty: `SelectFromModel` asks for it, to keep what an
+        L1 penalty kept."""
+        given = vars(self).get("penalty", "deprecated")
+        return "l1" if isinstance(given, str) and given == "deprecated" and self._is_l1() else given
+
+    @penalty.setter
+    def penalty(self, given: Any) -> None:
+        self.__dict__["penalty"] = given
+
+    def _is_l1(self) -> bool:
+        raise NotImplementedError
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters as they were given, {name: value}."""
+        params: dict[str, Any] = super().get_params(deep)
+        return params | {name: vars(self).get(name, "deprecated") for name in ("penalty",) if name in params}
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -79,11 +98,14 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
 
 
 def both_rows(coef: Any, intercept: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """W (K, d), dense, and b (K,): of two classes the first has logit 0."""
+    """W (K, d), dense, and b (K,): of two classes the first has logit 0, unless the second's is +inf: then
+    the first has −inf. An intercept may be one number, as it is where others set it."""
     W = coef.toarray() if sparse.issparse(coef) else coef
+    b = np.broadcast_to(intercept, (len(W),))
     if len(W) > 1:
-        return W, intercept
-    return np.vstack([np.zeros_like(W), W]), np.append(np.zeros_like(intercept), intercept)
+        return W, b
+    logits = [-np.inf, 0.0] if b[0] == np.inf else [0.0, b[0]]
+    return np.vstack([np.zeros_like(W), W]), np.array(logits, b.dtype)
 
 
 @contextmanager

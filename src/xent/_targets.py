@@ -25,10 +25,6 @@ class Targets:
     y: NDArray[Any]
     weight: Float | None
 
-    @property
-    def total(self) -> float:
-        return float(len(self.y) if self.weight is None else self.weight.sum())
-
 
 def shown(label: Any) -> str:
     """A label or name as its owner would write it: 0, not np.int64(0)."""
@@ -67,14 +63,15 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
         Q = np.where(weight[:, None] > 0, Q, 0)  # what was not looked at may be NaN
     if class_weight is not None:
         row_weight = np.ones(n) if weight is None else weight
-        by_class = _balanced(Q, row_weight) if class_weight == "balanced" else _of_dict(class_weight, classes)
+        by_class = (
+            _balanced(row_weight @ Q) if class_weight == "balanced" else _of_dict(class_weight, classes)
+        )
         _check_class_weight(by_class)
         scaled = Q * by_class
         row = scaled.sum(axis=1)
         Q = np.divide(scaled, row[:, None], out=np.full(Q.shape, 1 / K), where=row[:, None] > 0)
         weight = row_weight * row
-    totals = Q.sum(axis=0, dtype=np.float64) if weight is None else weight @ Q
-    _check_totals(weight, totals, classes)
+    _check_total(weight)
     return Targets(classes, Q, weight)
 
 
@@ -99,12 +96,14 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
     weight = weights_of(X, sample_weight)
     if class_weight is not None:
         weight = np.ones(len(codes)) if weight is None else weight
-        by_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=weight)
+        if class_weight == "balanced":
+            by_class = _balanced(np.bincount(codes, weight))
+        else:
+            by_class = compute_class_weight(class_weight, classes=classes, y=y)
         _check_class_weight(by_class)
         with np.errstate(over="ignore"):
             weight = weight * by_class[codes]
-    if weight is not None:
-        _check_totals(weight, np.bincount(codes, weights=weight).astype(np.float64), classes)
+    _check_total(weight)
     return Targets(classes, codes, weight)
 
 
@@ -213,9 +212,10 @@ def weights_of(X: Any, sample_weight: Any) -> Float | None:
     return weight
 
 
-def _balanced(Q: NDArray[Any], weight: Float) -> Float:
-    totals = weight @ Q
-    return weight.sum() / (len(totals) * np.where(totals > 0, totals, 1.0))
+def _balanced(totals: NDArray[Any]) -> Float:
+    """Class weights that give every class the same total; one that has none is as if it were not there."""
+    there = totals > 0
+    return np.divide(totals.sum() / there.sum(), totals, out=np.ones(len(totals)), where=there)
 
 
 def _of_dict(class_weight: dict[Any, float], classes: NDArray[Any]) -> Float:
@@ -230,14 +230,12 @@ def _check_class_weight(by_class: Float) -> None:
         raise ValueError(f"class_weight: weights must be finite and ≥ 0, got {by_class.tolist()}")
 
 
-def _check_totals(weight: Float | None, totals: Float, classes: NDArray[Any]) -> None:
+def _check_total(weight: Float | None) -> None:
+    if weight is None:
+        return
     with np.errstate(over="ignore"):
-        everything = 1.0 if weight is None else weight.sum()
-    if not np.isfinite(everything):
+        total = weight.sum()
+    if not np.isfinite(total):
         raise ValueError("sample_weight: the weights add up to infinity; divide them by their largest")
-    if not totals.all():
-        empty = shown(classes[int(np.argmin(totals != 0))])
-        raise ValueError(
-            f"class {empty} has zero total weight (sample_weight × class_weight), which leaves nothing "
-            "to fit it on; give it weight or drop its rows"
-        )
+    if total == 0:
+        raise ValueError("sample_weight × class_weight is 0 in every row, which leaves nothing to fit")

@@ -13,7 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from . import solvers
 from ._classifier import SoftmaxClassifier, both_rows, unchanged_if_it_raises
 from ._control import Control, callbacks
-from ._problem import Outcome, check_parameters, read_problem
+from ._parameters import asked_of
+from ._problem import Outcome, Problem, read_problem
 from .composite import Composite
 from .objective import Objective
 from .solvers import Solution
@@ -66,6 +67,10 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         Start from the last fit's coefficients, where their shape still fits.
     verbose : int, default 0
         Above 0, print a line a pass.
+    penalty, dual, intercept_scaling, random_state, n_jobs
+        LogisticRegression's own, so that code written for it runs: `penalty` and its solvers are translated,
+        as penalty="l1" into l1_ratio=1, penalty=None into C=inf, solver="saga" into "auto"; the others do
+        nothing. One FutureWarning a fit says so of each that is given. See docs/design/0008.
 
     Attributes
     ----------
@@ -109,6 +114,7 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
 
     def __init__(
         self,
+        penalty: Any = "deprecated",
         *,
         C: float = 1.0,
         l1_ratio: float = 0.0,
@@ -125,7 +131,12 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         solver: str = "auto",
         warm_start: bool = False,
         verbose: int = 0,
+        dual: bool = False,
+        intercept_scaling: float = 1,
+        random_state: Any = None,
+        n_jobs: int | None = None,
     ) -> None:
+        self.penalty = penalty
         self.C = C
         self.l1_ratio = l1_ratio
         self.grouped = grouped
@@ -141,6 +152,10 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         self.solver = solver
         self.warm_start = warm_start
         self.verbose = verbose
+        self.dual = dual
+        self.intercept_scaling = intercept_scaling
+        self.random_state = random_state
+        self.n_jobs = n_jobs
 
     # The command's progress bar sets this; not a parameter, so clones do not carry it.
     _report: Any = None
@@ -156,39 +171,44 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
 
     @with_callbacks  # in here, so that a callback's teardown that raises leaves self as it was, too
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> SoftmaxRegression:
-        check_parameters(type(self).__name__, self.get_params(deep=False))
-        problem, y = read_problem(self, X, y, sample_weight, offset, self.l1_ratio)
+        asked = asked_of(self, SoftmaxRegression, stacklevel=5)
+        problem, y = read_problem(self, asked, X, y, sample_weight, offset, asked.l1_ratio)
         with problem.threads():
-            objective = problem.objective(self.C)
+            objective = problem.objective(asked.C)
 
             def attributes(theta: Float) -> dict[str, Any]:
                 coef, intercept, _ = problem.coefficients(theta, objective)
-                return {"coef_": coef, "intercept_": intercept, "classes_": problem.targets.classes}
+                return {"coef_": coef, "intercept_": intercept, "classes_": problem.classes}
 
             # scikit-learn hands metadata on to scorers, which know no offset.
             metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
             with callbacks(self, problem.batch.X, y, metadata, attributes) as watchers:
                 watchers += [self._report] if self._report is not None else []
-                control = Control(self.max_time, self.verbose, watchers)
-                settings = control.settings(self.tol, self.max_iter)
+                control = Control(asked.max_time, asked.verbose, watchers)
+                settings = control.settings(asked.tol, asked.max_iter)
+                initial = self._initial(problem, objective) if asked.warm_start else None
                 with control.interruptible():
-                    solver = solvers.choose(self.solver, objective, settings)
-                    solution = solver.solve(objective, self._initial(objective))
+                    solver = solvers.choose(asked.solver, objective, settings)
+                    solution = solver.solve(objective, initial)
             names = getattr(self, "feature_names_in_", None)
-            outcome = problem.outcome(solution, objective, self.tol, names)
-            fitted = _fitted(outcome, solution) | {"classes_": problem.targets.classes}
+            outcome = problem.outcome(solution, objective, asked.C, asked.tol, names)
+            fitted = _fitted(outcome, solution) | {"classes_": problem.classes}
         # One step, so that no interrupt can leave a part of it.
         self.__dict__.update(fitted, solver_=solver.name)
         if not outcome.is_fine:
-            self._warn(outcome, solution)
+            self._warn(outcome, solution, asked.tol)
         return self
 
-    def _initial(self, objective: Objective | Composite) -> Float | None:
-        if not (self.warm_start and hasattr(self, "coef_")):
+    def _is_l1(self) -> bool:
+        return bool(getattr(self, "l1_ratio", 0.0) == 1)
+
+    def _initial(self, problem: Problem, objective: Objective | Composite) -> Float | None:
+        if not hasattr(self, "coef_"):
             return None
         W, b = both_rows(self.coef_, self.intercept_)
-        if W.shape != (objective.n_classes, objective.n_features):
+        if W.shape != (len(problem.classes), objective.n_features):
             return None
+        W, b = W[problem.present], b[problem.present]
         cold = objective.start()
         # Coefficients of other data or another C may be worse than none: take the better start.
         with np.errstate(all="ignore"):
@@ -196,10 +216,10 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
             better = objective.evaluate(warm).value < objective.evaluate(cold).value
         return warm if better else None
 
-    def _warn(self, outcome: Outcome, solution: Solution) -> None:
+    def _warn(self, outcome: Outcome, solution: Solution, tol: float) -> None:
         how = "stopped" if outcome.converged else "failed to converge"
         warnings.warn(
-            f"{self.solver_} {how} after {solution.n_iter} iteration(s): {outcome.complaint(self.tol)}.",
+            f"{self.solver_} {how} after {solution.n_iter} iteration(s): {outcome.complaint(tol)}.",
             ConvergenceWarning,
             stacklevel=5,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from sklearn.utils.validation import _get_feature_names, check_array, check_cons
 from . import _plots, linear, solvers
 from ._classifier import both_rows
 from ._control import Control
-from ._problem import TAKES, Outcome, Problem, check_parameters, locate, read_problem
+from ._parameters import check_parameters, parameters_of
+from ._problem import TAKES, Outcome, Problem, locate, read_problem
 from ._targets import codes_of, offset_of, weights_of
 from .composite import Composite
 from .estimators import SoftmaxRegression
@@ -155,8 +157,9 @@ def trace(
 ) -> SoftmaxPath:
     """The path of an estimator's problem, in the name of `who`; after every fit `report` is told C, outcome
     and the share done."""
-    check_parameters(who, owner.get_params(deep=False) | {"Cs": Cs})
-    problem, _ = read_problem(owner, X, y, sample_weight, offset, owner.l1_ratio)
+    given = parameters_of(owner, SoftmaxRegression)
+    check_parameters(who, given | {"Cs": Cs})
+    problem, _ = read_problem(owner, SimpleNamespace(**given), X, y, sample_weight, offset, owner.l1_ratio)
     names = getattr(owner, "feature_names_in_", None)
     at = grid(problem, Cs)
     found: dict[int, Outcome] = {}
@@ -172,7 +175,7 @@ def trace(
     return SoftmaxPath(
         at,
         problem.l1_ratio,
-        problem.targets.classes,
+        problem.classes,
         tuple(outcome.coef for outcome in kept),
         np.array([outcome.intercept for outcome in kept]),
         np.array([outcome.value for outcome in kept]),
@@ -230,7 +233,8 @@ def l1_min_c(
     if l1_ratio == 0:
         raise ValueError("l1_ratio: without an L1 part no C makes every coefficient 0; it must be > 0")
     owner = SoftmaxRegression(**given)
-    problem, _ = read_problem(owner, X, y, sample_weight, offset, l1_ratio)
+    asked = SimpleNamespace(**parameters_of(owner, SoftmaxRegression))
+    problem, _ = read_problem(owner, asked, X, y, sample_weight, offset, l1_ratio)
     penalty = problem.penalty
     if ((penalty.l1 > 0) & ((penalty.lower > 0) | (penalty.upper < 0))).any():
         raise ValueError("bounds: they leave out 0, which a penalised coefficient then is at no C")
@@ -274,8 +278,8 @@ def sweep(
 def outcomes(problem: Problem, Cs: Any, settings: Settings, names: Any = None) -> Iterator[Outcome]:
     """What is kept of each solution of `sweep`."""
     with problem.threads():
-        for objective, solution in sweep(problem, Cs, settings):
-            yield problem.outcome(solution, objective, settings.tol, names)
+        for C, (objective, solution) in zip(Cs, sweep(problem, Cs, settings), strict=True):
+            yield problem.outcome(solution, objective, C, settings.tol, names)
 
 
 def mean_loss(batch: linear.Batch, coef: Any, intercept: Any) -> float:
