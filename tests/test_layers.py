@@ -15,7 +15,7 @@ SOURCE = Path(xent.__file__).parent
 LEVELS = [
     {"reference", "_files", "_batch", "_threads", "_plots", "_terminal"},
     {"_plain", "_checks", "certificate", "_evaluation"},
-    {"_kernels"},
+    {"_kernels", "_frames"},
     {"_tiled", "losses", "_config"},
     {"linear", "torch"},
     {"objective", "_margins", "penalty"},

@@ -14,7 +14,8 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import linear
-from ._problem import TAKES, locate
+from ._frames import locate
+from ._problem import TAKES
 from ._targets import offset_of
 
 Self = TypeVar("Self", bound="SoftmaxClassifier")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from . import linear
+from ._frames import locate
 from ._targets import (
     bounds_of,
     class_factors_of,
@@ -21,6 +20,7 @@ from ._targets import (
     is_soft,
     label_targets,
     offset_of,
+    rows_of,
     soft_targets,
 )
 from ._threads import blas
@@ -311,8 +311,9 @@ def read_problem(
     if is_soft(y):
         X = locate(X, lambda: validate_data(owner, X, accept_large_sparse=True, **TAKES))
         targets = soft_targets(X, y, asked.class_weight, sample_weight)
+        y, _ = rows_of(y)
     else:
-        X, y = locate(X, lambda: validate_data(owner, X, y, accept_large_sparse=True, **TAKES))
+        X, y = locate(X, lambda: validate_data(owner, X, y, accept_large_sparse=True, **TAKES), y)
         targets = label_targets(X, y, asked.class_weight, sample_weight)
     (n, d), K = X.shape, len(targets.classes)
     plain = l1_ratio == 0 and asked.bounds is None
@@ -338,20 +339,6 @@ def read_problem(
         bounds=bounds_of(asked.bounds, targets.classes, d, names),
     )
     return problem, y
-
-
-def locate(X: Any, validate: Callable[[], Any]) -> Any:
-    """scikit-learn's validation, with the place of the first NaN or infinity added to its message."""
-    try:
-        return validate()
-    except ValueError as error:
-        what, _, rest = str(error).partition("\n")
-        if not what.startswith("Input X contains") or sparse.issparse(X):
-            raise
-        bad = ~np.isfinite(np.asarray(X, dtype=np.float64))
-        row, column = np.argwhere(bad)[0] if bad.any() else (0, 0)
-        name = getattr(X, "columns", range(bad.shape[1]))[column]
-        raise ValueError(f"{what} First in row {row}, column {name!r}.\n{rest}".strip()) from error
 
 
 def _separation(solution: Solution, objective: Objective | Composite) -> Verdict | None:

@@ -11,7 +11,8 @@ from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
-from ._checks import check_non_negative, check_probabilities
+from ._checks import check_non_negative, check_probabilities, shown
+from ._frames import as_numbers, first_missing, names_of
 
 Float = NDArray[np.float64]
 
@@ -26,17 +27,20 @@ class Targets:
     weight: Float | None
 
 
-def shown(label: Any) -> str:
-    """A label or name as its owner would write it: 0, not np.int64(0)."""
-    return repr(label.item() if isinstance(label, np.generic) else label)
-
-
 def is_soft(y: Any) -> bool:
     """Whether y is rows of numbers, two or more a row."""
     shape = getattr(y, "shape", None)
-    if shape is None and not (isinstance(y, list | tuple) and len(y) and isinstance(y[0], list | tuple)):
-        return False
-    return len(shape) == 2 and shape[1] > 1 if shape is not None else len(y[0]) > 1
+    if shape is not None:
+        return len(shape) == 2 and shape[1] > 1
+    return isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) == 1 and len(y[0]) > 1
+
+
+def rows_of(y: Any) -> tuple[NDArray[Any], list[Any] | None]:
+    """Rows of probabilities (n, K), dense, and the names of a frame's columns, which are its classes."""
+    try:
+        return as_numbers(y), names_of(y)
+    except ValueError as error:
+        raise ValueError(f"y: rows of probabilities {error}") from None
 
 
 def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targets:
@@ -45,11 +49,7 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
     A class weight c_k multiplies its part of a row: the row's weight is multiplied by Σ_k c_k q_k and q_k by
     c_k over that, which for one-hot rows is what it is for labels.
     """
-    columns = getattr(y, "columns", None)
-    Q = np.asarray(y)
-    if Q.dtype.kind not in "fiub":
-        raise ValueError(f"y: rows of probabilities must be numbers, got dtype {Q.dtype}")
-    Q = Q if Q.dtype in (np.float32, np.float64) else Q.astype(np.float64)
+    Q, columns = rows_of(y)
     n, K = X.shape[0], Q.shape[1]
     classes = np.arange(K) if columns is None else np.asarray(columns)
     names, times = np.unique(classes.astype(str), return_counts=True)
@@ -78,9 +78,13 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
 def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any) -> Targets:
     """Labels y (n,) of any one type, coded in sorted order."""
     if y.dtype.kind == "O":
-        kinds = sorted({type(label).__name__ for label in y})
+        missing = first_missing(y)
+        if missing is not None:
+            raise ValueError(f"Input y contains NaN. First in row {missing}.")
+        types = [type(label.item() if isinstance(label, np.generic) else label) for label in y]
+        kinds = sorted({kind.__name__ for kind in types})
         if len(kinds) > 1:
-            first = next(i for i, label in enumerate(y) if type(label) is not type(y[0]))
+            first = next(i for i, kind in enumerate(types) if kind is not types[0])
             raise ValueError(
                 f"Unknown label type: unknown. y mixes labels of types {kinds} (y[0] = {y[0]!r}, "
                 f"y[{first}] = {y[first]!r}); convert them to one type, for example with y.astype(str)"
@@ -108,16 +112,25 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
 
 
 def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any]:
-    """Labels y (n,) as indices into the sorted `classes`, or rows of probabilities (n, K) as they are.
+    """Labels y (n,) as indices into `classes`, or rows of probabilities (n, K), a frame's columns in the
+    order of `classes`.
 
-    Raises ValueError naming the first label that is no class.
+    Raises ValueError naming the first label that is no class, or columns that are not the classes.
     """
     if is_soft(y):
-        Q, K = np.asarray(y), len(classes)
+        (Q, names), K = rows_of(y), len(classes)
+        if names is not None:
+            column = {name: j for j, name in enumerate(names)}
+            if sorted(map(shown, names)) != sorted(shown(label) for label in classes):
+                raise ValueError(
+                    f"y: the columns {names} are not the model's classes {classes.tolist()}, one each"
+                )
+            Q = Q[:, [column[label] for label in classes.tolist()]]
         check_probabilities(Q, len(Q), K, np.ones(len(Q)) if weight is None else weight, "y")
         return Q
     labels = column_or_1d(y)
-    codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    order = np.argsort(classes)  # the names of a frame's columns come as they are
+    codes = order[np.minimum(np.searchsorted(classes, labels, sorter=order), len(classes) - 1)]
     unknown = classes[codes] != labels
     if unknown.any():
         row = int(np.argmax(unknown))
@@ -146,7 +159,10 @@ def factors_of(name: str, factors: Any, size: int) -> Float | None:
     """(size,) finite and ≥ 0, or None."""
     if factors is None:
         return None
-    a = np.asarray(factors, np.float64)
+    try:
+        a = np.asarray(factors, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected {size} numbers, got {factors!r}") from None
     if a.shape != (size,):
         raise ValueError(f"{name}: expected shape ({size},), got {a.shape}")
     bad = ~((a >= 0) & np.isfinite(a))

@@ -21,12 +21,13 @@ from sklearn.utils.metadata_routing import (
 )
 
 from . import linear
+from ._checks import shown
 from ._classifier import SoftmaxClassifier, unchanged_if_it_raises
 from ._control import Control
 from ._folds import Fold, check_log_loss, make_fold, scoring_of
 from ._parameters import asked_of
 from ._problem import Outcome, Problem, read_problem
-from ._targets import codes_of, shown, weights_of
+from ._targets import codes_of, weights_of
 from .estimators import SoftmaxRegression
 from .path import complain, grid, mean_loss, outcomes
 from .solvers import Settings

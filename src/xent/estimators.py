@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
 
-from . import solvers
+from . import linear, solvers
 from ._classifier import SoftmaxClassifier, both_rows, unchanged_if_it_raises
 from ._control import Control, callbacks
 from ._parameters import asked_of
 from ._problem import Outcome, Problem, read_problem
+from ._targets import codes_of, is_soft, weights_of
 from .composite import Composite
 from .objective import Objective
 from .solvers import Solution
@@ -198,6 +200,20 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         if not outcome.is_fine:
             self._warn(outcome, solution, asked.tol)
         return self
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+        """Accuracy, weighted by sample_weight: the share of labels y (n,) that `predict` names.
+
+        Of rows of probabilities y (n, K) the probability of what it names, Σ s_i q_i,argmax p_i / Σ s_i:
+        the accuracy to expect of labels drawn from the rows, and that of labels where rows are one-hot.
+        """
+        if not is_soft(y):
+            return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
+        X, o = self._rows(X, offset)
+        weight = weights_of(X, sample_weight)
+        batch = linear.Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
+        sums = linear.sums(batch, *both_rows(self.coef_, self.intercept_), gradient=False)
+        return sums.hits / sums.weight
 
     def _is_l1(self) -> bool:
         return bool(getattr(self, "l1_ratio", 0.0) == 1)

@@ -17,8 +17,9 @@ from sklearn.utils.validation import _get_feature_names, check_array, check_cons
 from . import _plots, linear, solvers
 from ._classifier import both_rows
 from ._control import Control
+from ._frames import locate
 from ._parameters import check_parameters, parameters_of
-from ._problem import TAKES, Outcome, Problem, locate, read_problem
+from ._problem import TAKES, Outcome, Problem, read_problem
 from ._targets import codes_of, offset_of, weights_of
 from .composite import Composite
 from .estimators import SoftmaxRegression
@@ -67,7 +68,7 @@ class SoftmaxPath:
                 f"X has columns {list(names)}, but the path was fitted on {list(self.feature_names_in_)}; "
                 "bring them into that order"
             )
-        X = locate(X, lambda: check_array(X, accept_large_sparse=True, **TAKES))
+        X = locate(X, lambda: check_array(X, input_name="X", accept_large_sparse=True, **TAKES))
         check_consistent_length(X, y)
         d = self.coefs[0].shape[1]
         if X.shape[1] != d:
