@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -47,6 +48,11 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         """Parameters as they were given, {name: value}."""
         params: dict[str, Any] = super().get_params(deep)
         return params | {name: vars(self).get(name, "deprecated") for name in ("penalty",) if name in params}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Parameters that have come since a pickle was made get their defaults."""
+        parameters = inspect.signature(type(self)).parameters.values()
+        super().__setstate__({p.name: p.default for p in parameters if p.default is not p.empty} | state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

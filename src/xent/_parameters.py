@@ -17,8 +17,9 @@ from . import solvers
 
 _PENALTIES = ("l1", "l2", "elasticnet", "deprecated")
 _THEIR_SOLVERS = ("liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
-# What does nothing here, and the values at which LogisticRegression does not mention it either.
-_UNUSED = {"dual": False, "intercept_scaling": 1, "random_state": None, "n_jobs": None}
+# What does nothing here, and its default. random_state does nothing either, but bagging, boosting and others
+# set it in whatever has it: of that nothing is said.
+_UNUSED = {"dual": False, "intercept_scaling": 1, "n_jobs": None}
 
 
 def parameters_of(estimator: Any, signature: type) -> dict[str, Any]:
@@ -57,6 +58,8 @@ def _translated(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     def ratio(value: float) -> None:
         asked[name] = (value,) if many else value
 
+    if penalty is None and many:
+        raise ValueError("penalty=None has no C to choose; leave it out and give Cs=(np.inf,)")
     if penalty is None:
         asked["C"] = np.inf
         ratio(0.0)

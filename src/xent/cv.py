@@ -77,7 +77,7 @@ feature_penalty_factor, tol, max_iter
     scores_ : (n_folds, n_l1_ratios, n_cs)
     coefs_paths_ : (n_folds, n_l1_ratios, n_cs, K or 1, d + 1)
         Coefficients of every fit, the intercept behind them (without one, d). NaN for a class that the fold's
-        model does not have.
+        model does not have, or for the one row of two.
     n_iter_ : (n_folds, n_l1_ratios, n_cs) int32
     Cs_ : (n_cs,)
     l1_ratios_ : (n_l1_ratios,)
@@ -92,9 +92,10 @@ feature_penalty_factor, tol, max_iter
     -----
     A class without a row in a fold's training part is not in that fold's model, which gives it probability 0.
     Its held-out rows have an infinite log-loss at every C and could only hide what the other rows say: the
-    log-loss of that fold leaves them out, and one warning names class and fold. Other scorers see them. The
-    penalty on the other classes is what it is in the other folds, also where only two are left. With
-    `label_smoothing` every class has a share of every row, and none is missing.
+    log-loss of that fold leaves them out, and one warning names class and fold; it is an error if no others
+    are left, or the fold trains on one class. Scorers see them all, and a model with the C, the ratio and the
+    settings of the fit. The penalty on the other classes is what it is in the other folds, also where only
+    two are left. With `label_smoothing`, or without an intercept, every class has a part in every fold.
 
     Held-out rows are rows of weight 0, which are never read: X is not copied, but for scorers other than
     None, which are handed a fold's rows. Fits that fall short of `tol` are told of in one
@@ -268,9 +269,8 @@ feature_penalty_factor, tol, max_iter
     def _route(self, caller: str, sample_weight: Any, params: dict[str, Any]) -> Bunch:
         given = params if sample_weight is None else params | {"sample_weight": sample_weight}
         routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score=given))
-        if _routing_enabled():
-            # A name in any case: of nothing scikit-learn makes something that has no attributes.
-            routed.update(process_routing(self, caller, **params, sample_weight=sample_weight))
+        if _routing_enabled() and given:  # of nothing scikit-learn makes something that has no attributes
+            routed.update(process_routing(self, caller, **given))
         return routed
 
     def _scorer(self, offset: Any = None) -> Any:

@@ -72,7 +72,8 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
     penalty, dual, intercept_scaling, random_state, n_jobs
         LogisticRegression's own, so that code written for it runs: `penalty` and its solvers are translated,
         as penalty="l1" into l1_ratio=1, penalty=None into C=inf, solver="saga" into "auto"; the others do
-        nothing. One FutureWarning a fit says so of each that is given. See docs/design/0008.
+        nothing. One FutureWarning a fit says so of each that is given, but of random_state, which
+        meta-estimators set. See docs/design/0008.
 
     Attributes
     ----------
@@ -109,9 +110,14 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
     says so; a second Ctrl-C raises KeyboardInterrupt and leaves the estimator as it was. scikit-learn's
     callbacks (`set_callbacks`) see every iteration and may stop the fit.
 
-    X: any dense array-like, frame, or CSR. float32 is never copied to float64: rows are widened as they
-    are read, so the certificate holds in float64. Raises ValueError in scikit-learn's words for bad
-    input, and for negative weights or a class whose weights sum to 0, which leave no optimum.
+    A class whose weights are all 0, as bagging may leave one, stays in classes_ and gets probability 0: where
+    F is least its intercept is −inf (of two classes ±inf), and its coefficients are 0. The other classes are
+    fitted as without its rows. Without an intercept, or with label_smoothing, F has a minimum with it.
+
+    X: any dense array-like, frame, or CSR; rows of probabilities y likewise, a frame's columns being the
+    classes. float32 is never copied to float64: rows are widened as they are read, so the certificate holds
+    in float64. Raises ValueError in scikit-learn's words for bad input, and for negative weights, which leave
+    no optimum.
     """
 
     def __init__(
