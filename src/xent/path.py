@@ -52,7 +52,8 @@ class SoftmaxPath:
     feature_names_in_: NDArray[Any] | None = None
 
     def loss(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Float:
-        """Each model's mean log-loss (m,) in nats, Σ s_i ℓ_i / Σ s_i, from the logits and so finite.
+        """Each model's mean log-loss (m,) in nats, Σ s_i ℓ_i / Σ s_i, from the logits and so finite, but for
+        rows of a class that had no weight in the fit: its probability is 0.
 
         X (n, d); y labels (n,) among `classes_`, or rows of probabilities (n, K); sample_weight (n,) ≥ 0;
         offset (n, K), or (n,) for two classes. Raises ValueError for a label that no model knows, and for
@@ -124,8 +125,8 @@ def softmax_path(
     verbose : int, default 0
         Above 0, print a line a fit.
 
-    The others are `SoftmaxRegression`'s, X, y, sample_weight and offset those of its `fit`. Fits that fall
-    short of `tol` are told of in one `ConvergenceWarning`. Raises ValueError as `fit` does.
+    The others are `SoftmaxRegression`'s, X, y, sample_weight and offset those of its `fit`, and so is what
+    becomes of a class without weight. Fits that fall short of `tol` are told of in one `ConvergenceWarning`. Raises ValueError as `fit` does.
     """
     owner = SoftmaxRegression(
         l1_ratio=l1_ratio,
