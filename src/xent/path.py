@@ -126,7 +126,8 @@ def softmax_path(
         Above 0, print a line a fit.
 
     The others are `SoftmaxRegression`'s, X, y, sample_weight and offset those of its `fit`, and so is what
-    becomes of a class without weight. Fits that fall short of `tol` are told of in one `ConvergenceWarning`. Raises ValueError as `fit` does.
+    becomes of a class without weight. Fits that fall short of `tol` are told of in one `ConvergenceWarning`.
+    Raises ValueError as `fit` does.
     """
     owner = SoftmaxRegression(
         l1_ratio=l1_ratio,
