@@ -291,13 +291,7 @@ WEIGHT = np.ones(150)
         ({}, {"sample_weight": WEIGHT * 1e308}, ValueError, "sample_weight: the weights add up to infinity"),
         ({}, {"sample_weight": WEIGHT * 0}, ValueError, "at least one non-zero number"),
         ({}, {"sample_weight": WEIGHT[:5]}, ValueError, r"sample_weight.shape == \(5,\), expected \(150,\)!"),
-        (
-            {},
-            {"sample_weight": np.r_[np.zeros(50), np.ones(100)]},
-            ValueError,
-            r"class .*0.* has zero total weight \(sample_weight × class_weight\)",
-        ),
-        ({"class_weight": {0: 0.0}}, {}, ValueError, "class .*0.* has zero total weight"),
+        ({"class_weight": {0: 0.0, 1: 0, 2: 0}}, {}, ValueError, "class_weight is 0 in every row"),
         ({"class_weight": {0: -1.0}}, {}, ValueError, "class_weight: weights must be finite and ≥ 0"),
         ({"class_weight": {7: 1.0}}, {}, ValueError, r"The classes, \[0, 1, 2\], are not in class_weight"),
         (
@@ -312,7 +306,12 @@ WEIGHT = np.ones(150)
         ({"tol": 0.0}, {}, ValueError, "The 'tol' parameter"),
         ({"max_iter": 0}, {}, ValueError, "The 'max_iter' parameter"),
         ({"max_iter": 1.5}, {}, ValueError, "The 'max_iter' parameter"),
-        ({"solver": "foo"}, {}, ValueError, "must be a str among {'auto', 'lbfgs', 'newton'}. Got 'foo'"),
+        (
+            {"solver": "foo"},
+            {},
+            ValueError,
+            "a str among {'auto', 'lbfgs', 'newton'}, or .* Got 'foo'",
+        ),
         ({"class_weight": "even"}, {}, ValueError, "The 'class_weight' parameter"),
         (
             {"l1_ratio": 1.5},

@@ -384,7 +384,7 @@ def test_what_is_no_number_is_unknown(rng, value):
 
 def test_separable_classes_without_a_penalty_are_named():
     X, y = load_digits(return_X_y=True)
-    with pytest.warns(ConvergenceWarning, match="no minimum: classes '.' and '.' are completely separated"):
+    with pytest.warns(ConvergenceWarning, match="no minimum: classes . and . are completely separated"):
         model = SoftmaxRegression(C=np.inf).fit(X, y)
     assert model.converged_  # F is within tol of its infimum 0
     assert model.separation_["complete"]
@@ -394,7 +394,7 @@ def test_separable_classes_without_a_penalty_are_named():
         assert difference[y == a].min() > difference[y == b].max()
         assert rows == of == np.isin(y, [a, b]).sum()
     X, y = load_iris(return_X_y=True, as_frame=True)
-    with pytest.warns(ConvergenceWarning, match="classes '0' and '1' are completely separated along petal"):
+    with pytest.warns(ConvergenceWarning, match="classes 0 and 1 are completely separated along petal"):
         model = SoftmaxRegression(C=np.inf).fit(X[X.columns[::-1]], y)
     assert not model.converged_  # the infimum is not proven
     assert {(a, b) for a, b, *_ in model.separation_["pairs"].tolist()} == {(0, 1), (0, 2)}

@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def shown(label: Any) -> str:
+    """A label or name as its owner would write it: 0, not np.int64(0)."""
+    return repr(label.item() if isinstance(label, np.generic) else label)
+
+
 def check_logits(logits: Any) -> NDArray[Any]:
     """(n, K) float32 or float64, K ≥ 1; other real dtypes become float64."""
     z = np.asarray(logits)
@@ -52,10 +57,12 @@ def check_probabilities(y: NDArray[Any], n: int, K: int, weight: NDArray[np.floa
     wrong = ~((y >= 0).all(axis=1) & (np.abs(totals - 1) <= slack * max(K, 8))) & (weight != 0)
     if wrong.any():
         row = int(np.argmax(wrong))
-        problem = f"sums to {totals[row]:.9g}" if (y[row] >= 0).all() else "has a negative or NaN entry"
-        raise ValueError(
-            f"{name}: row {row} {problem}; probability rows must be ≥ 0 and sum to 1: divide each by its sum"
-        )
+        problem, remedy = f"sums to {totals[row]:.9g}", "divide each by its sum"
+        if not (y[row] >= 0).all():
+            problem = "has a negative or NaN entry"
+        elif totals[row] == 0:
+            problem, remedy = "is 0 in every class", "fill it, or leave it out with a sample weight of 0"
+        raise ValueError(f"{name}: row {row} {problem}; probability rows must be ≥ 0 and sum to 1: {remedy}")
 
 
 def check_weight(sample_weight: Any, n: int) -> NDArray[np.float64]:

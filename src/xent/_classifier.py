@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,8 +16,9 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import linear
-from ._arrays import Home, home_of, in_numpy, numpy_twin, to_numpy
-from ._problem import TAKES, locate
+from ._arrays import Home, home_of, in_numpy, to_numpy
+from ._frames import locate
+from ._problem import TAKES
 from ._targets import offset_of
 
 Self = TypeVar("Self", bound="SoftmaxClassifier")
@@ -29,6 +31,30 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
     intercept_: Any
     classes_: Any
     converged_: bool
+
+    @property
+    def penalty(self) -> Any:
+        """As it was given, but "l1" where that is the penalty: `SelectFromModel` asks for it, to keep what an
+        L1 penalty kept."""
+        given = vars(self).get("penalty", "deprecated")
+        return "l1" if isinstance(given, str) and given == "deprecated" and self._is_l1() else given
+
+    @penalty.setter
+    def penalty(self, given: Any) -> None:
+        self.__dict__["penalty"] = given
+
+    def _is_l1(self) -> bool:
+        raise NotImplementedError
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters as they were given, {name: value}."""
+        params: dict[str, Any] = super().get_params(deep)
+        return params | {name: vars(self).get(name, "deprecated") for name in ("penalty",) if name in params}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Parameters that have come since a pickle was made get their defaults."""
+        parameters = inspect.signature(type(self)).parameters.values()
+        super().__setstate__({p.name: p.default for p in parameters if p.default is not p.empty} | state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -58,12 +84,6 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         """log softmax(z) computed from the logits, (n, K): finite where log(predict_proba) is −inf."""
         home, log_p = self._score(linear.predict_log_proba, X, offset)
         return home.bring(log_p)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The mean accuracy of `predict` on X and labels y."""
-        # In NumPy: PyTorch's mean of it is one of float32, and y may live elsewhere.
-        X, y, sample_weight = self._to_numpy("score", X, y=y, sample_weight=sample_weight)
-        return super(SoftmaxClassifier, numpy_twin(self)).score(X, y, sample_weight)
 
     def densify(self: Self) -> Self:
         """Turn `coef_` back into a dense array; returns self."""
@@ -99,12 +119,15 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
 
 
 def both_rows(coef: Any, intercept: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """W (K, d), dense, and b (K,), in NumPy: of two classes the first has logit 0."""
+    """W (K, d), dense, and b (K,), in NumPy: of two classes the first has logit 0, unless the second's is
+    +inf: then the first has −inf. An intercept may be one number, as it is where others set it."""
     coef, intercept = in_numpy(coef), in_numpy(intercept)
     W = coef.toarray() if sparse.issparse(coef) else coef
+    b = np.broadcast_to(intercept, (len(W),))
     if len(W) > 1:
-        return W, intercept
-    return np.vstack([np.zeros_like(W), W]), np.append(np.zeros_like(intercept), intercept)
+        return W, b
+    logits = [-np.inf, 0.0] if b[0] == np.inf else [0.0, b[0]]
+    return np.vstack([np.zeros_like(W), W]), np.array(logits, b.dtype)
 
 
 @contextmanager

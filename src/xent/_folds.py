@@ -6,15 +6,14 @@ import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_method_params
 
 from . import linear
-from ._problem import Problem
-from ._targets import Targets
+from ._problem import Outcome, Problem
 from .estimators import SoftmaxRegression
 from .path import mean_loss
 
@@ -23,79 +22,67 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Fold:
-    """`problem`: the training rows, held-out ones having weight 0, so that X is shared and they are not read;
-    its classes are those that have a training row. `present` (K,) says which of all `classes` these are.
-    `held_out`: all rows, those that are not scored having weight 0."""
+    """`problem`: the training rows, held-out ones having weight 0, so that X is shared and they are not read.
+    `absent` (K,): the classes of all rows that its model lacks. `held_out`: all rows, those that are not
+    scored having weight 0."""
 
     problem: Problem
-    classes: NDArray[Any]
-    present: NDArray[np.bool_]
+    absent: NDArray[np.bool_]
     held_out: linear.Batch
     test: NDArray[Any]
 
     @property
     def missing(self) -> list[Any]:
-        return self.classes[~self.present].tolist()
-
-    def of_all_classes(self, coef: Any, intercept: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """coef_ and intercept_ with rows for missing classes: their logit is −inf, their probability 0."""
-        if self.present.all():
-            return coef, intercept
-        K, d = len(self.classes), coef.shape[1]
-        W, b = np.zeros((K, d), coef.dtype), np.full(K, -np.inf, intercept.dtype)
-        W[self.present], b[self.present] = coef, intercept
-        return W, b
+        return self.problem.classes[self.absent].tolist()
 
 
 def make_fold(problem: Problem, scored: linear.Batch, number: int, train: Any, test: Any) -> Fold:
-    """Fold `number` of `problem`; `scored` is what all rows would be scored as.
-
-    Raises ValueError where the training rows have fewer than two classes, or no held-out row can be scored.
-    """
-    n, classes, y = problem.batch.shape[0], problem.targets.classes, problem.targets.y
-    weight = _times(train, n) * (1.0 if problem.targets.weight is None else problem.targets.weight)
-    totals = np.bincount(y, weight, len(classes)) if y.ndim == 1 else weight @ y
-    # Smoothing gives every class a share of every row.
-    present = (totals > 0) | (problem.batch.label_smoothing > 0 and bool(weight.any()))
-    if present.sum() < 2:
-        raise ValueError(
-            f"cv: the training part of fold {number} has rows of classes {classes[present].tolist()} only, "
-            "and a fit needs two; a StratifiedKFold spreads classes over folds"
-        )
-    truth: Any = scored.y
+    """Fold `number` of `problem`; `scored` is what all rows would be scored as."""
+    n, weight, truth = scored.shape[0], problem.given.weight, cast(Any, scored.y)
+    weight = _times(train, n) * (1.0 if weight is None else weight)
+    if not weight.any():
+        raise ValueError(f"cv: the training part of fold {number} has no row with a weight")
+    part = problem.weighted(weight)
+    lost = ~part.present
     scored_weight = _times(test, n) * (1.0 if scored.weight is None else scored.weight)
-    scored_weight[~present[truth] if truth.ndim == 1 else (truth[:, ~present] > 0).any(axis=1)] = 0
-    if not scored_weight.any():
-        raise ValueError(f"cv: fold {number} has no held-out row with a weight and a class it was trained on")
-
-    offset = problem.batch.offset
-    offset = offset if offset is None or present.all() else offset[:, present]
-    held_out = replace(scored, y=_among(present, truth), weight=scored_weight, offset=offset)
-    targets = Targets(classes[present], _among(present, y), weight)
-    part = replace(
-        problem,
-        batch=replace(problem.batch, y=targets.y, weight=weight, offset=offset),
-        targets=targets,
-        class_factors=None if problem.class_factors is None else problem.class_factors[present],
-    )
-    if problem.bounds is not None and not present.all():
-        part = replace(part, bounds=(problem.bounds[0][present], problem.bounds[1][present]))
-    return Fold(part, classes, present, held_out, np.asarray(test))
+    scored_weight[lost[truth] if truth.ndim == 1 else (truth[:, lost] > 0).any(axis=1)] = 0
+    return Fold(part, problem.present & lost, replace(scored, weight=scored_weight), np.asarray(test))
 
 
-def scoring_of(scorer: Any, X: Any, y: Any, params: dict[str, Any]) -> Callable[[Fold, Any, Any], float]:
-    """What scores a fold's coefficients: by `scorer`, one of scikit-learn's, or where that is None by the
-    negative mean log-loss of its held-out rows."""
+def check_log_loss(problem: Problem, folds: list[Fold]) -> None:
+    """Raises ValueError for the first fold that tells nothing: its model has one class, or no held-out row
+    can be scored."""
+    spread = "shuffle the rows, or use StratifiedKFold, which spreads classes over folds"
+    for number, fold in enumerate(folds):
+        if fold.problem.n_classes < min(2, problem.n_classes):
+            kept = fold.problem.classes[fold.problem.present].tolist()
+            raise ValueError(
+                f"cv: the training part of fold {number} has rows of classes {kept} only, and the log-loss "
+                f"needs two: {spread}"
+            )
+        if not np.any(fold.held_out.weight):
+            raise ValueError(
+                f"cv: fold {number} has no held-out row with a weight and a class it was trained on, which "
+                f"the log-loss needs: {spread}"
+            )
 
-    def by_loss(fold: Fold, coef: Any, intercept: Any) -> float:
-        return -mean_loss(fold.held_out, coef, intercept)
 
-    def by_scorer(fold: Fold, coef: Any, intercept: Any) -> float:
-        model = SoftmaxRegression()
-        model.coef_, model.intercept_ = fold.of_all_classes(coef, intercept)
-        model.classes_, model.n_features_in_ = fold.classes, X.shape[1]
+def scoring_of(
+    scorer: Any, X: Any, y: Any, params: dict[str, Any], settings: dict[str, Any]
+) -> Callable[[Fold, float, float, Outcome], float]:
+    """What scores a fold's fit at a C and ratio: by `scorer`, one of scikit-learn's, which sees a
+    `SoftmaxRegression` with these settings; or where that is None by the negative mean log-loss of its
+    held-out rows."""
+
+    def by_loss(fold: Fold, C: float, l1_ratio: float, outcome: Outcome) -> float:
+        return -mean_loss(fold.held_out, outcome.coef, outcome.intercept)
+
+    def by_scorer(fold: Fold, C: float, l1_ratio: float, outcome: Outcome) -> float:
+        model = SoftmaxRegression(**settings | {"C": C, "l1_ratio": l1_ratio})
+        model.coef_, model.intercept_ = outcome.coef, outcome.intercept
+        model.classes_, model.n_features_in_ = fold.problem.classes, X.shape[1]
         given = _check_method_params(X, params=params, indices=fold.test)
-        return _knowing(scorer, fold.classes)(model, X[fold.test], y[fold.test], **given)
+        return _knowing(scorer, model.classes_)(model, X[fold.test], y[fold.test], **given)
 
     return by_loss if scorer is None else by_scorer
 
@@ -120,10 +107,3 @@ def _times(index: Any, n: int) -> Float:
     times = np.zeros(n)
     np.add.at(times, np.asarray(index), 1.0)
     return times
-
-
-def _among(present: NDArray[np.bool_], y: NDArray[Any]) -> NDArray[Any]:
-    """Targets among the classes that are present; rows of the others, which have no weight, get any."""
-    if present.all():
-        return y
-    return np.maximum(np.cumsum(present) - 1, 0)[y] if y.ndim == 1 else y[:, present]

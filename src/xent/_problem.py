@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.utils.validation import validate_data
 
-from . import linear, solvers
+from . import linear
+from ._frames import locate
 from ._targets import (
-    Targets,
     bounds_of,
     class_factors_of,
     factors_of,
     is_soft,
     label_targets,
     offset_of,
+    rows_of,
     soft_targets,
 )
 from ._threads import blas
 from .composite import Composite
 from .objective import Objective
 from .penalty import Penalty
-from .separation import Status, Verdict, find_separation
+from .separation import Separation, Status, Verdict, find_separation
 from .solvers import Result, Solution
 
 Float = NDArray[np.float64]
@@ -41,12 +39,12 @@ TAKES: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float3
 class Problem:
     """Data and penalty; only C is open.
 
-    `one_row`: there are two classes, coef_ is (1, d) and the penalty is on that row.
+    `given` holds all `classes` (K,); the model that is solved for is of those with weight, `batch`.
+    class_factors and bounds are of all classes, too.
     """
 
-    batch: linear.Batch
-    targets: Targets
-    one_row: bool
+    given: linear.Batch
+    classes: NDArray[Any]
     fit_intercept: bool = True
     class_factors: Float | None = None
     feature_factors: Float | None = None
@@ -54,19 +52,72 @@ class Problem:
     grouped: bool = False
     bounds: tuple[Float, Float] | None = None
 
+    @functools.cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """(K,): the classes that are not sent to probability 0.
+
+        For a class without weight F falls as its intercept does, so the infimum of F is that of the others'
+        F. Without an intercept it stays, and F has its minimum; and smoothing gives it a share of each row.
+        """
+        y, weight, K = self.given.y, self.given.weight, len(self.classes)
+        if not self.fit_intercept or self.given.label_smoothing > 0:
+            return np.ones(K, bool)
+        if self.given.labels is not None:
+            return np.bincount(self.given.labels, weight, K) > 0
+        live = np.ones(len(y)) if weight is None else weight
+        return np.asarray(live @ y > 0)
+
+    @functools.cached_property
+    def batch(self) -> linear.Batch:
+        """`given` among the classes that are present; rows of the others have no weight."""
+        if self.present.all():
+            return self.given
+        y: Any = self.given.y
+        y = np.maximum(np.cumsum(self.present) - 1, 0)[y] if y.ndim == 1 else y[:, self.present]
+        offset = None if self.given.offset is None else self.given.offset[:, self.present]
+        return replace(self.given, y=y, offset=offset)
+
+    def weighted(self, weight: Float) -> Problem:
+        """The same rows with other weights (n,)."""
+        return replace(self, given=replace(self.given, weight=weight))
+
     @property
     def n_classes(self) -> int:
-        return len(self.targets.classes)
+        """Those that are present."""
+        return int(self.present.sum())
+
+    @property
+    def one_row(self) -> bool:
+        """Whether there are two classes: coef_ is (1, d) and the penalty is on that row."""
+        return len(self.classes) == 2 and self.n_classes == 2
+
+    @property
+    def n_rows(self) -> int:
+        """Of coef_."""
+        return 1 if len(self.classes) == 2 else len(self.classes)
 
     @property
     def dtype(self) -> Any:
         """What coef_ is rounded to."""
-        return np.float64 if self.batch.X.dtype == np.float64 else np.float32
+        return np.float64 if self.given.X.dtype == np.float64 else np.float32
 
     @property
     def is_smooth(self) -> bool:
         """Whether the penalty is L2 alone and coefficients are free, so that F is an `Objective`."""
         return self.l1_ratio == 0 and self.bounds is None
+
+    @property
+    def _factors(self) -> Float | None:
+        return None if self.class_factors is None else self.class_factors[self.present]
+
+    @property
+    def _bounds(self) -> tuple[Float, Float] | None:
+        """Of the coefficients that are solved for."""
+        if self.bounds is None or self.one_row or self.present.all():
+            return self.bounds
+        if self.n_rows == 1:  # the one class left has no coefficients
+            return None
+        return self.bounds[0][self.present], self.bounds[1][self.present]
 
     def threads(self) -> AbstractContextManager[None]:
         """BLAS as a solve wants it: out of the fused kernel's way."""
@@ -83,14 +134,19 @@ class Problem:
             self.n_classes,
             self.weight_of_penalty(C),
             fit_intercept=self.fit_intercept,
-            class_factors=self.class_factors,
+            class_factors=self._factors,
             feature_factors=self.feature_factors,
         )
 
     def weight_of_penalty(self, C: float) -> float:
         """λ = 1/(C S). With two classes the L2 penalty is on w = W_1 − W_0, as coef_ is (1, d), and
         ‖W‖² = ‖w‖²/2."""
-        return (2 if self.one_row and self.is_smooth else 1) / (C * self.targets.total)
+        return (2 if self.one_row and self.is_smooth else 1) / (C * self._total)
+
+    @property
+    def _total(self) -> float:
+        weight = self.given.weight
+        return float(self.given.shape[0] if weight is None else weight.sum())
 
     def at(self, C: float, other: Objective | Composite) -> Objective | Composite:
         """`other`, an objective of this problem, at this C, without reading X."""
@@ -107,11 +163,11 @@ class Problem:
         v = np.ones(d) if self.feature_factors is None else self.feature_factors
         row = np.append(v, intercept)
         factors = np.broadcast_to(row, (K, len(row)))
-        if self.class_factors is not None:
-            factors = np.outer(self.class_factors, row)
+        if self._factors is not None:
+            factors = np.outer(self._factors, row)
         bounds = None
-        if self.bounds is not None or self.one_row:
-            lower, upper = self.bounds or (np.full((1, d), -np.inf), np.full((1, d), np.inf))
+        if self._bounds is not None or self.one_row:
+            lower, upper = self._bounds or (np.full((1, d), -np.inf), np.full((1, d), np.inf))
             free = np.full((len(lower), len(intercept)), np.inf)
             lower, upper = np.hstack([lower, -free]), np.hstack([upper, free])
             if self.one_row:
@@ -127,17 +183,47 @@ class Problem:
         if self.one_row:  # rounded once, as a difference: class factors make W_0 another number than −W_1
             W, b = W - W[0], b - b[0]
         W, b = W.astype(self.dtype), b.astype(self.dtype)
-        if self.bounds is not None:
-            W[-len(self.bounds[0]) :] = _within(W[-len(self.bounds[0]) :], *self.bounds)
+        if self._bounds is not None:
+            W[-len(self._bounds[0]) :] = _within(W[-len(self._bounds[0]) :], *self._bounds)
         kept = objective.theta(W.astype(np.float64), b.astype(np.float64))
         # F with an L2 penalty is that of coefficients without a shift; others are kept as they are.
         rounded = kept if isinstance(objective, Composite) else objective.without_shift(kept)
-        return (W[1:], b[1:], rounded) if self.one_row else (W, b, rounded)
+        return (W[1:], b[1:], rounded) if self.one_row else (*self._of_all(W, b), rounded)
+
+    def _of_all(self, W: Any, b: Any) -> tuple[Any, Any]:
+        """coef_ and intercept_ of all classes. An absent class has a logit of −inf in every row, and then no
+        use for coefficients: they are 0, or what is nearest to it within bounds."""
+        if self.present.all():
+            return W, b
+        coef = self._unused.astype(W.dtype)
+        coef = coef if self.bounds is None else _within(coef, *self.bounds)
+        if self.n_rows == 1:
+            return coef, np.where(self.present[1:], np.inf, -np.inf).astype(b.dtype)
+        intercept = np.full(len(coef), -np.inf, b.dtype)
+        coef[self.present], intercept[self.present] = W, b
+        return coef, intercept
+
+    @property
+    def _unused(self) -> Float:
+        """coef_ of absent classes, in its shape."""
+        zero = np.zeros((self.n_rows, self.given.shape[1]))
+        return zero if self.bounds is None else np.clip(zero, *self.bounds)
+
+    def _price_of_unused(self, C: float) -> float:
+        """What these add to F: nothing where bounds leave 0 in."""
+        if self.bounds is None or self.present.all():
+            return 0.0
+        rows: Any = slice(None) if self.n_rows == 1 else ~self.present
+        u = np.ones(len(self.classes)) if self.class_factors is None else self.class_factors
+        v = 1.0 if self.feature_factors is None else self.feature_factors
+        w = np.abs(self._unused[rows])
+        each = v * ((1 - self.l1_ratio) * w**2 / 2 + self.l1_ratio * w)
+        return self.weight_of_penalty(C) * float((u[~self.present] @ each).sum())
 
     def outcome(
-        self, solution: Solution, objective: Objective | Composite, tol: float, names: Any = None
+        self, solution: Solution, objective: Objective | Composite, C: float, tol: float, names: Any = None
     ) -> Outcome:
-        """What is kept of a solution, `names` being the features'."""
+        """What is kept of a solution at C, `names` being the features'."""
         coef, intercept, rounded = self.coefficients(solution.theta, objective)
         verdict = _separation(solution, objective)
         value = solution.value
@@ -149,14 +235,23 @@ class Problem:
         return Outcome(
             coef,
             intercept,
-            value,
+            value + self._price_of_unused(C),
             gap,
             converged=bool(gap <= tol),
-            separation=None if found is None else found.as_dict(self.targets.classes, names),
+            separation=None if found is None else self._told(found, names),
             reason=_why(solution, verdict),
             n_iter=max(1, solution.n_iter),
             n_passes=objective.n_passes,
         )
+
+    def _told(self, found: Separation, names: Any) -> dict[str, Any]:
+        """How classes separate, in terms of all of them."""
+        told = found.as_dict(self.classes[self.present], names)
+        direction = np.zeros((len(self.classes), self.given.shape[1]))
+        direction[self.present] = told["direction"]
+        pairs = told["pairs"].copy()
+        pairs[:, :2] = np.flatnonzero(self.present)[pairs[:, :2]]
+        return told | {"direction": direction, "pairs": pairs}
 
 
 @dataclass(frozen=True)
@@ -205,127 +300,44 @@ def _within(W: NDArray[Any], lower: Float, upper: Float) -> NDArray[Any]:
 
 
 def read_problem(
-    owner: Any, X: Any, y: Any, sample_weight: Any, offset: Any, l1_ratio: float
+    owner: Any, asked: Any, X: Any, y: Any, sample_weight: Any, offset: Any, l1_ratio: float
 ) -> tuple[Problem, Any]:
-    """The problem that an estimator's parameters and data pose, and y as scikit-learn's checks leave it.
+    """The problem that parameters and data pose, and y as scikit-learn's checks leave it.
 
-    Sets the estimator's n_features_in_ and feature_names_in_. Raises ValueError for what no fit can take.
+    `asked` has the parameters of the estimator `owner`, checked, as attributes. Sets the estimator's
+    n_features_in_ and feature_names_in_. Raises ValueError for what no fit can take.
     """
     if is_soft(y):
         X = locate(X, lambda: validate_data(owner, X, accept_large_sparse=True, **TAKES))
-        targets = soft_targets(X, y, owner.class_weight, sample_weight)
+        targets = soft_targets(X, y, asked.class_weight, sample_weight)
+        y, _ = rows_of(y)
     else:
-        X, y = locate(X, lambda: validate_data(owner, X, y, accept_large_sparse=True, **TAKES))
-        targets = label_targets(X, y, owner.class_weight, sample_weight)
+        X, y = locate(X, lambda: validate_data(owner, X, y, accept_large_sparse=True, **TAKES), y)
+        targets = label_targets(X, y, asked.class_weight, sample_weight)
     (n, d), K = X.shape, len(targets.classes)
-    plain = l1_ratio == 0 and owner.bounds is None
-    if K == 2 and not plain and owner.class_penalty_factor is not None:
+    plain = l1_ratio == 0 and asked.bounds is None
+    if K == 2 and not plain and asked.class_penalty_factor is not None:
         raise ValueError(
             "class_penalty_factor: two classes share one row of coefficients and, with l1_ratio or bounds, "
             "one penalty on it; use C or feature_penalty_factor"
         )
-    if not plain and getattr(owner, "solver", "auto") != "auto":
+    if not plain and asked.solver != "auto":
         raise ValueError(
-            f"Solver {owner.solver} supports neither l1_ratio > 0 nor bounds; leave solver at 'auto'"
+            f"Solver {asked.solver} supports neither l1_ratio > 0 nor bounds; leave solver at 'auto'"
         )
     o = offset_of(offset, n, K)
     names = getattr(owner, "feature_names_in_", None)
     problem = Problem(
-        linear.Batch(X, targets.y, targets.weight, owner.label_smoothing, offset=o),
-        targets,
-        one_row=K == 2,
-        fit_intercept=owner.fit_intercept,
-        class_factors=class_factors_of(owner.class_penalty_factor, targets.classes),
-        feature_factors=factors_of("feature_penalty_factor", owner.feature_penalty_factor, d),
+        linear.Batch(X, targets.y, targets.weight, asked.label_smoothing, offset=o),
+        targets.classes,
+        fit_intercept=bool(asked.fit_intercept),
+        class_factors=class_factors_of(asked.class_penalty_factor, targets.classes),
+        feature_factors=factors_of("feature_penalty_factor", asked.feature_penalty_factor, d),
         l1_ratio=float(l1_ratio),
-        grouped=bool(owner.grouped),
-        bounds=bounds_of(owner.bounds, targets.classes, d, names),
+        grouped=bool(asked.grouped),
+        bounds=bounds_of(asked.bounds, targets.classes, d, names),
     )
     return problem, y
-
-
-def locate(X: Any, validate: Callable[[], Any]) -> Any:
-    """scikit-learn's validation, with the place of the first NaN or infinity added to its message."""
-    try:
-        return validate()
-    except ValueError as error:
-        what, _, rest = str(error).partition("\n")
-        if not what.startswith("Input X contains") or sparse.issparse(X):
-            raise
-        bad = ~np.isfinite(np.asarray(X, dtype=np.float64))
-        row, column = np.argwhere(bad)[0] if bad.any() else (0, 0)
-        name = getattr(X, "columns", range(bad.shape[1]))[column]
-        raise ValueError(f"{what} First in row {row}, column {name!r}.\n{rest}".strip()) from error
-
-
-def check_parameters(who: str, given: dict[str, Any]) -> None:
-    """Raise ValueError, in scikit-learn's words, for the first of the parameters that is not what it must be.
-
-    Before the data are looked at: what depends on their shape is checked in `read_problem`.
-    """
-    for name, (is_good, expected) in _RULES.items():
-        if name in given and not is_good(given[name]):
-            raise ValueError(
-                f"The {name!r} parameter of {who} must be {expected}. Got {given[name]!r} instead."
-            )
-    if given["grouped"] and given["bounds"] is not None:
-        raise ValueError(
-            f"The 'grouped' parameter of {who} must be False where 'bounds' are given: the step of a group "
-            "norm within bounds has no closed form"
-        )
-    if given["grouped"] and given["class_penalty_factor"] is not None:
-        raise ValueError(
-            f"The 'grouped' parameter of {who} must be False where 'class_penalty_factor' is given: the norm "
-            "of a group runs over all classes, which share its factor; feature_penalty_factor weighs groups"
-        )
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, tuple | list) and len(value) == 2
-
-
-def _are_cs(value: Any) -> bool:
-    if isinstance(value, Integral):
-        return not isinstance(value, bool) and int(value) >= 1
-    return _are_numbers(value) and bool((np.asarray(value) > 0).all())
-
-
-def _are_ratios(value: Any) -> bool:
-    return _are_numbers(value) and bool(((np.asarray(value) >= 0) & (np.asarray(value) <= 1)).all())
-
-
-def _are_numbers(value: Any) -> bool:
-    if isinstance(value, str | dict) or not np.iterable(value):
-        return False
-    a = np.asarray(value)
-    return a.ndim == 1 and a.size > 0 and a.dtype.kind in "fiu"
-
-
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "C": (lambda v: _is_real(v) and v > 0, "a float in the range (0.0, inf]"),
-    "Cs": (_are_cs, "an int in the range [1, inf) or an array of floats in the range (0.0, inf]"),
-    "l1_ratios": (_are_ratios, "an array of floats in the range [0.0, 1.0]"),
-    "refit": (lambda v: isinstance(v, bool | np.bool_), "an instance of 'bool'"),
-    "l1_ratio": (lambda v: _is_real(v) and 0 <= v <= 1, "a float in the range [0.0, 1.0]"),
-    "grouped": (lambda v: isinstance(v, bool | np.bool_), "an instance of 'bool'"),
-    "bounds": (lambda v: v is None or _is_pair(v), "a pair (lower, upper) or None"),
-    "tol": (lambda v: _is_real(v) and 0 < v < np.inf, "a float in the range (0.0, inf)"),
-    "label_smoothing": (lambda v: _is_real(v) and 0 <= v < 1, "a float in the range [0.0, 1.0)"),
-    "max_time": (lambda v: v is None or (_is_real(v) and v > 0), "a float in the range (0.0, inf] or None"),
-    "max_iter": (
-        lambda v: isinstance(v, Integral) and _is_real(v) and int(v) >= 1,
-        "an int in the range [1, inf)",
-    ),
-    "solver": (lambda v: v in ("auto", *solvers.SOLVERS), "a str among {'auto', 'lbfgs', 'newton'}"),
-    "class_weight": (
-        lambda v: v is None or isinstance(v, dict) or (isinstance(v, str) and v == "balanced"),
-        "an instance of 'dict', a str among {'balanced'} or None",
-    ),
-}
 
 
 def _separation(solution: Solution, objective: Objective | Composite) -> Verdict | None:
@@ -333,7 +345,7 @@ def _separation(solution: Solution, objective: Objective | Composite) -> Verdict
     if isinstance(objective, Composite):
         return None
     smooth = any(batch.label_smoothing for batch in objective.batches)  # every class is then a label
-    if objective.penalties.any() or smooth or solution.lower_bound > 0:
+    if objective.penalties.any() or smooth or solution.lower_bound > 0 or objective.n_classes == 1:
         return None
     if solution.result in (Result.INTERRUPTED, Result.MAX_TIME, Result.STOPPED):
         return None

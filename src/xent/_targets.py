@@ -11,7 +11,8 @@ from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
-from ._checks import check_non_negative, check_probabilities
+from ._checks import check_non_negative, check_probabilities, shown
+from ._frames import as_numbers, first_missing, names_of
 
 Float = NDArray[np.float64]
 
@@ -25,22 +26,21 @@ class Targets:
     y: NDArray[Any]
     weight: Float | None
 
-    @property
-    def total(self) -> float:
-        return float(len(self.y) if self.weight is None else self.weight.sum())
-
-
-def shown(label: Any) -> str:
-    """A label or name as its owner would write it: 0, not np.int64(0)."""
-    return repr(label.item() if isinstance(label, np.generic) else label)
-
 
 def is_soft(y: Any) -> bool:
     """Whether y is rows of numbers, two or more a row."""
     shape = getattr(y, "shape", None)
-    if shape is None and not (isinstance(y, list | tuple) and len(y) and isinstance(y[0], list | tuple)):
-        return False
-    return len(shape) == 2 and shape[1] > 1 if shape is not None else len(y[0]) > 1
+    if shape is not None:
+        return len(shape) == 2 and shape[1] > 1
+    return isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) == 1 and len(y[0]) > 1
+
+
+def rows_of(y: Any) -> tuple[NDArray[Any], list[Any] | None]:
+    """Rows of probabilities (n, K), dense, and the names of a frame's columns, which are its classes."""
+    try:
+        return as_numbers(y), names_of(y)
+    except ValueError as error:
+        raise ValueError(f"y: rows of probabilities {error}") from None
 
 
 def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targets:
@@ -49,11 +49,7 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
     A class weight c_k multiplies its part of a row: the row's weight is multiplied by Σ_k c_k q_k and q_k by
     c_k over that, which for one-hot rows is what it is for labels.
     """
-    columns = getattr(y, "columns", None)
-    Q = np.asarray(y)
-    if Q.dtype.kind not in "fiub":
-        raise ValueError(f"y: rows of probabilities must be numbers, got dtype {Q.dtype}")
-    Q = Q if Q.dtype in (np.float32, np.float64) else Q.astype(np.float64)
+    Q, columns = rows_of(y)
     n, K = X.shape[0], Q.shape[1]
     classes = np.arange(K) if columns is None else np.asarray(columns)
     names, times = np.unique(classes.astype(str), return_counts=True)
@@ -67,23 +63,28 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
         Q = np.where(weight[:, None] > 0, Q, 0)  # what was not looked at may be NaN
     if class_weight is not None:
         row_weight = np.ones(n) if weight is None else weight
-        by_class = _balanced(Q, row_weight) if class_weight == "balanced" else _of_dict(class_weight, classes)
+        by_class = (
+            _balanced(row_weight @ Q) if class_weight == "balanced" else _of_dict(class_weight, classes)
+        )
         _check_class_weight(by_class)
         scaled = Q * by_class
         row = scaled.sum(axis=1)
         Q = np.divide(scaled, row[:, None], out=np.full(Q.shape, 1 / K), where=row[:, None] > 0)
         weight = row_weight * row
-    totals = Q.sum(axis=0, dtype=np.float64) if weight is None else weight @ Q
-    _check_totals(weight, totals, classes)
+    _check_total(weight)
     return Targets(classes, Q, weight)
 
 
 def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any) -> Targets:
     """Labels y (n,) of any one type, coded in sorted order."""
     if y.dtype.kind == "O":
-        kinds = sorted({type(label).__name__ for label in y})
+        missing = first_missing(y)
+        if missing is not None:
+            raise ValueError(f"Input y contains NaN. First in row {missing}.")
+        types = [type(label.item() if isinstance(label, np.generic) else label) for label in y]
+        kinds = sorted({kind.__name__ for kind in types})
         if len(kinds) > 1:
-            first = next(i for i, label in enumerate(y) if type(label) is not type(y[0]))
+            first = next(i for i, kind in enumerate(types) if kind is not types[0])
             raise ValueError(
                 f"Unknown label type: unknown. y mixes labels of types {kinds} (y[0] = {y[0]!r}, "
                 f"y[{first}] = {y[first]!r}); convert them to one type, for example with y.astype(str)"
@@ -99,26 +100,37 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
     weight = weights_of(X, sample_weight)
     if class_weight is not None:
         weight = np.ones(len(codes)) if weight is None else weight
-        by_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=weight)
+        if class_weight == "balanced":
+            by_class = _balanced(np.bincount(codes, weight))
+        else:
+            by_class = compute_class_weight(class_weight, classes=classes, y=y)
         _check_class_weight(by_class)
         with np.errstate(over="ignore"):
             weight = weight * by_class[codes]
-    if weight is not None:
-        _check_totals(weight, np.bincount(codes, weights=weight).astype(np.float64), classes)
+    _check_total(weight)
     return Targets(classes, codes, weight)
 
 
 def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any]:
-    """Labels y (n,) as indices into the sorted `classes`, or rows of probabilities (n, K) as they are.
+    """Labels y (n,) as indices into `classes`, or rows of probabilities (n, K), a frame's columns in the
+    order of `classes`.
 
-    Raises ValueError naming the first label that is no class.
+    Raises ValueError naming the first label that is no class, or columns that are not the classes.
     """
     if is_soft(y):
-        Q, K = np.asarray(y), len(classes)
+        (Q, names), K = rows_of(y), len(classes)
+        if names is not None:
+            column = {name: j for j, name in enumerate(names)}
+            if sorted(map(shown, names)) != sorted(shown(label) for label in classes):
+                raise ValueError(
+                    f"y: the columns {names} are not the model's classes {classes.tolist()}, one each"
+                )
+            Q = Q[:, [column[label] for label in classes.tolist()]]
         check_probabilities(Q, len(Q), K, np.ones(len(Q)) if weight is None else weight, "y")
         return Q
     labels = column_or_1d(y)
-    codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    order = np.argsort(classes)  # the names of a frame's columns come as they are
+    codes = order[np.minimum(np.searchsorted(classes, labels, sorter=order), len(classes) - 1)]
     unknown = classes[codes] != labels
     if unknown.any():
         row = int(np.argmax(unknown))
@@ -147,7 +159,10 @@ def factors_of(name: str, factors: Any, size: int) -> Float | None:
     """(size,) finite and ≥ 0, or None."""
     if factors is None:
         return None
-    a = np.asarray(factors, np.float64)
+    try:
+        a = np.asarray(factors, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected {size} numbers, got {factors!r}") from None
     if a.shape != (size,):
         raise ValueError(f"{name}: expected shape ({size},), got {a.shape}")
     bad = ~((a >= 0) & np.isfinite(a))
@@ -213,9 +228,10 @@ def weights_of(X: Any, sample_weight: Any) -> Float | None:
     return weight
 
 
-def _balanced(Q: NDArray[Any], weight: Float) -> Float:
-    totals = weight @ Q
-    return weight.sum() / (len(totals) * np.where(totals > 0, totals, 1.0))
+def _balanced(totals: NDArray[Any]) -> Float:
+    """Class weights that give every class the same total; one that has none is as if it were not there."""
+    there = totals > 0
+    return np.divide(totals.sum() / there.sum(), totals, out=np.ones(len(totals)), where=there)
 
 
 def _of_dict(class_weight: dict[Any, float], classes: NDArray[Any]) -> Float:
@@ -230,14 +246,12 @@ def _check_class_weight(by_class: Float) -> None:
         raise ValueError(f"class_weight: weights must be finite and ≥ 0, got {by_class.tolist()}")
 
 
-def _check_totals(weight: Float | None, totals: Float, classes: NDArray[Any]) -> None:
+def _check_total(weight: Float | None) -> None:
+    if weight is None:
+        return
     with np.errstate(over="ignore"):
-        everything = 1.0 if weight is None else weight.sum()
-    if not np.isfinite(everything):
+        total = weight.sum()
+    if not np.isfinite(total):
         raise ValueError("sample_weight: the weights add up to infinity; divide them by their largest")
-    if not totals.all():
-        empty = shown(classes[int(np.argmin(totals != 0))])
-        raise ValueError(
-            f"class {empty} has zero total weight (sample_weight × class_weight), which leaves nothing "
-            "to fit it on; give it weight or drop its rows"
-        )
+    if total == 0:
+        raise ValueError("sample_weight × class_weight is 0 in every row, which leaves nothing to fit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,19 +13,30 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils._metadata_requests import _raise_for_params, _routing_enabled
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import (
+    MetadataRequest,
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
 
 from . import linear
 from ._arrays import home_of, numpy_twin, to_numpy
+from ._checks import shown
 from ._classifier import SoftmaxClassifier, unchanged_if_it_raises
 from ._control import Control
-from ._folds import Fold, make_fold, scoring_of
-from ._problem import Outcome, Problem, check_parameters, read_problem
-from ._targets import codes_of, shown, weights_of
+from ._folds import Fold, check_log_loss, make_fold, scoring_of
+from ._parameters import asked_of
+from ._problem import Outcome, Problem, read_problem
+from ._targets import codes_of, weights_of
+from .estimators import SoftmaxRegression
 from .path import complain, grid, mean_loss, outcomes
 from .solvers import Settings
 
 Float = NDArray[np.float64]
+
+# What a fold's fits and `SoftmaxRegression` have in common.
+_SHARED = inspect.signature(SoftmaxRegression).parameters.keys()
 
 
 class SoftmaxRegressionCV(SoftmaxClassifier):
@@ -54,6 +66,8 @@ class SoftmaxRegressionCV(SoftmaxClassifier):
         Seconds for all fits together; those after it end with their first pass and a warning.
     verbose : int, default 0
         Above 0, print a line a fit.
+    penalty, dual, intercept_scaling, random_state, n_jobs, solver, use_legacy_attributes
+        LogisticRegressionCV's own, as in `SoftmaxRegression`; use_legacy_attributes must be False.
     grouped, bounds, fit_intercept, class_weight, label_smoothing, class_penalty_factor, \
 feature_penalty_factor, tol, max_iter
         As in `SoftmaxRegression`. "balanced" weights are those of all rows, in every fold.
@@ -64,7 +78,7 @@ feature_penalty_factor, tol, max_iter
     scores_ : (n_folds, n_l1_ratios, n_cs)
     coefs_paths_ : (n_folds, n_l1_ratios, n_cs, K or 1, d + 1)
         Coefficients of every fit, the intercept behind them (without one, d). NaN for a class that the fold's
-        model does not have.
+        model does not have, or for the one row of two.
     n_iter_ : (n_folds, n_l1_ratios, n_cs) int32
     Cs_ : (n_cs,)
     l1_ratios_ : (n_l1_ratios,)
@@ -79,9 +93,10 @@ feature_penalty_factor, tol, max_iter
     -----
     A class without a row in a fold's training part is not in that fold's model, which gives it probability 0.
     Its held-out rows have an infinite log-loss at every C and could only hide what the other rows say: the
-    log-loss of that fold leaves them out, and one warning names class and fold. Other scorers see them. The
-    penalty on the other classes is what it is in the other folds, also where only two are left. With
-    `label_smoothing` every class has a share of every row, and none is missing.
+    log-loss of that fold leaves them out, and one warning names class and fold; it is an error if no others
+    are left, or the fold trains on one class. Scorers see them all, and a model with the C, the ratio and the
+    settings of the fit. The penalty on the other classes is what it is in the other folds, also where only
+    two are left. With `label_smoothing`, or without an intercept, every class has a part in every fold.
 
     Held-out rows are rows of weight 0, which are never read: X is not copied, but for scorers other than
     None, which are handed a fold's rows. Fits that fall short of `tol` are told of in one
@@ -109,6 +124,13 @@ feature_penalty_factor, tol, max_iter
         max_iter: int = 1000,
         max_time: float | None = None,
         verbose: int = 0,
+        penalty: Any = "deprecated",
+        dual: bool = False,
+        intercept_scaling: float = 1.0,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        solver: str = "auto",
+        use_legacy_attributes: bool = False,
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -126,6 +148,13 @@ feature_penalty_factor, tol, max_iter
         self.max_iter = max_iter
         self.max_time = max_time
         self.verbose = verbose
+        self.penalty = penalty
+        self.dual = dual
+        self.intercept_scaling = intercept_scaling
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.solver = solver
+        self.use_legacy_attributes = use_legacy_attributes
 
     # The command's progress bar sets this: told the share of fits that are done.
     _report: Any = None
@@ -145,28 +174,26 @@ feature_penalty_factor, tol, max_iter
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]
     ) -> SoftmaxRegressionCV:
-        check_parameters(type(self).__name__, self.get_params(deep=False))
+        asked = asked_of(self, SoftmaxRegressionCV, stacklevel=4)
         _raise_for_params(params, self, "fit")
-        scorer = self._scorer()
-        if scorer is not None and offset is not None:
-            raise ValueError("offset: scikit-learn's scorers know none; leave scoring=None, the log-loss")
-        home, labels = home_of(X), home_of(y)
+        scorer, home, labels = self._scorer(offset), home_of(X), home_of(y)
         known = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
         X, y, sample_weight, offset, *others = to_numpy(**known, **params)
         params = dict(zip(params, others, strict=True))
-        problem, y = read_problem(self, X, y, sample_weight, offset, 0.0)
-        X, routed = problem.batch.X, self._route("fit", sample_weight, params)
+        problem, y = read_problem(self, asked, X, y, sample_weight, offset, 0.0)
+        X, routed = problem.given.X, self._route("fit", sample_weight, params)
         folds = self._folds(problem, y, sample_weight, routed.splitter.split)
-        ratios = np.array(self.l1_ratios, np.float64)
-        Cs = self.Cs if np.iterable(self.Cs) else np.logspace(-4, 4, self.Cs)
+        ratios = np.array(asked.l1_ratios, np.float64)
+        Cs = asked.Cs if np.iterable(asked.Cs) else np.logspace(-4, 4, asked.Cs)
         Cs = grid(replace(problem, l1_ratio=float(ratios.max())), Cs)
-        settings = Control(self.max_time, 0, []).settings(self.tol, self.max_iter)
-        score = scoring_of(scorer, X, np.asarray(y), routed.scorer.score)
+        settings = Control(asked.max_time, 0, []).settings(asked.tol, asked.max_iter)
+        shared = {name: value for name, value in vars(asked).items() if name in _SHARED}
+        score = scoring_of(scorer, X, np.asarray(y), routed.scorer.score, shared)
         table = _Table.empty(problem, len(folds), ratios, Cs)
         for i, fold in enumerate(folds):
             for j in range(len(ratios)):
                 table.fill(i, j, fold, settings, score, self._tell)
-        best = self._best if self.refit else _average
+        best = self._best if asked.refit else _average
         fitted = best(problem, table, settings)
         fitted |= {
             "scores_": table.scores,
@@ -176,19 +203,21 @@ feature_penalty_factor, tol, max_iter
             "l1_ratios_": ratios,
             "n_passes_": sum(outcome.n_passes for _, outcome in table.fits),
         }
-        self.__dict__.update(home.bring(fitted), classes_=labels.bring(problem.targets.classes))
-        complain(type(self).__name__, table.fits, self.tol, stacklevel=4)
+        self.__dict__.update(home.bring(fitted), classes_=labels.bring(problem.classes))
+        complain(type(self).__name__, table.fits, asked.tol, stacklevel=4)
         return self
 
     def _folds(self, problem: Problem, y: Any, sample_weight: Any, given: dict[str, Any]) -> list[Fold]:
-        X, classes = problem.batch.X, problem.targets.classes
+        X, classes = problem.given.X, problem.classes
         weight = weights_of(X, sample_weight)
         # As they are given: class weights and smoothing are the fit's.
-        scored = linear.Batch(X, codes_of(y, classes, weight), weight, offset=problem.batch.offset)
+        scored = linear.Batch(X, codes_of(y, classes, weight), weight, offset=problem.given.offset)
         splits = check_cv(self.cv, y, classifier=True).split(X, y, **given)
         folds = [make_fold(problem, scored, i, train, test) for i, (train, test) in enumerate(splits)]
         if not folds:
             raise ValueError("cv: it makes no folds")
+        if self.scoring is None:
+            check_log_loss(problem, folds)
         missing = [f"{shown(label)} in fold {i}" for i, fold in enumerate(folds) for label in fold.missing]
         if missing:
             what = "its held-out rows are left out of that fold's log-loss"
@@ -215,16 +244,18 @@ feature_penalty_factor, tol, max_iter
             "converged_": outcome.converged,
         }
 
+    def _is_l1(self) -> bool:
+        return bool(getattr(self, "l1_ratio_", 0.0) == 1)
+
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, **params: Any) -> float:
         """What `scoring` says of the fitted model on X, y: by default the negative mean log-loss, in nats."""
         _raise_for_params(params, self, "score")
-        scorer = self._scorer()
-        known = {"y": y, "sample_weight": sample_weight, "offset": offset}
+        scorer, known = self._scorer(offset), {"y": y, "sample_weight": sample_weight, "offset": offset}
         X, y, sample_weight, offset, *others = self._to_numpy("score", X, **known, **params)
-        params = dict(zip(params, others, strict=True))
+        routed = self._route("score", sample_weight, dict(zip(params, others, strict=True)))
         model = numpy_twin(self)
         if scorer is not None:
-            return scorer(model, X, y, **self._route("score", sample_weight, params).scorer.score)
+            return scorer(model, X, y, **routed.scorer.score)
         _, X, o = model._rows(X, offset, "score")
         weight = weights_of(X, sample_weight)
         batch = linear.Batch(X, codes_of(y, model.classes_, weight), weight, offset=o)
@@ -232,7 +263,11 @@ feature_penalty_factor, tol, max_iter
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Who gets which metadata: the splitter in `fit`, the scorer in `fit` and `score`."""
-        router = MetadataRouter(owner=self).add_self_request(self)
+        own = self._get_metadata_request()
+        if self.scoring is not None:  # then `score` itself uses none: what the scorer does not want is wrong
+            own, fit = MetadataRequest(owner=self), own.fit
+            own.fit = fit
+        router = MetadataRouter(owner=self).add_self_request(own)
         router.add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
         if self.scoring is not None:
             both = MethodMapping().add(caller="fit", callee="score").add(caller="score", callee="score")
@@ -242,11 +277,13 @@ feature_penalty_factor, tol, max_iter
     def _route(self, caller: str, sample_weight: Any, params: dict[str, Any]) -> Bunch:
         given = params if sample_weight is None else params | {"sample_weight": sample_weight}
         routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score=given))
-        if _routing_enabled():
+        if _routing_enabled() and given:  # of nothing scikit-learn makes something that has no attributes
             routed.update(process_routing(self, caller, **given))
         return routed
 
-    def _scorer(self) -> Any:
+    def _scorer(self, offset: Any = None) -> Any:
+        if self.scoring is not None and offset is not None:
+            raise ValueError("offset: scikit-learn's scorers know none; leave scoring=None, the log-loss")
         return None if self.scoring is None else get_scorer(self.scoring)
 
     def _tell(self, line: str, done: float) -> None:
@@ -270,20 +307,21 @@ class _Table:
     @staticmethod
     def empty(problem: Problem, n_folds: int, ratios: Float, Cs: Float) -> _Table:
         shape = (n_folds, len(ratios), len(Cs))
-        rows, columns = 1 if problem.one_row else problem.n_classes, problem.batch.shape[1]
-        coefs = np.full((*shape, rows, columns + problem.fit_intercept), np.nan, problem.dtype)
+        columns = problem.given.shape[1] + problem.fit_intercept
+        coefs = np.empty((*shape, problem.n_rows, columns), problem.dtype)
         return _Table(Cs, ratios, np.empty(shape), coefs, np.empty(shape, np.int32))
 
     def fill(self, i: int, j: int, fold: Fold, settings: Settings, score: Any, tell: Any) -> None:
         """Fit and score fold i at ratio j and every C."""
         problem, order = replace(fold.problem, l1_ratio=float(self.l1_ratios[j])), np.argsort(self.Cs)
-        rows = slice(None) if problem.one_row else fold.present
+        lost: Any = fold.absent if problem.n_rows > 1 else fold.absent.any(keepdims=True)
         for k, outcome in zip(order, outcomes(problem, self.Cs[order], settings), strict=True):
             kept = self.coefs[i, j, k]
-            kept[rows, : problem.batch.shape[1]] = outcome.coef
+            kept[:, : problem.given.shape[1]] = outcome.coef
             if problem.fit_intercept:
-                kept[rows, -1] = outcome.intercept
-            self.scores[i, j, k] = score(fold, outcome.coef, outcome.intercept)
+                kept[:, -1] = outcome.intercept
+            kept[lost] = np.nan
+            self.scores[i, j, k] = score(fold, float(self.Cs[k]), problem.l1_ratio, outcome)
             self.n_iter[i, j, k] = outcome.n_iter
             where = f"fold {i} at C = {self.Cs[k]:g}"
             self.fits.append((where, replace(outcome, coef=None)))
@@ -309,7 +347,7 @@ def _average(problem: Problem, table: _Table, settings: Settings) -> dict[str, A
     if np.isnan(each).all(axis=0).any():
         raise ValueError("refit=False: a class is in no fold's training part, so there is nothing to average")
     mean = np.nanmean(each, axis=0, dtype=np.float64).astype(each.dtype)
-    d = problem.batch.shape[1]
+    d = problem.given.shape[1]
     return {
         "C_": float(np.mean([table.Cs[k] for _, k in picks])),
         "l1_ratio_": float(np.mean([table.l1_ratios[j] for j, _ in picks])),

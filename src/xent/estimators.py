@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
 
-from . import solvers
-from ._arrays import home_of, to_numpy
+from . import linear, solvers
+from ._arrays import home_of, numpy_twin, to_numpy
 from ._classifier import SoftmaxClassifier, both_rows, unchanged_if_it_raises
 from ._control import Control, callbacks
-from ._problem import Outcome, check_parameters, read_problem
+from ._parameters import asked_of
+from ._problem import Outcome, Problem, read_problem
+from ._targets import codes_of, is_soft, weights_of
 from .composite import Composite
 from .objective import Objective
 from .solvers import Solution
@@ -67,6 +70,11 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         Start from the last fit's coefficients, where their shape still fits.
     verbose : int, default 0
         Above 0, print a line a pass.
+    penalty, dual, intercept_scaling, random_state, n_jobs
+        LogisticRegression's own, so that code written for it runs: `penalty` and its solvers are translated,
+        as penalty="l1" into l1_ratio=1, penalty=None into C=inf, solver="saga" into "auto"; the others do
+        nothing. One FutureWarning a fit says so of each that is given, but of random_state, which
+        meta-estimators set. See docs/design/0008.
 
     Attributes
     ----------
@@ -103,9 +111,14 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
     says so; a second Ctrl-C raises KeyboardInterrupt and leaves the estimator as it was. scikit-learn's
     callbacks (`set_callbacks`) see every iteration and may stop the fit.
 
-    X: any dense array-like, frame, or CSR. float32 is never copied to float64: rows are widened as they
-    are read, so the certificate holds in float64. Raises ValueError in scikit-learn's words for bad
-    input, and for negative weights or a class whose weights sum to 0, which leave no optimum.
+    A class whose weights are all 0, as bagging may leave one, stays in classes_ and gets probability 0: where
+    F is least its intercept is −inf (of two classes ±inf), and its coefficients are 0. The other classes are
+    fitted as without its rows. Without an intercept, or with label_smoothing, F has a minimum with it.
+
+    X: any dense array-like, frame, or CSR; rows of probabilities y likewise, a frame's columns being the
+    classes. float32 is never copied to float64: rows are widened as they are read, so the certificate holds
+    in float64. Raises ValueError in scikit-learn's words for bad input, and for negative weights, which leave
+    no optimum.
 
     With scikit-learn's `array_api_dispatch`, X, y, weights and offset may be PyTorch tensors or other array
     API arrays on the CPU; elsewhere they are refused. NumPy computes on their memory, and results live where
@@ -115,6 +128,7 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
 
     def __init__(
         self,
+        penalty: Any = "deprecated",
         *,
         C: float = 1.0,
         l1_ratio: float = 0.0,
@@ -131,7 +145,12 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         solver: str = "auto",
         warm_start: bool = False,
         verbose: int = 0,
+        dual: bool = False,
+        intercept_scaling: float = 1,
+        random_state: Any = None,
+        n_jobs: int | None = None,
     ) -> None:
+        self.penalty = penalty
         self.C = C
         self.l1_ratio = l1_ratio
         self.grouped = grouped
@@ -147,6 +166,10 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         self.solver = solver
         self.warm_start = warm_start
         self.verbose = verbose
+        self.dual = dual
+        self.intercept_scaling = intercept_scaling
+        self.random_state = random_state
+        self.n_jobs = n_jobs
 
     # The command's progress bar sets this; not a parameter, so clones do not carry it.
     _report: Any = None
@@ -162,13 +185,13 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
 
     @with_callbacks  # in here, so that a callback's teardown that raises leaves self as it was, too
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> SoftmaxRegression:
-        check_parameters(type(self).__name__, self.get_params(deep=False))
+        asked = asked_of(self, SoftmaxRegression, stacklevel=5)
         home, labels = home_of(X), home_of(y)
         X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
-        problem, y = read_problem(self, X, y, sample_weight, offset, self.l1_ratio)
-        classes = labels.bring(problem.targets.classes)
+        problem, y = read_problem(self, asked, X, y, sample_weight, offset, asked.l1_ratio)
+        classes = labels.bring(problem.classes)
         with problem.threads():
-            objective = problem.objective(self.C)
+            objective = problem.objective(asked.C)
 
             def attributes(theta: Float) -> dict[str, Any]:
                 coef, intercept, _ = problem.coefficients(theta, objective)
@@ -179,26 +202,49 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
             shown = home.bring(problem.batch.X), labels.bring(y)
             with callbacks(self, *shown, metadata, attributes) as watchers:
                 watchers += [self._report] if self._report is not None else []
-                control = Control(self.max_time, self.verbose, watchers)
-                settings = control.settings(self.tol, self.max_iter)
+                control = Control(asked.max_time, asked.verbose, watchers)
+                settings = control.settings(asked.tol, asked.max_iter)
+                initial = self._initial(problem, objective) if asked.warm_start else None
                 with control.interruptible():
-                    solver = solvers.choose(self.solver, objective, settings)
-                    solution = solver.solve(objective, self._initial(objective))
+                    solver = solvers.choose(asked.solver, objective, settings)
+                    solution = solver.solve(objective, initial)
             names = getattr(self, "feature_names_in_", None)
-            outcome = problem.outcome(solution, objective, self.tol, names)
+            outcome = problem.outcome(solution, objective, asked.C, asked.tol, names)
             fitted = home.bring(_fitted(outcome, solution)) | {"classes_": classes}
         # One step, so that no interrupt can leave a part of it.
         self.__dict__.update(fitted, solver_=solver.name)
         if not outcome.is_fine:
-            self._warn(outcome, solution)
+            self._warn(outcome, solution, asked.tol)
         return self
 
-    def _initial(self, objective: Objective | Composite) -> Float | None:
-        if not (self.warm_start and hasattr(self, "coef_")):
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+        """Accuracy, weighted by sample_weight: the share of labels y (n,) that `predict` names.
+
+        Of rows of probabilities y (n, K) the probability of what it names, Σ s_i q_i,argmax p_i / Σ s_i:
+        the accuracy to expect of labels drawn from the rows, and that of labels where rows are one-hot.
+        """
+        # In NumPy: PyTorch's mean is one of float32, and y may live elsewhere.
+        known = {"y": y, "sample_weight": sample_weight, "offset": offset}
+        X, y, sample_weight, offset = self._to_numpy("score", X, **known)
+        model = numpy_twin(self)
+        if not is_soft(y):
+            return float(accuracy_score(y, model.predict(X, offset), sample_weight=sample_weight))
+        _, X, o = model._rows(X, offset, "score")
+        weight = weights_of(X, sample_weight)
+        batch = linear.Batch(X, codes_of(y, model.classes_, weight), weight, offset=o)
+        sums = linear.sums(batch, *both_rows(model.coef_, model.intercept_), gradient=False)
+        return sums.hits / sums.weight
+
+    def _is_l1(self) -> bool:
+        return bool(getattr(self, "l1_ratio", 0.0) == 1)
+
+    def _initial(self, problem: Problem, objective: Objective | Composite) -> Float | None:
+        if not hasattr(self, "coef_"):
             return None
         W, b = both_rows(self.coef_, self.intercept_)
-        if W.shape != (objective.n_classes, objective.n_features):
+        if W.shape != (len(problem.classes), objective.n_features):
             return None
+        W, b = W[problem.present], b[problem.present]
         cold = objective.start()
         # Coefficients of other data or another C may be worse than none: take the better start.
         with np.errstate(all="ignore"):
@@ -206,10 +252,10 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
             better = objective.evaluate(warm).value < objective.evaluate(cold).value
         return warm if better else None
 
-    def _warn(self, outcome: Outcome, solution: Solution) -> None:
+    def _warn(self, outcome: Outcome, solution: Solution, tol: float) -> None:
         how = "stopped" if outcome.converged else "failed to converge"
         warnings.warn(
-            f"{self.solver_} {how} after {solution.n_iter} iteration(s): {outcome.complaint(self.tol)}.",
+            f"{self.solver_} {how} after {solution.n_iter} iteration(s): {outcome.complaint(tol)}.",
             ConvergenceWarning,
             stacklevel=5,
         )

@@ -335,6 +335,8 @@ class Objective:
             mean = self._add(part, *args) / self.weight
         finite = np.isfinite(np.atleast_2d(mean)).all(axis=0)
         if not finite.all():
+            if not np.isfinite(self.class_x).all():
+                raise ValueError("X has NaN, or values too large to add up in float64")
             feature = int(np.argmin(finite)) % self.shape[1]
             raise ValueError(
                 f"X: feature {feature} has values too large to square in float64; rescale it, for example "

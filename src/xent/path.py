@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from . import _plots, linear, solvers
 from ._arrays import to_numpy
 from ._classifier import both_rows
 from ._control import Control
-from ._problem import TAKES, Outcome, Problem, check_parameters, locate, read_problem
+from ._frames import locate
+from ._parameters import check_parameters, parameters_of
+from ._problem import TAKES, Outcome, Problem, read_problem
 from ._targets import codes_of, offset_of, weights_of
 from .composite import Composite
 from .estimators import SoftmaxRegression
@@ -50,7 +53,8 @@ class SoftmaxPath:
     feature_names_in_: NDArray[Any] | None = None
 
     def loss(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Float:
-        """Each model's mean log-loss (m,) in nats, Σ s_i ℓ_i / Σ s_i, from the logits and so finite.
+        """Each model's mean log-loss (m,) in nats, Σ s_i ℓ_i / Σ s_i, from the logits and so finite, but for
+        rows of a class that had no weight in the fit: its probability is 0.
 
         X (n, d); y labels (n,) among `classes_`, or rows of probabilities (n, K); sample_weight (n,) ≥ 0;
         offset (n, K), or (n,) for two classes. Raises ValueError for a label that no model knows, and for
@@ -67,7 +71,7 @@ class SoftmaxPath:
                 f"X has columns {list(names)}, but the path was fitted on {list(self.feature_names_in_)}; "
                 "bring them into that order"
             )
-        X = locate(X, lambda: check_array(X, accept_large_sparse=True, **TAKES))
+        X = locate(X, lambda: check_array(X, input_name="X", accept_large_sparse=True, **TAKES))
         check_consistent_length(X, y)
         d = self.coefs[0].shape[1]
         if X.shape[1] != d:
@@ -123,9 +127,9 @@ def softmax_path(
     verbose : int, default 0
         Above 0, print a line a fit.
 
-    The others are `SoftmaxRegression`'s, X, y, sample_weight and offset those of its `fit`. Fits that fall
-    short of `tol` are told of in one `ConvergenceWarning`. Raises ValueError as `fit` does. Results are
-    NumPy's, whatever X is.
+    The others are `SoftmaxRegression`'s, X, y, sample_weight and offset those of its `fit`, and so is what
+    becomes of a class without weight. Fits that fall short of `tol` are told of in one `ConvergenceWarning`.
+    Raises ValueError as `fit` does. Results are NumPy's, whatever X is.
     """
     owner = SoftmaxRegression(
         l1_ratio=l1_ratio,
@@ -158,9 +162,10 @@ def trace(
 ) -> SoftmaxPath:
     """The path of an estimator's problem, in the name of `who`; after every fit `report` is told C, outcome
     and the share done."""
-    check_parameters(who, owner.get_params(deep=False) | {"Cs": Cs})
+    given = parameters_of(owner, SoftmaxRegression)
+    check_parameters(who, given | {"Cs": Cs})
     X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
-    problem, _ = read_problem(owner, X, y, sample_weight, offset, owner.l1_ratio)
+    problem, _ = read_problem(owner, SimpleNamespace(**given), X, y, sample_weight, offset, owner.l1_ratio)
     names = getattr(owner, "feature_names_in_", None)
     at = grid(problem, Cs)
     found: dict[int, Outcome] = {}
@@ -176,7 +181,7 @@ def trace(
     return SoftmaxPath(
         at,
         problem.l1_ratio,
-        problem.targets.classes,
+        problem.classes,
         tuple(outcome.coef for outcome in kept),
         np.array([outcome.intercept for outcome in kept]),
         np.array([outcome.value for outcome in kept]),
@@ -235,7 +240,8 @@ def l1_min_c(
         raise ValueError("l1_ratio: without an L1 part no C makes every coefficient 0; it must be > 0")
     owner = SoftmaxRegression(**given)
     X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
-    problem, _ = read_problem(owner, X, y, sample_weight, offset, l1_ratio)
+    asked = SimpleNamespace(**parameters_of(owner, SoftmaxRegression))
+    problem, _ = read_problem(owner, asked, X, y, sample_weight, offset, l1_ratio)
     penalty = problem.penalty
     if ((penalty.l1 > 0) & ((penalty.lower > 0) | (penalty.upper < 0))).any():
         raise ValueError("bounds: they leave out 0, which a penalised coefficient then is at no C")
@@ -273,8 +279,8 @@ def sweep(
 def outcomes(problem: Problem, Cs: Any, settings: Settings, names: Any = None) -> Iterator[Outcome]:
     """What is kept of each solution of `sweep`."""
     with problem.threads():
-        for objective, solution in sweep(problem, Cs, settings):
-            yield problem.outcome(solution, objective, settings.tol, names)
+        for C, (objective, solution) in zip(Cs, sweep(problem, Cs, settings), strict=True):
+            yield problem.outcome(solution, objective, C, settings.tol, names)
 
 
 def mean_loss(batch: linear.Batch, coef: Any, intercept: Any) -> float:

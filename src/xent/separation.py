@@ -40,6 +40,7 @@ from scipy.sparse import csr_array, hstack
 
 from . import linear
 from ._batch import Float
+from ._checks import shown
 from ._margins import STRICT, WRONG, Constraints, Scan, Table, deviations
 
 # K·D of a linear programme, and K: 550 variables took 1 s, 1360 took 18 s; pairs go with K².
@@ -94,7 +95,7 @@ class Separation:
         ordered = sorted(self.pairs, key=lambda pair: (not pair.complete, -pair.strict))
         told = []
         for pair in ordered[:3]:
-            a, b = (f"'{classes[k]}'" for k in pair[:2])
+            a, b = (shown(classes[k]) for k in pair[:2])
             how = "completely separated" if pair.complete else "separated"
             far = "" if pair.complete else f" in {pair.strict} of {pair.rows} rows, and touch in the others"
             told.append(f"classes {a} and {b} are {how} along {self._along(pair, names)}{far}")
