@@ -59,13 +59,13 @@ class Problem:
         For a class without weight F falls as its intercept does, so the infimum of F is that of the others'
         F. Without an intercept it stays, and F has its minimum; and smoothing gives it a share of each row.
         """
-        y, weight, K = self.given.y, self.given.weight, len(self.classes)
+        weight, K = self.given.weight, len(self.classes)
+        y: Any = self.given.y
         if not self.fit_intercept or self.given.label_smoothing > 0:
             return np.ones(K, bool)
-        if self.given.labels is not None:
-            return np.bincount(self.given.labels, weight, K) > 0
-        live = np.ones(len(y)) if weight is None else weight
-        return np.asarray(live @ y > 0)
+        if y.ndim == 1:
+            return np.bincount(y, weight, K) > 0
+        return np.asarray((y.sum(axis=0) if weight is None else weight @ y) > 0)
 
     @functools.cached_property
     def batch(self) -> linear.Batch:
