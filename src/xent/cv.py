@@ -77,8 +77,8 @@ feature_penalty_factor, tol, max_iter
     C_, l1_ratio_ : float
     scores_ : (n_folds, n_l1_ratios, n_cs)
     coefs_paths_ : (n_folds, n_l1_ratios, n_cs, K or 1, d + 1)
-        Coefficients of every fit, the intercept behind them (without one, d). NaN for a class that the fold's
-        model does not have, or for the one row of two.
+        Coefficients of every fit, the intercept behind them (without one, d). A class that the fold's model
+        does not have has coefficients 0 and an intercept of −inf (of two classes ±inf), as in `coef_`.
     n_iter_ : (n_folds, n_l1_ratios, n_cs) int32
     Cs_ : (n_cs,)
     l1_ratios_ : (n_l1_ratios,)
@@ -314,13 +314,11 @@ class _Table:
     def fill(self, i: int, j: int, fold: Fold, settings: Settings, score: Any, tell: Any) -> None:
         """Fit and score fold i at ratio j and every C."""
         problem, order = replace(fold.problem, l1_ratio=float(self.l1_ratios[j])), np.argsort(self.Cs)
-        lost: Any = fold.absent if problem.n_rows > 1 else fold.absent.any(keepdims=True)
         for k, outcome in zip(order, outcomes(problem, self.Cs[order], settings), strict=True):
             kept = self.coefs[i, j, k]
             kept[:, : problem.given.shape[1]] = outcome.coef
             if problem.fit_intercept:
                 kept[:, -1] = outcome.intercept
-            kept[lost] = np.nan
             self.scores[i, j, k] = score(fold, float(self.Cs[k]), problem.l1_ratio, outcome)
             self.n_iter[i, j, k] = outcome.n_iter
             where = f"fold {i} at C = {self.Cs[k]:g}"
@@ -344,9 +342,11 @@ def _average(problem: Problem, table: _Table, settings: Settings) -> dict[str, A
     """The mean over folds of what each found best, a class being averaged over those that have it."""
     picks = [_choose(scores, table.Cs) for scores in table.scores]
     each = np.array([table.coefs[i, j, k] for i, (j, k) in enumerate(picks)])
-    if np.isnan(each).all(axis=0).any():
+    has = np.isfinite(each[..., -1:])  # else the fold's model does not have the class
+    never = ~has.any(axis=0)[:, 0]
+    if (never & (problem.present if problem.n_rows > 1 else problem.present.all())).any():
         raise ValueError("refit=False: a class is in no fold's training part, so there is nothing to average")
-    mean = np.nanmean(each, axis=0, dtype=np.float64).astype(each.dtype)
+    mean = np.mean(each, axis=0, dtype=np.float64, where=has | never[:, None]).astype(each.dtype)
     d = problem.given.shape[1]
     return {
         "C_": float(np.mean([table.Cs[k] for _, k in picks])),

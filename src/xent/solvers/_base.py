@@ -30,8 +30,8 @@ class Result(Enum):
         "(smaller C) or features on comparable scales would help"
     )
     UNPENALISED = (
-        "with a penalty factor of 0 no certificate was found: what is left unpenalised may be collinear, or "
-        "separate the classes; a factor above 0 gives it one"
+        "with a penalty factor of 0 no certificate was found: what is left unpenalised may separate the "
+        "classes; a factor above 0 gives it one"
     )
     UNCERTIFIED = (
         "without a penalty (C=inf, or every factor 0) no certificate was found: the classes may be "
