@@ -265,12 +265,12 @@ def test_null_spaces_are_looked_for_only_where_they_matter(rng, monkeypatch):
     )
     x = rng.normal(size=(5000, 3))
     y = rng.integers(0, 3, 5000)
-    assert Objective((linear.Batch(x, y),), 3, 1e-3).null_spaces == []
+    assert Objective((linear.Batch(x, y),), 3, 1e-3).null_spaces.spaces == ()
     assert seen == []
-    assert Objective((linear.Batch(x, y),), 3, 0.0).null_spaces == []
+    assert Objective((linear.Batch(x, y),), 3, 0.0).null_spaces.spaces == ()
     assert len(seen) == 1
     assert seen[0] < 200
-    ((classes, null),) = Objective((linear.Batch(np.c_[x, x @ [1, 1, 0]], y),), 3, 0.0).null_spaces
+    ((classes, null),) = Objective((linear.Batch(np.c_[x, x @ [1, 1, 0]], y),), 3, 0.0).null_spaces.spaces
     assert_array_equal(classes, [0, 1, 2])
     assert_allclose(np.abs(null), [[3**-0.5, 3**-0.5, 0, 3**-0.5]], atol=1e-12)
 

@@ -17,7 +17,8 @@ Method for the latter
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from ._threads import blas_for
 
 Bool = NDArray[np.bool_]
 
+MAX_COLLINEAR = 2048  # features
 _FIRST_ROWS = 64  # no two numbers among these differ: a column that may be constant
 _BLOCK_NUMBERS = 1 << 20
 _SMALL = 1e-8  # of the largest eigenvalue: a square root of it is 1e-4 of the features' size
@@ -69,23 +71,82 @@ def _rows(batch: Batch, start: int, rows: int) -> Any:
     return batch.X[part] if live is None else batch.X[start + np.flatnonzero(live)]
 
 
-def collinear_directions(
-    batches: Sequence[Batch], centre: Float, curvature: Float, features: NDArray[np.intp]
+def null_directions(
+    read: Callable[[], Sequence[Batch]],
+    centre: Float,
+    free: Bool,
+    constant: Bool,
+    curvature_of_few: Callable[[], Float],
+    curvature: Callable[[], Float],
 ) -> Float:
-    """Directions n (m, d) of these features alone, of length 1, with n·x̃_i = 0 for all rows that count.
+    """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all rows that
+    count: those that are `constant` (d,) and combinations of others.
 
-    curvature (d, d): (1/S) Σ s_i x̃_i x̃_iᵀ. Where nothing in it is small
-    X is not read.
+    read gives the batches, each time for a pass; curvature (1/S) Σ s_i x̃_i x̃_iᵀ (d, d) of all rows,
+    curvature_of_few of some. Beyond MAX_COLLINEAR features, whose correlations would not fit, combinations
+    are not sought.
     """
-    diagonal = np.diag(curvature)
-    features = features[diagonal[features] > 0]
-    candidates = small_directions(curvature, features)
-    if not is_null(batches, centre, candidates).all():
-        candidates = _singular_directions(batches, centre, features, np.sqrt(diagonal[features]))
-    return candidates[is_null(batches, centre, candidates)]
+    d = len(centre)
+    known = np.flatnonzero(constant & free)
+    single = np.zeros((len(known), d))
+    single[np.arange(len(known)), known] = 1.0
+    varying = np.flatnonzero(free & ~constant)
+    if d > MAX_COLLINEAR or not len(varying):
+        return single
+    A = curvature_of_few()
+    if np.diag(A)[varying].all() and not len(_small_directions(A, varying)):
+        return single
+    A = curvature()
+    diagonal = np.diag(A)
+    flat = np.eye(d)[varying[diagonal[varying] == 0]]
+    features = varying[diagonal[varying] > 0]
+    candidates = np.vstack([flat, _small_directions(A, features)])  # flat: 0, or an underflow
+    null = _are_null(read(), centre, candidates)
+    if not null[len(flat) :].all():
+        singular = _singular_directions(read(), centre, features, np.sqrt(diagonal[features]))
+        candidates = np.vstack([flat, singular])
+        null = _are_null(read(), centre, candidates)
+    return np.vstack([single, candidates[null]])
 
 
-def small_directions(curvature: Float, features: NDArray[np.intp]) -> Float:
+@dataclass(frozen=True)
+class NullSpaces:
+    """For classes (m,) orthonormal directions (r, d) each, along which the loss is flat and no penalty holds
+    a coefficient."""
+
+    spaces: tuple[tuple[NDArray[np.intp], Float], ...] = ()
+
+    @staticmethod
+    def of(free: Bool, directions: Callable[[Bool], Float]) -> NullSpaces:
+        """Of the features that are free in each class (K, d), and `null_directions` of them."""
+        patterns: dict[bytes, list[int]] = {}
+        for k in np.flatnonzero(free.any(axis=1)):
+            patterns.setdefault(free[k].tobytes(), []).append(int(k))
+        found = ((np.array(ks), orthonormal(directions(free[ks[0]]))) for ks in patterns.values())
+        return NullSpaces(tuple((classes, null) for classes, null in found if len(null)))
+
+    def taken_out(self, theta: Float) -> Float:
+        """θ (K, D), or a gradient, less what of it lies there: of all such θ the one of least ‖W‖."""
+        if not self.spaces:
+            return theta
+        theta = theta.copy()
+        for classes, null in self.spaces:
+            d = null.shape[1]
+            W = theta[classes, :d]
+            theta[classes, :d] = W - W @ null.T @ null
+        return theta
+
+    def curve(self, k: int | None, block: NDArray[Any]) -> None:
+        """Put curvature, as much as is usual in the block of class k, or of a mean over classes, (d, d) or
+        more, into its null directions: what is orthogonal to them, as every gradient is, does not know it."""
+        for classes, null in self.spaces:
+            if k is None or k in classes:
+                d = null.shape[1]
+                sizes = null**2 @ np.diag(block)[:d]
+                block[:d, :d] += (null.T * np.where(sizes > 0, sizes, 1.0)) @ null
+
+
+def _small_directions(curvature: Float, features: NDArray[np.intp]) -> Float:
     """Of these features, scaled to unit diagonal, the eigenvectors of small eigenvalues: (m, d). None of
     them has a diagonal of 0."""
     if not len(features):
@@ -119,10 +180,8 @@ def _singular_directions(
     return _spread(vectors[small].T, features, units, len(centre))
 
 
-def is_null(batches: Sequence[Batch], centre: Float, directions: Float) -> Bool:
+def _are_null(batches: Sequence[Batch], centre: Float, directions: Float) -> Bool:
     """Which directions n (m, d) no row that counts has more of than rounding, (m,)."""
-    if not len(directions):
-        return np.ones(0, bool)
     reach = np.zeros((2, len(directions)))
     for rows in _blocks(batches, centre):
         along = np.abs(rows @ directions.T)

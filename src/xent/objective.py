@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 # The Hessian of this many coefficients takes 72 MB; beyond, no solver asks for it.
 MAX_HESSIAN = 3000
-MAX_COLLINEAR = 2048  # features
 _ROWS_FOR_NULL = 16  # a feature: directions that are not null for all rows mostly show in so many
 _WEAK = 1e-13  # times a feature's curvature: a penalty below it is lost in the Hessian's rounding
 _CACHED = 1 << 15  # numbers of an array that stay in cache while others pass
@@ -112,8 +111,7 @@ class Objective:
         return total / self.weight, sum(target for _, target in parts) / self.weight
 
     def _add(self, part: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        self.n_passes += 1
-        parts = (part(batch, *args, **kwargs) for batch in self.batches)
+        parts = (part(batch, *args, **kwargs) for batch in self._read())
         return functools.reduce(operator.add, parts)
 
     @property
@@ -194,20 +192,10 @@ class Objective:
         Solvers start there and stay there. A common shift has no curvature but the penalty's, and with
         large features its rounding noise divided by a small λ would swamp the coefficients.
         """
-        theta = self._without_null(theta)
+        theta = self.null_spaces.taken_out(theta)
         if self.class_factors is None:
             return theta - theta.mean(axis=0)
         return theta - (self._gauge * theta).sum(axis=0)
-
-    def _without_null(self, theta: Float) -> Float:
-        """θ, or a gradient, less what of it lies in `null_spaces`."""
-        if not self.null_spaces:
-            return theta
-        theta = theta.copy()
-        for classes, null in self.null_spaces:
-            W = theta[classes, : self.n_features]
-            theta[classes, : self.n_features] = W - W @ null.T @ null
-        return theta
 
     def loss(self, theta: Float, *, exact: bool = True) -> Loss:
         """One pass: the mean loss and its gradient at θ; not `exact` in float32, if X is no wider."""
@@ -258,7 +246,7 @@ class Objective:
             bound = certificate.dual_from_products(
                 loss.entropy, probability, self.share, products, self.offset_moments
             )
-        gradient = self._without_null(gradient)  # there it is rounding, and no step is to follow it
+        gradient = self.null_spaces.taken_out(gradient)  # there it is rounding, and no step is to follow it
         return Evaluation(theta, loss.value + 0.5 * ridged, gradient, bound, loss.exact)
 
     @functools.cached_property
@@ -271,51 +259,29 @@ class Objective:
 
     def feature_rows(self) -> Float:
         """R (n, d) with RᵀR = `feature_curvature`: the centred rows times √(s_i/S); one pass."""
-        self.n_passes += 1
-        rows = [linear.weighted_rows(batch, self.centre) for batch in self.batches]
+        rows = [linear.weighted_rows(batch, self.centre) for batch in self._read()]
         return np.concatenate(rows) / math.sqrt(self.weight)
 
     @functools.cached_property
-    def null_spaces(self) -> list[tuple[NDArray[np.intp], Float]]:
-        """Where F is flat for ever: for classes (m,), orthonormal directions (r, d) of their unpenalised
-        features along which no centred row has anything (see `null_space`). None where all is penalised.
-
-        A penalty that rounding hides behind the curvature (C = 1e20) counts as none: it holds nothing.
-        """
+    def null_spaces(self) -> null_space.NullSpaces:
+        """Where F is flat for ever: directions of unpenalised features, a class at a time. Empty where all is
+        penalised; a penalty that rounding hides behind the curvature (C = 1e20) counts as none: it holds
+        nothing."""
         d = self.n_features
         free = self.penalties[:, :d] == 0
-        if float(self.penalties.max(initial=0.0)) <= _WEAK and d <= MAX_COLLINEAR:
+        if float(self.penalties.max(initial=0.0)) <= _WEAK and d <= null_space.MAX_COLLINEAR:
             units = np.where(self.constant, 1.0, np.diag(self._curvature_of_few))
             free = self.penalties[:, :d] <= _WEAK * units
-        patterns: dict[bytes, list[int]] = {}
-        for k in np.flatnonzero(free.any(axis=1)):
-            patterns.setdefault(free[k].tobytes(), []).append(int(k))
-        spaces = []
-        for classes in patterns.values():
-            null = null_space.orthonormal(self.null_directions(free[classes[0]]))
-            if len(null):
-                spaces.append((np.array(classes), null))
-        return spaces
+        return null_space.NullSpaces.of(free, self.null_directions)
 
     def null_directions(self, free: NDArray[np.bool_]) -> Float:
-        """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all i.
+        """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all i."""
+        curvatures = lambda: self._curvature_of_few, lambda: self.feature_curvature
+        return null_space.null_directions(self._read, self.centre, free, self.constant, *curvatures)
 
-        Beyond MAX_COLLINEAR features, whose correlations would not fit, those of one feature alone.
-        """
-        d = self.n_features
-        constant = np.eye(d)[self.constant & free] if (self.constant & free).any() else np.zeros((0, d))
-        varying = np.flatnonzero(free & ~self.constant)
-        if d > MAX_COLLINEAR or not len(varying):
-            return constant
-        A = self._curvature_of_few
-        if np.diag(A)[varying].all() and not len(null_space.small_directions(A, varying)):
-            return constant
-        A = self.feature_curvature
-        flat = np.eye(d)[varying[np.diag(A)[varying] == 0]]
-        flat = flat[null_space.is_null(self.batches, self.centre, flat)]  # 0, and no underflow
-        collinear = null_space.collinear_directions(self.batches, self.centre, A, varying)
-        self.n_passes += 2
-        return np.vstack([constant, flat, collinear])
+    def _read(self) -> Sequence[linear.Batch]:
+        self.n_passes += 1
+        return self.batches
 
     @functools.cached_property
     def _curvature_of_few(self) -> Float:
@@ -405,25 +371,15 @@ class Objective:
         # u uᵀ times a number for each feature that is right in size: with u = 1, the mean curvature over K.
         shifts += self._gauge[:, None, :] * self._gauge[None, :, :] * diagonal * K
         for k in range(K):
-            self.curve_null(k, blocks[k, :, k, :])
+            self.null_spaces.curve(k, blocks[k, :, k, :])
         H[np.diag_indices_from(H)] += self.penalties.ravel()
         return H
-
-    def curve_null(self, k: int, block: NDArray[Any]) -> None:
-        """Put curvature, as much as is usual in the block (D, D) of class k, into its null directions, where
-        it has none: what is orthogonal to them, as every gradient is, does not know it."""
-        d = self.n_features
-        for classes, null in self.null_spaces:
-            if k in classes:
-                sizes = null**2 @ np.diag(block)[:d]
-                block[:d, :d] += (null.T * np.where(sizes > 0, sizes, 1.0)) @ null
 
     def self_concordant_gap(self, step: NewtonStep) -> float:
         """The second certificate (see `certificate`) at the point of `step`: one more pass for c."""
         inverse = step.inverse()
-        self.n_passes += 1
         reach = 0.0
-        for batch in self.batches:
+        for batch in self._read():
             for rows in linear.augmented_blocks(batch, self.centre, self.fit_intercept):
                 reach = max(reach, certificate.pairwise_reach(rows, inverse))
         return certificate.self_concordant_gap(step.decrement, reach)

@@ -67,7 +67,7 @@ class ClassBlocks:
         def invert(k: int, rows: NDArray[Any], rest: float) -> None:
             block = rows.T @ rows
             block += base * block.dtype.type(rest)
-            objective.curve_null(k, block)
+            objective.null_spaces.curve(k, block)
             block[np.diag_indices(D)] += objective.penalties[k].astype(block.dtype)
             inverses[k], scales[k] = _inverse(block)
 

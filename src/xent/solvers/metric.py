@@ -122,8 +122,7 @@ class Kronecker:
             # Without a penalty features' scales do not matter, and taken out they cannot hide a small
             # feature in the rounding of a large one.
             self.curvature = objective.feature_curvature.copy()
-            for classes, _ in objective.null_spaces:
-                objective.curve_null(classes[0], self.curvature)
+            objective.null_spaces.curve(None, self.curvature)
             free = self.units == 0
             self.units[free] = np.sqrt(np.diag(self.curvature))[free]
             self.units[self.units == 0] = 1.0
