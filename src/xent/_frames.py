@@ -53,7 +53,8 @@ def locate(X: Any, validate: Callable[[], Any], y: Any = None) -> Any:
     """scikit-learn's validation of X, and of y if it is given, with the place of the first NaN or infinity
     added to its message."""
     try:
-        return validate()
+        with np.errstate(invalid="ignore"):  # of its sum over X, where large numbers of both signs meet
+            return validate()
     except (TypeError, ValueError) as error:
         what, _, rest = str(error).partition("\n")
         if not what.startswith("Input X contains") and y is not None:

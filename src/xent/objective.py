@@ -54,7 +54,11 @@ class Objective:
         self.batches, self.n_classes = batches, n_classes
         self.fit_intercept, self.n_threads = fit_intercept, n_threads
         self.n_passes = 0
-        m = self._add(linear.moments, n_classes, n_threads=n_threads)
+        with np.errstate(over="ignore", invalid="ignore"):
+            m = self._add(linear.moments, n_classes, n_threads=n_threads)
+        if np.isnan(m.x).all():  # one NaN in X makes NaN of every sum
+            raise ValueError("X has NaN, or values too large to add up in float64")
+        _check_finite(np.vstack([m.x, m.class_x]), len(m.x), "has values too large to add up")
         self.weight = m.weight
         self.share = m.classes / m.weight
         self.centre = m.x / m.weight if fit_intercept else np.zeros(len(m.x))
@@ -299,15 +303,8 @@ class Objective:
         """A mean of products of features, checked: squares of values beyond 1e150 are infinite."""
         with np.errstate(over="ignore", invalid="ignore"):
             mean = self._add(part, *args) / self.weight
-        finite = np.isfinite(np.atleast_2d(mean)).all(axis=0)
-        if not finite.all():
-            if not np.isfinite(self.class_x).all():
-                raise ValueError("X has NaN, or values too large to add up in float64")
-            feature = int(np.argmin(finite)) % self.shape[1]
-            raise ValueError(
-                f"X: feature {feature} has values too large to square in float64; rescale it, for example "
-                "with sklearn.preprocessing.StandardScaler"
-            )
+        squares = mean if mean.ndim == 1 else np.diagonal(mean)  # no product is larger than both its squares
+        _check_finite(squares, self.shape[1], "has values too large to square")
         return mean
 
     def class_curvature(self, theta: Float) -> Float:
@@ -383,6 +380,16 @@ class Objective:
             for rows in linear.augmented_blocks(batch, self.centre, self.fit_intercept):
                 reach = max(reach, certificate.pairwise_reach(rows, inverse))
         return certificate.self_concordant_gap(step.decrement, reach)
+
+
+def _check_finite(sums: Float, n: int, what: str) -> None:
+    """Raises ValueError for the first of `sums`, of n features each time, that is infinite or NaN."""
+    finite = np.isfinite(sums)
+    if not finite.all():
+        raise ValueError(
+            f"X: feature {int(np.argmin(finite)) % n} {what} in float64; rescale it, for example with "
+            "sklearn.preprocessing.StandardScaler"
+        )
 
 
 def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:
