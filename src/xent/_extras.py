@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import shlex
 import sys
 
@@ -20,6 +19,7 @@ def needs(what: str, module: str, extra: str) -> str:
     parts = [line.partition(";") for line in required]
     packages = [name.strip() for name, _, marker in parts if extra in marker.replace('"', "'").split("'")]
     python = shlex.quote(sys.executable)
-    with_pip = importlib.util.find_spec("pip") is not None  # uv's environments have none
+    # uv's environments have none. Not by find_spec, which makes setuptools touch distutils, with a warning.
+    with_pip = any(importlib.metadata.distributions(name="pip"))
     install = f"{python} -m pip install" if with_pip else f"uv pip install --python {python}"
     return f"{what} needs {module}, which is not installed: {install} {shlex.join(packages or [module])}"
