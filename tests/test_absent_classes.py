@@ -5,11 +5,15 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
-from sklearn.ensemble import BaggingClassifier
+from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import KFold
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from truth import Plain
 
 from xent import SoftmaxRegression, SoftmaxRegressionCV, l1_min_c, softmax_path
@@ -233,3 +237,48 @@ def test_nothing_is_said_of_it(rng):
         SoftmaxRegression().fit(X, np.ones(len(y), int))
     with pytest.raises(ValueError, match=r"sample_weight × class_weight is 0 in every row"):
         SoftmaxRegression(class_weight={0: 0}).fit(X, y, 1.0 * (y == 0))
+
+
+def test_logits_of_a_class_without_weight_are_numbers(rng):
+    """For who takes logits: calibration, stacking, one against one, areas under curves. The probability is 0
+    all the same, and the log-probability −∞."""
+    X, y = load_iris(return_X_y=True)
+    for labels, absent in (([0, 1, 2], 2), ([0, 1], 1), ([0, 1], 0)):
+        rows = np.isin(y, labels)
+        model = SoftmaxRegression(class_weight={absent: 0}).fit(X[rows], y[rows])
+        z = model.decision_function(X)
+        assert np.isfinite(z).all()
+        z = np.column_stack([-z / 2, z / 2]) if z.ndim == 1 else z
+        assert_allclose(softmax(z, axis=1), model.predict_proba(X), atol=1e-15)
+        assert_array_equal(model.predict_proba(X)[:, absent], 0)
+        assert_array_equal(model.predict_log_proba(X)[:, absent], -np.inf)
+        offset = rng.normal(size=(len(X), len(labels)))
+        assert np.isfinite(model.decision_function(X, offset)).all()
+    for method in ("sigmoid", "isotonic", "temperature"):
+        calibrated = CalibratedClassifierCV(SoftmaxRegression(class_weight={2: 0}), method=method, cv=3)
+        p = calibrated.fit(X, y).predict_proba(X)
+        assert np.isfinite(p).all()
+        assert_allclose(p.sum(axis=1), 1)
+    one = [("a", SoftmaxRegression(class_weight={2: 0}))]
+    stacked = StackingClassifier(one, stack_method="decision_function")
+    assert np.isfinite(stacked.fit(X, y).predict_proba(X)).all()
+    pairs = OneVsOneClassifier(SoftmaxRegression(class_weight={1: 0})).fit(X[:100], y[:100])
+    assert np.isfinite(pairs.decision_function(X[:5])).all()
+    half = SoftmaxRegression(class_weight={1: 0}).fit(X[:100], y[:100])
+    assert get_scorer("roc_auc")(half, X[:100], y[:100]) == 0.5  # all rows are ranked alike
+
+
+@pytest.mark.filterwarnings("ignore:cv. the training part has no row:UserWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.filterwarnings("ignore:No positive class found in y_true:UserWarning")
+@pytest.mark.parametrize(("K", "scoring"), [(3, "top_k_accuracy"), (2, "roc_auc"), (2, "average_precision")])
+def test_scorers_of_folds_whose_classes_are_new(K, scoring):
+    """Sorted rows, each fold one class: as in scikit-learn."""
+    X, y = (part[: 50 * K] for part in load_iris(return_X_y=True))
+    settings = {"Cs": [0.1, 1.0], "cv": KFold(K), "scoring": scoring}
+    theirs = LogisticRegressionCV(l1_ratios=(0,), use_legacy_attributes=False, **settings).fit(X, y)
+    if np.isnan(theirs.scores_).all():  # scikit-learn then takes the first C
+        with pytest.raises(ValueError, match="scoring: not one of the scores is a finite number"):
+            SoftmaxRegressionCV(**settings).fit(X, y)
+    else:
+        assert_allclose(SoftmaxRegressionCV(**settings).fit(X, y).scores_, theirs.scores_)

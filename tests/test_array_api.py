@@ -427,6 +427,16 @@ def test_tensors_that_numpy_cannot_hold(X, told, dispatch):
         SoftmaxRegression().fit(X, IRIS[1])
 
 
+def test_a_tensor_that_is_its_memorys_negative(dispatch):
+    X, y = torch.tensor(IRIS[0]), torch.tensor(IRIS[1])
+    negative = torch.imag(torch.complex(X, -X).conj())
+    assert negative.is_neg()
+    assert torch.equal(negative, X)
+    model = SoftmaxRegression().fit(negative, y, torch._neg_view(-torch.ones(150)))
+    assert torch.equal(model.coef_, SoftmaxRegression().fit(X, y, torch.ones(150)).coef_)
+    assert torch.equal(model.predict_proba(negative), model.predict_proba(X))
+
+
 def test_bad_numbers_are_named_as_in_numpy(place, dispatch):
     X = IRIS[0].copy()
     X[3, 2] = np.nan

@@ -217,13 +217,15 @@ def test_subclasses_with_constructors_of_their_own(iris, base, theirs, extra):
     assert cross_val_score(Short(), *iris, cv=2).shape == (2,)
 
 
+@pytest.mark.filterwarnings("ignore:.*was given what is LogisticRegression's:FutureWarning")
 def test_feature_selection_keeps_what_l1_keeps():
     X, y = load_breast_cancer(return_X_y=True)
     X = scale(X)
     theirs = SelectFromModel(LogisticRegression(C=0.1, l1_ratio=1, solver="saga", max_iter=5000)).fit(X, y)
     ours = SoftmaxRegression(C=0.1, l1_ratio=1)
+    named = SoftmaxRegression(C=0.1, penalty="elasticnet", l1_ratio=1)
     cv = SoftmaxRegressionCV(Cs=[0.1], l1_ratios=[1.0])
-    for model in (ours, cv):
+    for model in (ours, named, cv):
         selector = SelectFromModel(model).fit(X, y)
         assert_array_equal(selector.get_support(), selector.estimator_.coef_[0] != 0)
         assert_array_equal(selector.get_support(), theirs.get_support())

@@ -154,9 +154,9 @@ def test_rows_of_probabilities_in_what_has_no_names(rng):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (pd.DataFrame({"a": [0.5, None], "b": [0.5, 1]}).astype("Float64"), "y: row 1 has a negative or NaN"),
-        (pa.table({"a": [0.5, None], "b": [0.5, 1]}), "y: row 1 has a negative or NaN"),
-        (pl.DataFrame({"a": [0.5, None], "b": [0.5, 1]}), "y: row 1 has a negative or NaN"),
+        (pd.DataFrame({"a": [0.5, None], "b": [0.5, 1]}).astype("Float64"), "y: row 1 has a NaN"),
+        (pa.table({"a": [0.5, None], "b": [0.5, 1]}), "y: row 1 has a NaN"),
+        (pl.DataFrame({"a": [0.5, None], "b": [0.5, 1]}), "y: row 1 has a NaN"),
         ([[0.5, 0.5], [1.0]], "y: rows of probabilities must be of one length"),
         (pd.DataFrame({"a": [1, 0], "b": ["x", "y"]}), "y: rows of probabilities must be numbers, got 'x'"),
         ([[0.0, 0.0], [1.0, 0.0]], "y: row 0 is 0 in every class; .* leave it out with a sample weight of 0"),
@@ -196,3 +196,33 @@ def test_score_knows_weights_and_offsets(rng):
     assert model.score(X, y, s, o) == pytest.approx(s @ right / s.sum(), rel=1e-12)
     assert model.score(X, np.eye(3)[y], s, o) == pytest.approx(s @ right / s.sum(), rel=1e-12)
     assert model.score(X, y, s) == LogisticRegression.score(model, X, y, s)
+
+
+def test_a_frame_of_offsets_is_brought_into_the_order_of_the_classes(rng):
+    """Wherever offsets go in; a frame with other names is taken as it lies."""
+    X, y = rng.normal(size=(80, 2)), np.array(list("abc"))[rng.integers(0, 3, 80)]
+    o = rng.normal(size=(80, 3))
+    plain = SoftmaxRegression().fit(X, y, offset=o)
+    turned = pd.DataFrame(o, columns=list("abc"))[list("cab")]
+    for offset in (turned, pl.from_pandas(turned), pa.Table.from_pandas(turned), pd.DataFrame(o)):
+        model = SoftmaxRegression().fit(X, y, offset=offset)
+        assert_array_equal(model.coef_, plain.coef_)
+        assert_array_equal(model.predict_proba(X, offset), plain.predict_proba(X, o))
+        assert model.score(X, y, offset=offset) == plain.score(X, y, offset=o)
+    path = softmax_path(X, y, Cs=[1.0], offset=turned)
+    assert_allclose(path.coefs[0], plain.coef_, atol=1e-4)
+    assert_array_equal(path.loss(X, y, offset=turned), path.loss(X, y, offset=o))
+    with pytest.raises(ValueError, match="offset: entries must be numbers, got dtype"):
+        SoftmaxRegression().fit(X, y, offset=[["x", 1, 2]] * 80)
+
+
+def test_what_cannot_be_told_apart_or_scored_is_said(rng):
+    X, Q = rng.normal(size=(30, 2)), rng.dirichlet(np.ones(3), 30)
+    with pytest.raises(
+        ValueError, match=r"y: its columns are called \[5, 'a', 4\], by names of several types"
+    ):
+        SoftmaxRegression().fit(X, pd.DataFrame(Q, columns=[5, "a", 4]))
+    with pytest.raises(ValueError, match="scoring='accuracy' wants labels, and y is rows of probabilities"):
+        SoftmaxRegressionCV(scoring="accuracy").fit(X, Q)
+    own = SoftmaxRegressionCV(Cs=2, cv=2, scoring=lambda model, X, Q: model.score(X, Q)).fit(X, Q)
+    assert own.scores_.shape == (2, 1, 2)

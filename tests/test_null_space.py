@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, scale
 from truth import Plain
@@ -290,3 +291,68 @@ def test_a_candidate_that_eigenvectors_miss_is_found_by_singular_ones(rng, monke
     assert len(null) == 1
     truth = np.array([0, 0, 1.0, 0, -3, -1])
     assert abs(null[0] @ truth) == pytest.approx(np.linalg.norm(truth), rel=1e-9)
+
+
+def computed_constants(rng, n):
+    """Columns that are one number but for the rounding of whoever worked them out."""
+    q, t = rng.integers(1, 50, n).astype(float), rng.normal(size=n)
+    return {
+        "7.3 q / q": 7.3 * q / q,
+        "shares added up": rng.dirichlet(np.ones(5), n).sum(axis=1),
+        "sin² + cos²": np.sin(t) ** 2 + np.cos(t) ** 2,
+        "7 and the next number": np.where(rng.random(n) < 0.5, 7.0, np.nextafter(7.0, 8.0)),
+    }
+
+
+@pytest.mark.parametrize("name", computed_constants(np.random.default_rng(0), 5))
+@pytest.mark.parametrize("K", [2, 3])
+def test_a_column_that_is_constant_but_for_rounding(rng, name, K):
+    """By every solver and door, dense and CSR, alone and beside a column that it was added to."""
+    x = rng.normal(size=(300, 2))
+    y, c = labels(rng, x, K), computed_constants(rng, 300)[name]
+    best = SoftmaxRegression(C=np.inf, tol=1e-10).fit(x, y)
+    X, sums = np.c_[x, c], np.c_[x, c, x[:, 0] + c]
+    for A in (X, sparse.csr_array(X), sums):
+        for solver in SOLVERS:
+            model = SoftmaxRegression(C=np.inf, solver=solver, tol=1e-9).fit(A, y)
+            assert model.converged_
+            assert model.objective_ == pytest.approx(best.objective_, abs=1e-9)
+            assert np.abs(model.coef_[:, 2]).max() < 1e-6 if A is not sums else np.abs(model.coef_).max() < 10
+    factors = SoftmaxRegression(feature_penalty_factor=[1, 1, 0], tol=1e-12).fit(X, y)
+    assert_allclose(factors.coef_[:, :2], SoftmaxRegression(tol=1e-12).fit(x, y).coef_, atol=1e-5)
+    path = softmax_path(X, y, Cs=[1, np.inf])
+    assert np.abs(path.coefs[1][:, 2]).max() < 1e-6
+    folds = SoftmaxRegressionCV(Cs=[np.inf], cv=3).fit(X, y)
+    assert np.abs(folds.coefs_paths_[..., 2]).max() < 1e-6
+    narrow = SoftmaxRegression(C=np.inf).fit(X.astype(np.float32), y)
+    assert narrow.converged_
+    assert np.abs(narrow.coef_).max() < 10
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("K", [2, 3])
+def test_what_rounding_leaves_uncertain_is_in_the_certificate(rng, solver, K):
+    """A column that hardly varies, but more than rounding: coefficients of 1e12 fit its noise, logits are
+    differences of numbers of 1e12, and F at what is stored is another than was worked out."""
+    n = 60
+    x = rng.normal(size=(n, 2))
+    y = labels(rng, x, K)
+    for c in (np.cumsum(np.full(n, 0.1)) - np.arange(n) * 0.1, 1 + 1e-13 * rng.normal(size=n)):
+        X = np.c_[x, c]
+        with pytest.warns(ConvergenceWarning):
+            model = SoftmaxRegression(C=np.inf, solver=solver).fit(X, y)
+        assert not model.converged_
+        assert np.abs(model.coef_[:, 2]).max() > 1e9
+        exact = float(exact_loss(model, X, y, np.ones(n)))
+        assert exact <= model.objective_ + model.suboptimality_
+        plain = SoftmaxRegression(C=1.0, solver=solver).fit(X, y)
+        assert plain.converged_
+        assert plain.suboptimality_ < 1e-6
+
+
+def test_that_it_is_rounding_is_said(rng):
+    x = rng.normal(size=(300, 2))
+    y = (x[:, 0] + rng.logistic(size=300) > 0).astype(int)
+    drifted = np.cumsum(np.full(300, 0.1)) - np.arange(300) * 0.1
+    with pytest.warns(ConvergenceWarning, match="rounding leaves the objective uncertain by"):
+        SoftmaxRegression(C=np.inf).fit(np.c_[x, drifted], y)

@@ -336,8 +336,8 @@ def spoilt(row, entries):
     ("params", "given", "message"),
     [
         ({}, {"y": GOOD[:3]}, "y: expected 4 rows, one a row of logits, got 3"),
-        ({}, {"y": spoilt(2, [0.5, 0.5, np.nan])}, "y: row 2 has a negative or NaN entry"),
-        ({}, {"y": spoilt(1, [1.5, -0.5, 0.0])}, "y: row 1 has a negative or NaN entry"),
+        ({}, {"y": spoilt(2, [0.5, 0.5, np.nan])}, "y: row 2 has a NaN entry"),
+        ({}, {"y": spoilt(1, [1.5, -0.5, 0.0])}, "y: row 1 has a negative entry"),
         ({}, {"y": spoilt(slice(1, 3), [0.5, 0.5, 0.1])}, "y: row 1 sums to 1.1; .* divide each by its sum"),
         ({}, {"y": spoilt(3, [np.inf, 0, 0])}, "y: row 3 sums to inf"),
         ({}, {"y": np.array([["a", "b"]] * 4)}, "y: rows of probabilities must be numbers, got dtype <U1"),

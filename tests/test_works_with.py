@@ -13,6 +13,7 @@ BLOCKS = dict(re.findall(r"^## ([^\n]*)\n(?:(?!^## ).)*?^```python\n(.*?)^```$",
 # Not among what the tests install: `make works-with` brings them.
 GUESTS = {"polars": "polars", "mlflow": "MLflow", "skl2onnx": "ONNX", "shap": "shap"}
 HERE = [name for guest, name in GUESTS.items() if importlib.util.find_spec(guest)]
+ABSENT = set(GUESTS.values()) - set(HERE)
 
 
 def test_every_block_is_found():
@@ -21,8 +22,10 @@ def test_every_block_is_found():
     assert all("assert " in block for block in BLOCKS.values())
 
 
-@pytest.mark.parametrize("name", [name for name in BLOCKS if name in HERE or name not in GUESTS.values()])
+@pytest.mark.parametrize("name", BLOCKS)
 def test_block(name, tmp_path, monkeypatch):
+    if name in ABSENT:
+        pytest.skip(f"{name} is not among what the tests install; make works-with runs this block")
     if name in HERE:  # in a process of its own: MLflow patches scikit-learn, and their warnings are theirs
         subprocess.run([sys.executable, "-c", BLOCKS[name]], cwd=tmp_path, check=True)
         return

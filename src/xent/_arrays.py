@@ -90,6 +90,8 @@ def _is_on_cpu(array: Any) -> bool:
 
 
 def _read(name: str, array: Any) -> NDArray[Any]:
+    if hasattr(array, "resolve_neg"):  # PyTorch's, which DLPack forgets may be its memory's negative
+        array = array.resolve_neg()
     try:
         return move_to(array, xp=np, device="cpu")
     except (TypeError, RuntimeError, ValueError, BufferError) as error:

@@ -58,8 +58,10 @@ def check_probabilities(y: NDArray[Any], n: int, K: int, weight: NDArray[np.floa
     if wrong.any():
         row = int(np.argmax(wrong))
         problem, remedy = f"sums to {totals[row]:.9g}", "divide each by its sum"
-        if not (y[row] >= 0).all():
-            problem = "has a negative or NaN entry"
+        if np.isnan(totals[row]):
+            problem, remedy = "has a NaN entry", "fill it in, or leave the row out"
+        elif not (y[row] >= 0).all():
+            problem = "has a negative entry"
         elif totals[row] == 0:
             problem, remedy = "is 0 in every class", "fill it, or leave it out with a sample weight of 0"
         raise ValueError(f"{name}: row {row} {problem}; probability rows must be ≥ 0 and sum to 1: {remedy}")

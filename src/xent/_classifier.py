@@ -19,7 +19,9 @@ from . import linear
 from ._arrays import Home, home_of, in_numpy, to_numpy
 from ._frames import locate
 from ._problem import TAKES
-from ._targets import offset_of
+from ._targets import codes_of, offset_of, weights_of
+
+_FAR = 1000  # nats: exp(−745) is 0 in float64
 
 Self = TypeVar("Self", bound="SoftmaxClassifier")
 
@@ -37,7 +39,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         """As it was given, but "l1" where that is the penalty: `SelectFromModel` asks for it, to keep what an
         L1 penalty kept."""
         given = vars(self).get("penalty", "deprecated")
-        return "l1" if isinstance(given, str) and given == "deprecated" and self._is_l1() else given
+        by_ratio = isinstance(given, str) and given in ("deprecated", "elasticnet")
+        return "l1" if by_ratio and self._is_l1() else given
 
     @penalty.setter
     def penalty(self, given: Any) -> None:
@@ -63,12 +66,21 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def decision_function(self, X: Any, offset: Any = None) -> NDArray[Any]:
-        """Logits z = W x + b + o: (n, K), or (n,) for two classes, positive where the second is likelier."""
+        """Logits z = W x + b + o: (n, K), or (n,) for two classes, positive where the second is likelier.
+
+        That of a class without weight, −∞, is written as 1000 below the row's largest, which is probability 0
+        as well and a number that calibration, stacking and scorers can take; of two classes ±1000.
+        """
         home, X, o = self._rows(X, offset, "decision_function")
-        scores = safe_sparse_dot(X, in_numpy(self.coef_).T, dense_output=True) + in_numpy(self.intercept_)
+        b = in_numpy(self.intercept_)
+        scores = safe_sparse_dot(X, in_numpy(self.coef_).T, dense_output=True) + b
         if scores.shape[1] == 1:
-            return home.bring(scores.ravel() if o is None else scores.ravel() + (o[:, 1] - o[:, 0]))
-        return home.bring(scores if o is None else scores + o)
+            scores = scores.ravel() if o is None else scores.ravel() + (o[:, 1] - o[:, 0])
+            return home.bring(np.clip(scores, -_FAR, _FAR) if np.isinf(b).any() else scores)
+        scores = scores if o is None else scores + o
+        if np.isinf(b).any():
+            scores[:, np.isneginf(b)] = scores.max(axis=1, keepdims=True) - _FAR
+        return home.bring(scores)
 
     def predict(self, X: Any, offset: Any = None) -> NDArray[Any]:
         """The class of the largest logit, (n,)."""
@@ -102,7 +114,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         """Where X lives, and X and offset as `method` computes with them."""
         home, (X, offset) = home_of(X), self._to_numpy(method, X, offset=offset)
         X = locate(X, lambda: validate_data(self, X, reset=False, **TAKES))
-        return home, X, offset_of(offset, X.shape[0], self.classes_.shape[0])
+        return home, X, offset_of(offset, X.shape[0], in_numpy(self.classes_))
 
     def _to_numpy(self, method: str, X: Any, /, **others: Any) -> list[Any]:
         """X and others in NumPy. Raises ValueError where `fit` was given X of another namespace: as in
@@ -111,6 +123,12 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         arrays = to_numpy(X=X, **others)
         check_same_namespace(X, self, attribute="coef_", method=method)
         return arrays
+
+    def _scored_rows(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> linear.Batch:
+        """Rows as a loss or an accuracy of theirs is worked out, all in NumPy."""
+        _, X, o = self._rows(X, offset, "score")
+        weight = weights_of(X, sample_weight)
+        return linear.Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
 
     def _score(self, of_rows: Callable[..., NDArray[Any]], X: Any, offset: Any) -> tuple[Home, NDArray[Any]]:
         home, X, o = self._rows(X, offset, of_rows.__name__)  # called as our methods are

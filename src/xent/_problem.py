@@ -231,15 +231,18 @@ class Problem:
             value = objective.evaluate(rounded).value
         gap = value - solution.lower_bound
         gap = max(0.0, gap) if np.isfinite(gap) else np.inf
+        smooth = objective.smooth if isinstance(objective, Composite) else objective
+        lost, passes = linear.rounding(smooth.batches, *smooth.coefficients(rounded))
+        smooth.n_passes += passes
         found = None if verdict is None else verdict.separation
         return Outcome(
             coef,
             intercept,
             value + self._price_of_unused(C),
-            gap,
-            converged=bool(gap <= tol),
+            gap + lost,
+            converged=bool(gap + lost <= tol),
             separation=None if found is None else self._told(found, names),
-            reason=_why(solution, verdict),
+            reason=_why(solution, verdict, lost if gap <= tol else 0.0),
             n_iter=max(1, solution.n_iter),
             n_passes=objective.n_passes,
         )
@@ -325,7 +328,7 @@ def read_problem(
         raise ValueError(
             f"Solver {asked.solver} supports neither l1_ratio > 0 nor bounds; leave solver at 'auto'"
         )
-    o = offset_of(offset, n, K)
+    o = offset_of(offset, n, targets.classes)
     names = getattr(owner, "feature_names_in_", None)
     problem = Problem(
         linear.Batch(X, targets.y, targets.weight, asked.label_smoothing, offset=o),
@@ -361,7 +364,13 @@ def _separation(solution: Solution, objective: Objective | Composite) -> Verdict
     return verdict
 
 
-def _why(solution: Solution, verdict: Verdict | None) -> str:
+def _why(solution: Solution, verdict: Verdict | None, lost: float) -> str:
+    if lost:
+        return (
+            f"coefficients are so large that rounding leaves the objective uncertain by {lost:.0e} nats; "
+            "leave out features that are nearly constant or nearly a sum of others, centre large ones, or "
+            "try a smaller C"
+        )
     if solution.result is Result.CERTIFIED:
         return "rounding the coefficients to float32 cost the rest; fit on float64"
     if verdict is not None and verdict.status is Status.OVERLAPPING:

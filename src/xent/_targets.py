@@ -52,6 +52,8 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
     Q, columns = rows_of(y)
     n, K = X.shape[0], Q.shape[1]
     classes = np.arange(K) if columns is None else np.asarray(columns)
+    if columns is not None and len({type(name) for name in columns}) > 1:
+        raise ValueError(f"y: its columns are called {columns}, by names of several types; give them one")
     names, times = np.unique(classes.astype(str), return_counts=True)
     if len(names) < K:
         raise ValueError(
@@ -138,12 +140,19 @@ def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any
     return codes
 
 
-def offset_of(offset: Any, n: int, K: int) -> NDArray[Any] | None:
-    """(n, K), or of (n,) for two classes the logit that it adds to the second."""
+def offset_of(offset: Any, n: int, classes: NDArray[Any]) -> NDArray[Any] | None:
+    """(n, K), or of (n,) for two classes the logit that it adds to the second. A frame whose columns are
+    called as the classes is brought into their order."""
     if offset is None:
         return None
-    o = np.asarray(offset)
-    o = o if o.dtype in (np.float32, np.float64) else o.astype(np.float64)
+    K, names = len(classes), names_of(offset)
+    try:
+        o = as_numbers(offset)
+    except ValueError as error:
+        raise ValueError(f"offset: entries {error}") from None
+    if names is not None and o.shape == (n, K) and sorted(map(shown, names)) == sorted(map(shown, classes)):
+        column = {shown(name): j for j, name in enumerate(names)}
+        o = o[:, [column[shown(label)] for label in classes]]
     if o.shape == (n,) and K == 2:
         o = np.column_stack([np.zeros_like(o), o])
     if o.shape != (n, K):

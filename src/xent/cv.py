@@ -28,7 +28,7 @@ from ._control import Control
 from ._folds import Fold, check_log_loss, make_fold, scoring_of
 from ._parameters import asked_of
 from ._problem import Outcome, Problem, read_problem
-from ._targets import codes_of, weights_of
+from ._targets import codes_of, is_soft, weights_of
 from .estimators import SoftmaxRegression
 from .path import complain, grid, mean_loss, outcomes
 from .solvers import Settings
@@ -180,6 +180,11 @@ feature_penalty_factor, tol, max_iter
         known = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
         X, y, sample_weight, offset, *others = to_numpy(**known, **params)
         params = dict(zip(params, others, strict=True))
+        if isinstance(asked.scoring, str) and is_soft(y):
+            raise ValueError(
+                f"scoring={asked.scoring!r} wants labels, and y is rows of probabilities; leave "
+                "scoring=None, the log-loss, or give a function of (model, X, y)"
+            )
         problem, y = read_problem(self, asked, X, y, sample_weight, offset, 0.0)
         X, routed = problem.given.X, self._route("fit", sample_weight, params)
         folds = self._folds(problem, y, sample_weight, routed.splitter.split)
@@ -256,9 +261,7 @@ feature_penalty_factor, tol, max_iter
         model = numpy_twin(self)
         if scorer is not None:
             return scorer(model, X, y, **routed.scorer.score)
-        _, X, o = model._rows(X, offset, "score")
-        weight = weights_of(X, sample_weight)
-        batch = linear.Batch(X, codes_of(y, model.classes_, weight), weight, offset=o)
+        batch = model._scored_rows(X, y, sample_weight, offset)
         return -mean_loss(batch, model.coef_, model.intercept_)
 
     def get_metadata_routing(self) -> MetadataRouter:

@@ -17,7 +17,7 @@ from ._classifier import SoftmaxClassifier, both_rows, unchanged_if_it_raises
 from ._control import Control, callbacks
 from ._parameters import asked_of
 from ._problem import Outcome, Problem, read_problem
-from ._targets import codes_of, is_soft, weights_of
+from ._targets import is_soft
 from .composite import Composite
 from .objective import Objective
 from .solvers import Solution
@@ -86,7 +86,9 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
     objective_ : float
         F at the coefficients, in nats.
     suboptimality_ : float
-        A proven bound on F − F*, in nats. Two certificates stand behind it, see docs/design.
+        A proven bound on F − F*, in nats. Two certificates stand behind it, see docs/design. Where
+        coefficients are so large that F is uncertain by more than 1e-8, that is part of it. Without a
+        penalty F* is the least F of coefficients that have nothing along collinear features.
     converged_ : bool
         Whether `suboptimality_` ≤ `tol`.
     n_iter_ : (1,) int32
@@ -107,9 +109,8 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
     Notes
     -----
     Ctrl-C ends a fit after the pass at hand: the model is the best so far, `converged_` is False and a
-    warning
-    says so; a second Ctrl-C raises KeyboardInterrupt and leaves the estimator as it was. scikit-learn's
-    callbacks (`set_callbacks`) see every iteration and may stop the fit.
+    warning says so; a second Ctrl-C raises KeyboardInterrupt and leaves the estimator as it was.
+    scikit-learn's callbacks (`set_callbacks`) see every iteration and may stop the fit.
 
     A class whose weights are all 0, as bagging may leave one, stays in classes_ and gets probability 0: where
     F is least its intercept is −inf (of two classes ±inf), and its coefficients are 0. The other classes are
@@ -229,9 +230,7 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
         model = numpy_twin(self)
         if not is_soft(y):
             return float(accuracy_score(y, model.predict(X, offset), sample_weight=sample_weight))
-        _, X, o = model._rows(X, offset, "score")
-        weight = weights_of(X, sample_weight)
-        batch = linear.Batch(X, codes_of(y, model.classes_, weight), weight, offset=o)
+        batch = model._scored_rows(X, y, sample_weight, offset)
         sums = linear.sums(batch, *both_rows(model.coef_, model.intercept_), gradient=False)
         return sums.hits / sums.weight
 

@@ -3,7 +3,8 @@
 Two kinds. A *constant* feature is known exactly: the same number in every row that counts. With an intercept
 its centred column is 0, whatever its size. A *collinear* direction n has n·x̃_i = 0 for all i but for
 rounding: |n·x̃_i| ≤ ε Σ_j |n_j| (|x̃_ij| + |x̄_j|), ε = 64 units of float64 for centring and adding up, and
-2 of float32 where X is stored in that or less. A sum of dummies, degrees in two scales, a column twice.
+2 of float32 where X is stored in that or less. A sum of dummies, degrees in two scales, a column twice; and
+one column alone that somebody computed: shares added up, 7.3·q/q.
 What such a direction could still tell the classes is the rounding of a table; whoever fits it gets
 coefficients of 1e7 or 1e15, and of any size with any other table of the same numbers.
 
@@ -34,6 +35,7 @@ Bool = NDArray[np.bool_]
 MAX_COLLINEAR = 2048  # features
 _FIRST_ROWS = 64  # no two numbers among these differ: a column that may be constant
 _BLOCK_NUMBERS = 1 << 20
+_HARDLY = 1e-6  # of its mean: a deviation of less is looked at row by row
 _SMALL = 1e-8  # of the largest eigenvalue: a square root of it is 1e-4 of the features' size
 
 
@@ -94,19 +96,26 @@ def null_directions(
     if d > MAX_COLLINEAR or not len(varying):
         return single
     A = curvature_of_few()
-    if np.diag(A)[varying].all() and not len(_small_directions(A, varying)):
+    if not _hardly_varies(A, centre)[varying].any() and not len(_small_directions(A, varying)):
         return single
     A = curvature()
-    diagonal = np.diag(A)
-    flat = np.eye(d)[varying[diagonal[varying] == 0]]
-    features = varying[diagonal[varying] > 0]
-    candidates = np.vstack([flat, _small_directions(A, features)])  # flat: 0, or an underflow
+    hardly = _hardly_varies(A, centre)
+    flat = np.eye(d)[varying[hardly[varying]]]
+    flat = flat[_are_null(read(), centre, flat)] if len(flat) else flat
+    features = np.array([j for j in varying if A[j, j] > 0 and not flat[:, j].any()], np.intp)
+    candidates = _small_directions(A, features)
     null = _are_null(read(), centre, candidates)
-    if not null[len(flat) :].all():
-        singular = _singular_directions(read(), centre, features, np.sqrt(diagonal[features]))
-        candidates = np.vstack([flat, singular])
+    if not null.all():
+        candidates = _singular_directions(read(), centre, features, np.sqrt(np.diag(A)[features]))
         null = _are_null(read(), centre, candidates)
-    return np.vstack([single, candidates[null]])
+    return np.vstack([single, flat, candidates[null]])
+
+
+def _hardly_varies(curvature: Float, centre: Float) -> Bool:
+    """Which features may be constant but for rounding, or have squares that underflow, (d,). Of CSR the
+    curvature is a difference, and says no more."""
+    least: Float = (_HARDLY * centre) ** 2
+    return np.asarray(np.diag(curvature) <= least)
 
 
 @dataclass(frozen=True)

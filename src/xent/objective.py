@@ -275,7 +275,7 @@ class Objective:
         free = self.penalties[:, :d] == 0
         if float(self.penalties.max(initial=0.0)) <= _WEAK and d <= null_space.MAX_COLLINEAR:
             units = np.where(self.constant, 1.0, np.diag(self._curvature_of_few))
-            free = self.penalties[:, :d] <= _WEAK * units
+            free |= self.penalties[:, :d] <= _WEAK * units
         return null_space.NullSpaces.of(free, self.null_directions)
 
     def null_directions(self, free: NDArray[np.bool_]) -> Float:

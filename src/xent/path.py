@@ -77,7 +77,7 @@ class SoftmaxPath:
         if X.shape[1] != d:
             raise ValueError(f"X has {X.shape[1]} features, but the path was fitted on {d}")
         weight = weights_of(X, sample_weight)
-        o = offset_of(offset, X.shape[0], len(self.classes_))
+        o = offset_of(offset, X.shape[0], self.classes_)
         batch = linear.Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
         pairs = zip(self.coefs, self.intercepts, strict=True)
         return np.array([mean_loss(batch, coef, intercept) for coef, intercept in pairs])
