@@ -116,7 +116,7 @@ def _coded(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     where these are not whole numbers of a small range."""
     if y.dtype.kind in "iub" and len(y):
         low, high = int(y.min()), int(y.max())
-        if high - low < max(4 * len(y), 1024) and -(2**62) < low and high < 2**62:
+        if high - low < max(len(y) // 8, 1024) and -(2**62) < low and high < 2**62:
             place = y.astype(np.int64) - low
             seen = np.zeros(high - low + 1, bool)
             seen[place] = True

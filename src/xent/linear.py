@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _kernels, _tiled, reference
+from . import _kernels, _tiled
 from ._batch import Batch as Batch
 from ._batch import Float, offset_rows
 from ._batch import TopK as TopK
@@ -285,8 +285,7 @@ def second_moment_diagonal(batch: Batch, centre: Float) -> Float:
 
 
 def _probabilities(X: Any, batch: Batch, W: Float, b: Float) -> Float:
-    Z = np.asarray(X @ W.T) + b
-    return reference.softmax(Z if batch.offset is None else Z + batch.offset)
+    return _predict("probabilities", X, W, b, batch.offset, 0)
 
 
 def class_curvature(batch: Batch, W: Float, b: Float, *, n_threads: int = 0) -> Float:
