@@ -91,14 +91,14 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
                 f"Unknown label type: unknown. y mixes labels of types {kinds} (y[0] = {y[0]!r}, "
                 f"y[{first}] = {y[first]!r}); convert them to one type, for example with y.astype(str)"
             )
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
+    classes, codes = _coded(y)
+    if y.dtype.kind not in "biuU" or 2 * len(classes) > len(y):  # what is counted or named is a class
+        check_classification_targets(y)
     if len(classes) < 2:
         raise ValueError(
             "This solver needs samples of at least 2 classes in the data, but the data contains "
             f"only one class: {shown(classes[0])}"
         )
-    codes = codes.astype(np.int64)
     weight = weights_of(X, sample_weight)
     if class_weight is not None:
         weight = np.ones(len(codes)) if weight is None else weight
@@ -111,6 +111,20 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
             weight = weight * by_class[codes]
     _check_total(weight)
     return Targets(classes, codes, weight)
+
+
+def _coded(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The sorted classes (K,) among labels (n,), and each label's index: `np.unique`, which sorts n labels,
+    where these are not whole numbers of a small range."""
+    if y.dtype.kind in "iub" and len(y):
+        low, high = int(y.min()), int(y.max())
+        if high - low < max(len(y) // 8, 1024) and -(2**62) < low and high < 2**62:
+            place = y.astype(np.int64) - low
+            seen = np.zeros(high - low + 1, bool)
+            seen[place] = True
+            return (np.flatnonzero(seen) + low).astype(y.dtype), (np.cumsum(seen) - 1)[place]
+    classes, codes = np.unique(y, return_inverse=True)
+    return classes, codes.astype(np.int64)
 
 
 def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any]:

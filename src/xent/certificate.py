@@ -122,10 +122,10 @@ def pairwise_reach(rows: Float, inverse: Float) -> float:
     K = inverse.shape[0]
     mean_row = inverse.mean(axis=2)
     overall = mean_row.mean(axis=0)
-    norms = np.empty((len(rows), K))
+    largest, second = np.zeros((2, len(rows)))
     for k in range(K):
         form = inverse[k, :, k, :] - mean_row[k] - mean_row[k].T + overall
-        norms[:, k] = np.einsum("ij,ij->i", rows @ form, rows)
-    norms = np.sqrt(np.maximum(norms, 0.0))
-    top = np.partition(norms, K - 2, axis=1)[:, K - 2 :]
-    return float(top.sum(axis=1).max())
+        size = np.einsum("ij,ij->i", rows @ form, rows)
+        np.maximum(second, np.minimum(size, largest), out=second)
+        np.maximum(largest, size, out=largest)
+    return float((np.sqrt(largest) + np.sqrt(second)).max())

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _kernels, _tiled, reference
+from . import _kernels, _tiled
 from ._batch import Batch as Batch
 from ._batch import Float, offset_rows
 from ._batch import TopK as TopK
@@ -221,25 +221,35 @@ def sample(batch: Batch, rows: int, fewest: int) -> Batch:
     """About `rows` of the rows that count, chosen with a fixed seed; from every class in proportion but
     `fewest` at least, where there are so many (rows q_i belong to their largest class). Weighted up to what
     they stand for."""
-    live = batch.live(slice(0, batch.shape[0]))
-    index = np.arange(batch.shape[0]) if live is None else np.flatnonzero(live)
-    labels, rng = batch.labels, np.random.default_rng(0)
+    live, labels, rng = batch.live(slice(0, batch.shape[0])), batch.labels, np.random.default_rng(0)
+    index = None if live is None else np.flatnonzero(live)
+    n = batch.shape[0] if index is None else len(index)
+    picked = rng.choice(n, min(rows, n), replace=False, shuffle=False)
+    picked = picked if index is None else index[picked]
     if labels is None and not isinstance(batch.y, TopK):
         labels = batch.y.argmax(axis=1)
-    index = rng.permutation(index)
-    strata = [index]
-    if labels is not None and len(index):
-        narrow = np.int16 if labels[index].max() < 1 << 15 else np.int64  # sorted by radix
-        index = index[np.argsort(labels[index].astype(narrow), kind="stable")]
-        strata = np.split(index, np.flatnonzero(np.diff(labels[index])) + 1)
-    share = min(1.0, rows / max(len(index), 1))
-    chosen = [stratum[: max(min(fewest, len(stratum)), round(share * len(stratum)))] for stratum in strata]
-    up = [np.full(len(c), len(s) / len(c)) for c, s in zip(chosen, strata, strict=True) if len(c)]
-    picked = np.concatenate(chosen)
-    order = np.argsort(picked)
-    picked, factor = picked[order], np.concatenate([*up, np.zeros(0)])[order]
+    if labels is None or not n:
+        picked.sort()
+        factor = np.full(len(picked), n / max(len(picked), 1))
+    else:
+        there = np.bincount(labels if index is None else labels[index])
+        rare = np.bincount(labels[picked], minlength=len(there)) < np.minimum(fewest, there)
+        if rare.any():
+            of_rare = np.flatnonzero(rare[labels] if live is None else rare[labels] & live)
+            few = _first_of_each(rng.permutation(of_rare), labels, fewest)
+            picked = np.concatenate([picked[~rare[labels[picked]]], few])
+        picked.sort()
+        own = labels[picked]
+        factor = (there / np.maximum(np.bincount(own, minlength=len(there)), 1))[own]
     taken = batch.take(picked)
     return replace(taken, weight=factor if taken.weight is None else factor * taken.weight)
+
+
+def _first_of_each(index: NDArray[np.int64], labels: NDArray[Any], most: int) -> NDArray[np.int64]:
+    """Of each class the first rows in `index`, `most` at most."""
+    index = index[np.argsort(labels[index], kind="stable")]
+    own = labels[index]
+    return index[np.arange(len(index)) - np.searchsorted(own, own) < most]
 
 
 def gram(batch: Batch, centre: Float) -> Float:
@@ -278,8 +288,7 @@ def second_moment_diagonal(batch: Batch, centre: Float) -> Float:
 
 
 def _probabilities(X: Any, batch: Batch, W: Float, b: Float) -> Float:
-    Z = np.asarray(X @ W.T) + b
-    return reference.softmax(Z if batch.offset is None else Z + batch.offset)
+    return _predict("probabilities", X, W, b, batch.offset, 0)
 
 
 def class_curvature(batch: Batch, W: Float, b: Float, *, n_threads: int = 0) -> Float:
