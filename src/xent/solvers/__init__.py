@@ -6,7 +6,7 @@ from typing import Any
 
 from ..composite import Composite
 from ..objective import Objective
-from ._base import Progress, Result, Settings, Solution, hessian_price
+from ._base import Progress, Result, Settings, Solution, newton_pays
 from .lbfgs import LBFGS
 from .newton import Newton
 from .proximal import Proximal
@@ -40,5 +40,5 @@ def choose(name: str, objective: Objective | Composite, settings: Settings) -> A
         return Proximal(settings) if Quadratic.fits(objective) else WorkingSet(settings)
     if name != "auto":
         return SOLVERS[name](settings)
-    newton = objective.has_hessian and 10 * hessian_price(objective) < 80
+    newton = newton_pays(objective)
     return Newton(settings) if newton else LBFGS(settings)

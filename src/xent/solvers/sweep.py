@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass, field
 
 from ..objective import Objective
-from ._base import Float, Result, Settings, Solution, hessian_price
+from ._base import Float, Result, Settings, Solution, newton_pays
 from .lbfgs import LBFGS
 from .newton import Newton
 
@@ -36,7 +36,7 @@ class Sweep:
     def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
         """Minimise at the objective's λ, from `theta` or where the last optima point to."""
         start = self.foretold(objective.penalty) if theta is None else theta
-        if objective.has_hessian and 10 * hessian_price(objective) < 80:
+        if newton_pays(objective):
             solution = Newton(self.settings).solve(objective, start)
         elif not objective.penalty:  # another metric
             solution = LBFGS(self.settings).solve(objective, start)
