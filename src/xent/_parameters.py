@@ -3,6 +3,7 @@ of LogisticRegression's own put into xent's."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from collections.abc import Callable
@@ -25,9 +26,13 @@ _UNUSED = {"dual": False, "intercept_scaling": 1, "n_jobs": None}
 def parameters_of(estimator: Any, signature: type) -> dict[str, Any]:
     """The value of every parameter that `signature`, a class, has. An estimator may lack some, as a pickle of
     an older version does: then the default. A subclass's constructor need not name them."""
-    named = inspect.signature(signature).parameters
-    values = {name: getattr(estimator, name, parameter.default) for name, parameter in named.items()}
+    values = {name: getattr(estimator, name, default) for name, default in _defaults(signature).items()}
     return values | {"penalty": vars(estimator).get("penalty", "deprecated")}  # as given: it is a property
+
+
+@functools.cache
+def _defaults(signature: type) -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in inspect.signature(signature).parameters.items()}
 
 
 def asked_of(estimator: Any, signature: type, stacklevel: int) -> SimpleNamespace:
