@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with
+.PHONY: setup demo test check bench ordinary bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with
 
 setup: $(VENV)/.dev
 
@@ -33,6 +33,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/passes.py --json docs/figures/passes.json --plot docs/figures/passes.svg
 	$(BIN)/python benchmarks/optimum.py
+
+# Some ten minutes on an idle machine; ORDINARY="--parts fit --most 1e5" for some of it.
+ordinary: $(VENV)/.dev
+	$(BIN)/python benchmarks/ordinary.py --json docs/figures/ordinary.json $(ORDINARY)
 
 bench-torch: $(VENV)/.dev
 	$(BIN)/python benchmarks/torch_losses.py --json docs/figures/torch.json

@@ -81,3 +81,18 @@ def test_race_reports_gaps_times_and_memory(tmp_path):
     again = run([*command, "--json", out, "--resume"])
     assert again.returncode == 0, again.stderr
     assert json.loads(out.read_text())["problems"] == report["problems"]  # nothing was left to do
+
+
+def test_ordinary_reports_every_cell(tmp_path):
+    out = tmp_path / "ordinary.json"
+    command = [sys.executable, "benchmarks/ordinary.py", "--parts", "fit,predict", "--most", "1000"]
+    done = subprocess.run(
+        [*command, "--rounds", "1", "--json", out], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(out.read_text())["cells"]
+    assert len(cells) == 9 + 9 + 6
+    for cell in cells:
+        assert cell["ratio"] == cell["peer_ms"] / cell["ours_ms"] > 0
+        if cell["worse_by"] is not None:
+            assert cell["worse_by"] < 1e-6  # certified to that, whatever the peer reached
