@@ -528,12 +528,18 @@ def test_output_never_costs_an_input_a_device_or_a_link(tmp_path):
 
 def test_sigterm_leaves_nothing_behind(big):
     command = [sys.executable, "-m", "xent", "predict", "m.xent", "big.npz", "-o", "term.csv"]
-    process = subprocess.Popen(command, cwd=big, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(big.glob(".term.csv.*.tmp")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    process.terminate()
-    assert process.wait() in (143, -signal.SIGTERM)
+    for _ in range(5):  # on a busy machine it may have written all before it is seen to write
+        process = subprocess.Popen(command, cwd=big, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while (
+            not list(big.glob(".term.csv.*.tmp")) and process.poll() is None and time.monotonic() < deadline
+        ):
+            time.sleep(0.001)
+        process.terminate()
+        if process.wait() != 0:
+            break
+        (big / "term.csv").unlink()
+    assert process.returncode in (143, -signal.SIGTERM)
     assert not list(big.glob("*term.csv*"))
 
 

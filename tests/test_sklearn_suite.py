@@ -133,9 +133,7 @@ SETTINGS = [
     SoftmaxRegressionCV(Cs=[0.1, 1.0], cv=2, refit=False),
     SoftmaxRegressionCV(Cs=[1.0], cv=StratifiedKFold(2), class_weight="balanced"),
     SoftmaxRegressionCV(Cs=[1.0], cv=2, l1_ratios=(0.0, 0.5)),
-    SoftmaxRegressionCV(Cs=[10.0], cv=2, l1_ratios=(0.5,), grouped=True),
     SoftmaxRegressionCV(Cs=[np.inf], cv=2),
-    SoftmaxRegressionCV(Cs=[10.0], cv=2, bounds=(-2, 2)),
     SoftmaxRegressionCV(Cs=[10.0], cv=2, scoring="neg_brier_score", label_smoothing=0.1),
 ]
 
