@@ -1,4 +1,4 @@
-"""Shared by all tests. Two settings are read when the libraries load, so they come first."""
+"""Shared by all tests. Three settings are read when the libraries load, so they come first."""
 
 import os
 
