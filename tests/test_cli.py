@@ -454,9 +454,6 @@ def test_a_date_that_cannot_be_read_is_an_error(tmp_path):
     frame = pd.DataFrame({"when": days.strftime("%Y-%m-%d"), "y": np.where(days.month < 7, "a", "b")})
     frame.to_csv(tmp_path / "t.csv", index=False)
     run("fit", "t.csv", "--target", "y", "-o", "m.xent", cwd=tmp_path)
-    frame.assign(when=days.strftime("%Y-%m-%d 00:00:00")).to_csv(tmp_path / "n.csv", index=False)
-    run("predict", "m.xent", "n.csv", "-o", "p.csv", cwd=tmp_path)
-    assert (pd.read_csv(tmp_path / "p.csv")["prediction"] == frame["y"]).mean() > 0.95
     frame.assign(when=days.strftime("%d.%m.%Y")).to_csv(tmp_path / "n.csv", index=False)
     said = run("predict", "m.xent", "n.csv", cwd=tmp_path, ok=False).stderr
     assert "n.csv: column 'when' was a date when the model was fitted; now row 0 has '01.01.2021'" in said
@@ -484,12 +481,13 @@ def test_labels_stay_what_they_are(tmp_path):
         assert model_file.load(tmp_path / "m.xent")[0].classes_.tolist() == classes
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "+02:00"])
-def test_dates_with_a_zone(tmp_path, zone):
-    dates = pd.date_range("2024-01-01", periods=120, freq="7h", tz=None if zone == "+02:00" else zone)
-    frame = pd.DataFrame({"when": dates, "y": np.where(dates.hour < 12, "am", "pm")})
-    if zone == "+02:00":
-        frame["when"] = frame["when"].astype(str) + zone
+def test_dates_with_a_zone(tmp_path):
+    """Of each kind one column: UTC, a place's with its summer time, and text with an offset."""
+    hours = np.arange(120) * 7 % 24
+    frame = pd.DataFrame({"y": np.where(hours < 12, "am", "pm")})
+    for zone in ("UTC", "Europe/Zurich"):
+        frame[zone] = pd.date_range("2024-01-01", periods=120, freq="7h", tz=zone)
+    frame["offset"] = pd.date_range("2024-01-01", periods=120, freq="7h").astype(str) + "+02:00"
     frame.to_parquet(tmp_path / "t.parquet")
     run("fit", "t.parquet", "--target", "y", "-o", "m.xent", cwd=tmp_path)
     run("predict", "m.xent", "t.parquet", "-o", "p.csv", cwd=tmp_path)

@@ -80,25 +80,25 @@ def test_samples_of_operators(op, dtype):
 def test_samples_of_modules(info, dtype):
     torch.manual_seed(0)
     count = 0
-    for training in (True, False):
-        for sample in info.module_inputs_func(info, "cpu", dtype, requires_grad=True, training=training):
-            made, call = sample.constructor_input, sample.forward_input
-            theirs = info.module_cls(*made.args, **made.kwargs)
-            names = {"weight": "class_weight"}
-            given = {names.get(key, key): value for key, value in made.kwargs.items() if key != "options"}
-            given = {key: value for key, value in given.items() if value is not None}
-            mine = getattr(xent.torch, info.module_cls.__name__)(*made.args, **given)
-            mine.load_state_dict({names.get(k, k): v for k, v in theirs.state_dict().items()})
-            theirs, mine = theirs.to(dtype), mine.to(dtype)
-            got, want = mine(*call.args, **call.kwargs), theirs(*call.args, **call.kwargs)
-            if want.isnan().any():  # PyTorch's mean of no row; ours is 0: docs/torch.md
-                assert (call.args[-1] == made.kwargs["ignore_index"]).all()
-                want = torch.where(want.isnan(), 0, want)
-            assert_close(got, want)
-            inputs = leaves(*call.args)
-            found = torch.autograd.grad(got.sum(), [*inputs, *mine.parameters()])
-            known = torch.autograd.grad(want.sum(), [*inputs, *theirs.parameters()])
-            for a, b in zip(found, known, strict=True):
-                assert_close(a, b)
-            count += 1
+    # A loss does not know whether it is trained: the samples of both are the same.
+    for sample in info.module_inputs_func(info, "cpu", dtype, requires_grad=True, training=True):
+        made, call = sample.constructor_input, sample.forward_input
+        theirs = info.module_cls(*made.args, **made.kwargs)
+        names = {"weight": "class_weight"}
+        given = {names.get(key, key): value for key, value in made.kwargs.items() if key != "options"}
+        given = {key: value for key, value in given.items() if value is not None}
+        mine = getattr(xent.torch, info.module_cls.__name__)(*made.args, **given)
+        mine.load_state_dict({names.get(k, k): v for k, v in theirs.state_dict().items()})
+        theirs, mine = theirs.to(dtype), mine.to(dtype)
+        got, want = mine(*call.args, **call.kwargs), theirs(*call.args, **call.kwargs)
+        if want.isnan().any():  # PyTorch's mean of no row; ours is 0: docs/torch.md
+            assert (call.args[-1] == made.kwargs["ignore_index"]).all()
+            want = torch.where(want.isnan(), 0, want)
+        assert_close(got, want)
+        inputs = leaves(*call.args)
+        found = torch.autograd.grad(got.sum(), [*inputs, *mine.parameters()])
+        known = torch.autograd.grad(want.sum(), [*inputs, *theirs.parameters()])
+        for a, b in zip(found, known, strict=True):
+            assert_close(a, b)
+        count += 1
     assert count >= 40
