@@ -66,6 +66,7 @@ def in_turns(ours: Callable[[], Any], peer: Callable[[], Any], rounds: int) -> t
     found: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for spent, call, repeat in zip(found, (ours, peer), times, strict=True):
+            time.sleep(machine.PAUSE)  # till the other's threads no longer spin
             spent.append(once(call, repeat))
     return statistics.median(found[0]), statistics.median(found[1])
 
