@@ -22,7 +22,7 @@ LEVELS = [
     {"null_space", "penalty"},
     {"_margins"},
     {"objective"},
-    {"composite"},
+    {"composite", "rounding"},
     {"separation"},
     {"solvers"},
     {"_control", "_targets", "_parameters"},

@@ -61,6 +61,13 @@ def test_l2_and_no_penalty(K, solver, C):
         check(fit(A, y, s), other, A)
 
 
+def test_auto_takes_newton_for_small_tables_alone():
+    """A step of it over 60,000 rows takes longer than all of L-BFGS."""
+    X, y, _ = TABLES[3]
+    assert SoftmaxRegression().fit(X, y).solver_ == "lbfgs"
+    assert SoftmaxRegression().fit(X[:1000], y[:1000]).solver_ == "newton"
+
+
 @pytest.mark.parametrize("K", TABLES)
 @pytest.mark.parametrize(
     "params",

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from truth import Plain, softmax_rows
 
 from xent import SoftmaxRegression
+from xent._targets import label_targets
 
 SOLVERS = ["lbfgs", "newton"]
 
@@ -386,3 +387,30 @@ def test_what_a_factor_of_0_leaves_uncertain_is_said(rng):
     with pytest.warns(ConvergenceWarning, match="with a penalty factor of 0 no certificate was found"):
         model = SoftmaxRegression(feature_penalty_factor=[0, 1, 1]).fit(X, y)
     assert not model.converged_
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["b", "a", "c"], object),
+        np.array([3, 1, 2], object),
+        np.array([True, False, True], object),
+        np.array([3, -100, 7]),
+        np.array([3, -100, 7], np.int8),
+        np.array([2**62, -(2**62), 0]),
+        np.array([2**63 + 5, 2**63 + 3, 2**63 + 5], np.uint64),
+        np.array([True, False, True]),
+        np.array(["b", "a", "c"]),
+        np.array([2.0, 1.0, 3.0]),
+    ],
+    ids=lambda labels: f"{labels.dtype} {labels[0]}",
+)
+def test_labels_are_coded_as_numpy_does(rng, labels):
+    """However it is done: the classes sorted, in the labels' own dtype, and each label's place among them."""
+    y = labels[rng.permutation(np.arange(60) % 3)]
+    found = label_targets(np.zeros((60, 1)), y, None, None)
+    classes, codes = np.unique(y, return_inverse=True)
+    assert found.classes.dtype == y.dtype
+    assert_array_equal(found.classes, classes)
+    assert_array_equal(found.y, codes)
+    assert found.y.dtype == np.int64

@@ -89,6 +89,16 @@ def check_non_negative(sample_weight: NDArray[np.float64]) -> None:
         )
 
 
+def check_sums(sums: NDArray[np.float64], d: int, what: str) -> None:
+    """Raises ValueError for the first of `sums`, of d features each time, that is infinite or NaN."""
+    finite = np.isfinite(sums)
+    if not finite.all():
+        raise ValueError(
+            f"X: feature {int(np.argmin(finite)) % d} {what} in float64; rescale it, for example with "
+            "sklearn.preprocessing.StandardScaler"
+        )
+
+
 def _check_length(name: str, got: int, expected: int) -> None:
     if got != expected:
         raise ValueError(f"{name}: expected {expected} rows, one a row of logits, got {got}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import linear
 from ._arrays import Home, home_of, in_numpy, to_numpy
 from ._frames import locate
+from ._parameters import defaults_of, given_penalty
 from ._problem import TAKES
 from ._targets import codes_of, offset_of, weights_of
 
@@ -38,7 +38,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
     def penalty(self) -> Any:
         """As it was given, but "l1" where that is the penalty: `SelectFromModel` asks for it, to keep what an
         L1 penalty kept."""
-        given = vars(self).get("penalty", "deprecated")
+        given = given_penalty(self)
         by_ratio = isinstance(given, str) and given in ("deprecated", "elasticnet")
         return "l1" if by_ratio and self._is_l1() else given
 
@@ -52,12 +52,12 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters as they were given, {name: value}."""
         params: dict[str, Any] = super().get_params(deep)
-        return params | {name: vars(self).get(name, "deprecated") for name in ("penalty",) if name in params}
+        return params | {"penalty": given_penalty(self)} if "penalty" in params else params
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Parameters that have come since a pickle was made get their defaults."""
-        parameters = inspect.signature(type(self)).parameters.values()
-        super().__setstate__({p.name: p.default for p in parameters if p.default is not p.empty} | state)
+        own: type = type(self)
+        super().__setstate__(defaults_of(own) | state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -26,13 +26,20 @@ _UNUSED = {"dual": False, "intercept_scaling": 1, "n_jobs": None}
 def parameters_of(estimator: Any, signature: type) -> dict[str, Any]:
     """The value of every parameter that `signature`, a class, has. An estimator may lack some, as a pickle of
     an older version does: then the default. A subclass's constructor need not name them."""
-    values = {name: getattr(estimator, name, default) for name, default in _defaults(signature).items()}
-    return values | {"penalty": vars(estimator).get("penalty", "deprecated")}  # as given: it is a property
+    values = {name: getattr(estimator, name, default) for name, default in defaults_of(signature).items()}
+    return values | {"penalty": given_penalty(estimator)}
+
+
+def given_penalty(estimator: Any) -> Any:
+    """`penalty` as it was given: as an attribute it is a property that answers for l1_ratio, too."""
+    return vars(estimator).get("penalty", "deprecated")
 
 
 @functools.cache
-def _defaults(signature: type) -> dict[str, Any]:
-    return {name: parameter.default for name, parameter in inspect.signature(signature).parameters.items()}
+def defaults_of(signature: type) -> dict[str, Any]:
+    """{name: default} of a constructor's parameters that have one."""
+    parameters = inspect.signature(signature).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def asked_of(estimator: Any, signature: type, stacklevel: int) -> SimpleNamespace:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
-from . import linear
+from . import linear, rounding
 from ._frames import locate
 from ._targets import (
     bounds_of,
@@ -232,8 +232,7 @@ class Problem:
         gap = value - solution.lower_bound
         gap = max(0.0, gap) if np.isfinite(gap) else np.inf
         smooth = objective.smooth if isinstance(objective, Composite) else objective
-        lost, passes = linear.rounding(smooth.batches, *smooth.coefficients(rounded))
-        smooth.n_passes += passes
+        lost = rounding.of_loss(smooth, rounded)
         found = None if verdict is None else verdict.separation
         return Outcome(
             coef,
@@ -312,8 +311,8 @@ def read_problem(
     """
     if is_soft(y):
         X = locate(X, lambda: validate_data(owner, X, accept_large_sparse=True, **TAKES))
-        targets = soft_targets(X, y, asked.class_weight, sample_weight)
-        y, _ = rows_of(y)
+        y, columns = rows_of(y)
+        targets = soft_targets(X, y, columns, asked.class_weight, sample_weight)
     else:
         X, y = locate(X, lambda: validate_data(owner, X, y, accept_large_sparse=True, **TAKES), y)
         targets = label_targets(X, y, asked.class_weight, sample_weight)

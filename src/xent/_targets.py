@@ -43,13 +43,14 @@ def rows_of(y: Any) -> tuple[NDArray[Any], list[Any] | None]:
         raise ValueError(f"y: rows of probabilities {error}") from None
 
 
-def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targets:
-    """Rows y (n, K) ≥ 0 that sum to 1. Classes are the names of a frame's columns, else 0 … K − 1.
+def soft_targets(
+    X: Any, Q: NDArray[Any], columns: list[Any] | None, class_weight: Any, sample_weight: Any
+) -> Targets:
+    """Rows Q (n, K) ≥ 0 that sum to 1. Classes are the names of a frame's columns, else 0 … K − 1.
 
     A class weight c_k multiplies its part of a row: the row's weight is multiplied by Σ_k c_k q_k and q_k by
     c_k over that, which for one-hot rows is what it is for labels.
     """
-    Q, columns = rows_of(y)
     n, K = X.shape[0], Q.shape[1]
     classes = np.arange(K) if columns is None else np.asarray(columns)
     if columns is not None and len({type(name) for name in columns}) > 1:
@@ -79,7 +80,8 @@ def soft_targets(X: Any, y: Any, class_weight: Any, sample_weight: Any) -> Targe
 
 def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any) -> Targets:
     """Labels y (n,) of any one type, coded in sorted order."""
-    if y.dtype.kind == "O":
+    names = y.dtype.kind == "U" or (y.dtype.kind == "O" and set(map(type, y)) == {str})
+    if y.dtype.kind == "O" and not names:
         missing = first_missing(y)
         if missing is not None:
             raise ValueError(f"Input y contains NaN. First in row {missing}.")
@@ -92,7 +94,9 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
                 f"y[{first}] = {y[first]!r}); convert them to one type, for example with y.astype(str)"
             )
     classes, codes = _coded(y)
-    if y.dtype.kind not in "biuU" or 2 * len(classes) > len(y):  # what is counted or named is a class
+    if not (names or y.dtype.kind in "biu") or 2 * len(classes) > len(
+        y
+    ):  # what is named or counted is a class
         check_classification_targets(y)
     if len(classes) < 2:
         raise ValueError(
@@ -114,8 +118,13 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
 
 
 def _coded(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The sorted classes (K,) among labels (n,), and each label's index: `np.unique`, which sorts n labels,
-    where these are not whole numbers of a small range."""
+    """The sorted classes (K,) among labels (n,), and each label's index: `np.unique`, but n labels that are
+    objects, or whole numbers of a small range, are not sorted."""
+    if y.dtype.kind == "O":
+        labels = y.tolist()
+        classes = np.array(sorted(set(labels)), object)
+        code = {label: k for k, label in enumerate(classes)}
+        return classes, np.fromiter(map(code.__getitem__, labels), np.int64, len(y))
     if y.dtype.kind in "iub" and len(y):
         low, high = int(y.min()), int(y.max())
         if high - low < max(len(y) // 8, 1024) and -(2**62) < low and high < 2**62:
@@ -136,12 +145,12 @@ def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any
     if is_soft(y):
         (Q, names), K = rows_of(y), len(classes)
         if names is not None:
-            column = {name: j for j, name in enumerate(names)}
-            if sorted(map(shown, names)) != sorted(shown(label) for label in classes):
+            columns = _columns_of(classes, names)
+            if columns is None:
                 raise ValueError(
                     f"y: the columns {names} are not the model's classes {classes.tolist()}, one each"
                 )
-            Q = Q[:, [column[label] for label in classes.tolist()]]
+            Q = Q[:, columns]
         check_probabilities(Q, len(Q), K, np.ones(len(Q)) if weight is None else weight, "y")
         return Q
     labels = column_or_1d(y)
@@ -154,6 +163,14 @@ def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any
     return codes
 
 
+def _columns_of(classes: NDArray[Any], names: list[Any]) -> list[int] | None:
+    """Where each class' column is, or None unless the names are the classes, one each."""
+    column, own = {shown(name): j for j, name in enumerate(names)}, [shown(label) for label in classes]
+    if len(names) != len(own) or column.keys() != set(own):
+        return None
+    return [column[label] for label in own]
+
+
 def offset_of(offset: Any, n: int, classes: NDArray[Any]) -> NDArray[Any] | None:
     """(n, K), or of (n,) for two classes the logit that it adds to the second. A frame whose columns are
     called as the classes is brought into their order."""
@@ -164,9 +181,9 @@ def offset_of(offset: Any, n: int, classes: NDArray[Any]) -> NDArray[Any] | None
         o = as_numbers(offset)
     except ValueError as error:
         raise ValueError(f"offset: entries {error}") from None
-    if names is not None and o.shape == (n, K) and sorted(map(shown, names)) == sorted(map(shown, classes)):
-        column = {shown(name): j for j, name in enumerate(names)}
-        o = o[:, [column[shown(label)] for label in classes]]
+    columns = None if names is None else _columns_of(classes, names)
+    if columns is not None:
+        o = o[:, columns]
     if o.shape == (n,) and K == 2:
         o = np.column_stack([np.zeros_like(o), o])
     if o.shape != (n, K):

@@ -11,9 +11,8 @@ Design
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,8 +28,6 @@ _BLOCK_BYTES = 32 << 20
 # The fused kernel keeps a float64 gradient a thread: 16 MiB at most. Below that it beat the blocks in
 # float32 and float64 alike (20000×384 K=100: 21 against 48; 20000×768 K=1000: 390 against 473).
 _FUSED_MAX_COEFFICIENTS = 1 << 21
-LEAST_ROUNDING = 1e-8  # nats
-_FEW_ROWS = 64
 _FEWEST_TILED = 256  # classes: below, tiles are too thin for BLAS and a block of wide rows too large
 
 
@@ -318,36 +315,6 @@ def class_variance(batch: Batch, W: Float, b: Float) -> Float:
         P = _probabilities(X, part, W, b)
         total += weight @ (P * (1 - P))
     return total
-
-
-def rounding(batches: Iterable[Batch], W: Float, b: Float) -> tuple[float, int]:
-    """By how much Σ s_i ℓ_i / Σ s_i at (W, b) may differ from what is computed of it, in nats, and how often
-    X was read for it.
-
-    Logits are sums of W_kj x_ij, which cancel where W is large along a direction that rows have little of.
-    Where all logits of a row are right to e, its loss is to 2e, and, p being close to q, to about
-    e Σ |p − q|: rows that are told apart without doubt do not mind. Under LEAST_ROUNDING, as a few rows
-    tell, it is called 0, and no more is read.
-    """
-    ulps, sizes = (8 + np.sqrt(W.shape[1])) * np.finfo(float).eps, np.abs(W).T
-
-    def mean(blocks: Iterable[tuple[Any, Batch, Float]]) -> float:
-        total, weights = 0.0, 0.0
-        for X, part, weight in blocks:
-            e = ulps * (np.asarray(abs(X) @ sizes) + np.abs(b)).max(axis=1)
-            off = np.abs(_probabilities(X, part, W, b) - part.target_rows(len(W))).sum(axis=1)
-            with np.errstate(over="ignore", invalid="ignore"):
-                # |p(t) − q| along the way from z to z + e: for a label p_k grows by exp(2e) at most
-                moved = np.expm1(2 * e)
-                less = moved * off / 2 if part.labels is not None else e * (off + moved)
-            total += float(weight @ np.fmin(2 * e, less))
-            weights += float(weight.sum())
-        return total / weights if weights else 0.0
-
-    if mean(islice((part for batch in batches for part in batch.blocks(_FEW_ROWS)), 1)) < LEAST_ROUNDING / 10:
-        return 0.0, 0
-    found = mean(part for batch in batches for part in _blocks(batch, 4 * len(W)))
-    return (found if found >= LEAST_ROUNDING else 0.0), 1
 
 
 def augmented(X: Any, centre: Float, intercept: bool, dtype: Any = np.float64) -> NDArray[Any]:

@@ -89,9 +89,7 @@ def null_directions(
     are not sought.
     """
     d = len(centre)
-    known = np.flatnonzero(constant & free)
-    single = np.zeros((len(known), d))
-    single[np.arange(len(known)), known] = 1.0
+    single = _alone(np.flatnonzero(constant & free), d)
     varying = np.flatnonzero(free & ~constant)
     if d > MAX_COLLINEAR or not len(varying):
         return single
@@ -100,7 +98,7 @@ def null_directions(
         return single
     A = curvature()
     hardly = _hardly_varies(A, centre)
-    flat = np.eye(d)[varying[hardly[varying]]]
+    flat = _alone(varying[hardly[varying]], d)
     flat = flat[_are_null(read(), centre, flat)] if len(flat) else flat
     features = np.array([j for j in varying if A[j, j] > 0 and not flat[:, j].any()], np.intp)
     candidates = _small_directions(A, features)
@@ -109,6 +107,13 @@ def null_directions(
         candidates = _singular_directions(read(), centre, features, np.sqrt(np.diag(A)[features]))
         null = _are_null(read(), centre, candidates)
     return np.vstack([single, flat, candidates[null]])
+
+
+def _alone(features: NDArray[np.intp], d: int) -> Float:
+    """The directions of single features, (m, d)."""
+    directions = np.zeros((len(features), d))
+    directions[np.arange(len(features)), features] = 1.0
+    return directions
 
 
 def _hardly_varies(curvature: Float, centre: Float) -> Bool:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, eigh
 
 from . import certificate, linear, null_space
+from ._checks import check_sums
 from ._evaluation import Evaluation, Loss, NewtonStep
 from ._threads import blas_for
 
@@ -58,7 +59,7 @@ class Objective:
             m = self._add(linear.moments, n_classes, n_threads=n_threads)
         if np.isnan(m.x).all():  # one NaN in X makes NaN of every sum
             raise ValueError("X has NaN, or values too large to add up in float64")
-        _check_finite(np.vstack([m.x, m.class_x]), len(m.x), "has values too large to add up")
+        check_sums(np.vstack([m.x, m.class_x]), len(m.x), "has values too large to add up")
         self.weight = m.weight
         self.share = m.classes / m.weight
         self.centre = m.x / m.weight if fit_intercept else np.zeros(len(m.x))
@@ -115,7 +116,7 @@ class Objective:
         return total / self.weight, sum(target for _, target in parts) / self.weight
 
     def _add(self, part: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        parts = (part(batch, *args, **kwargs) for batch in self._read())
+        parts = (part(batch, *args, **kwargs) for batch in self.read())
         return functools.reduce(operator.add, parts)
 
     @property
@@ -263,7 +264,7 @@ class Objective:
 
     def feature_rows(self) -> Float:
         """R (n, d) with RᵀR = `feature_curvature`: the centred rows times √(s_i/S); one pass."""
-        rows = [linear.weighted_rows(batch, self.centre) for batch in self._read()]
+        rows = [linear.weighted_rows(batch, self.centre) for batch in self.read()]
         return np.concatenate(rows) / math.sqrt(self.weight)
 
     @functools.cached_property
@@ -281,9 +282,10 @@ class Objective:
     def null_directions(self, free: NDArray[np.bool_]) -> Float:
         """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all i."""
         curvatures = lambda: self._curvature_of_few, lambda: self.feature_curvature
-        return null_space.null_directions(self._read, self.centre, free, self.constant, *curvatures)
+        return null_space.null_directions(self.read, self.centre, free, self.constant, *curvatures)
 
-    def _read(self) -> Sequence[linear.Batch]:
+    def read(self) -> Sequence[linear.Batch]:
+        """The batches, for a pass, which is counted."""
         self.n_passes += 1
         return self.batches
 
@@ -304,7 +306,7 @@ class Objective:
         with np.errstate(over="ignore", invalid="ignore"):
             mean = self._add(part, *args) / self.weight
         squares = mean if mean.ndim == 1 else np.diagonal(mean)  # no product is larger than both its squares
-        _check_finite(squares, self.shape[1], "has values too large to square")
+        check_sums(squares, self.shape[1], "has values too large to square")
         return mean
 
     def class_curvature(self, theta: Float) -> Float:
@@ -376,20 +378,10 @@ class Objective:
         """The second certificate (see `certificate`) at the point of `step`: one more pass for c."""
         inverse = step.inverse()
         reach = 0.0
-        for batch in self._read():
+        for batch in self.read():
             for rows in linear.augmented_blocks(batch, self.centre, self.fit_intercept):
                 reach = max(reach, certificate.pairwise_reach(rows, inverse))
         return certificate.self_concordant_gap(step.decrement, reach)
-
-
-def _check_finite(sums: Float, n: int, what: str) -> None:
-    """Raises ValueError for the first of `sums`, of n features each time, that is infinite or NaN."""
-    finite = np.isfinite(sums)
-    if not finite.all():
-        raise ValueError(
-            f"X: feature {int(np.argmin(finite)) % n} {what} in float64; rescale it, for example with "
-            "sklearn.preprocessing.StandardScaler"
-        )
 
 
 def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:

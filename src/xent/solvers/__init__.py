@@ -31,7 +31,7 @@ SOLVERS = {"lbfgs": LBFGS, "newton": Newton}
 
 
 def choose(name: str, objective: Objective | Composite, settings: Settings) -> Any:
-    """The solver called `name`; "auto" weighs about 10 Newton steps against about 80 L-BFGS passes.
+    """The solver called `name`; "auto" is Newton where that pays, else L-BFGS.
 
     Penalties with corners and bounds have their own: on all features where the Hessian's blocks fit, else on
     those that matter.
@@ -40,5 +40,4 @@ def choose(name: str, objective: Objective | Composite, settings: Settings) -> A
         return Proximal(settings) if Quadratic.fits(objective) else WorkingSet(settings)
     if name != "auto":
         return SOLVERS[name](settings)
-    newton = newton_pays(objective)
-    return Newton(settings) if newton else LBFGS(settings)
+    return Newton(settings) if newton_pays(objective) else LBFGS(settings)

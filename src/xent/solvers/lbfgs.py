@@ -69,7 +69,8 @@ class LBFGS:
 
     def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
         """Minimise from `theta` (K, D), or where none is given from the best start at hand."""
-        cold, ready = theta is None, theta is None and self._subset_pays(objective)
+        cold = theta is None
+        ready = cold and self._subset_pays(objective)
         if theta is None:
             theta = self._of_a_subset(objective) if ready else objective.start()
         run = Run.begin(objective, self.settings, theta, exact=not objective.is_narrow)
