@@ -1,76 +1,11 @@
 // The passes over rows and the descent: typed arrays in, shapes checked, the GIL released, no logic.
 #include "bind.hpp"
 
-#include <nanobind/stl/tuple.h>
-
-#include <tuple>
 #include <vector>
 
 namespace {
 
 using namespace xent;
-using Result = std::tuple<double, double, double>;  // loss, weight, hits
-
-// The targets of a pass; holds on to its arrays.
-struct TargetArrays {
-  Maybe<DenseVector<const int64_t>> label;
-  Maybe<DenseMatrix<const float>> soft_f;
-  Maybe<DenseMatrix<const double>> soft_d;
-  Maybe<DenseMatrix<const int64_t>> top_class;
-  Maybe<DenseMatrix<const double>> top_value;
-  double smoothing = 0;
-  Maybe<int64_t> ignored;
-  Maybe<DenseVector<const double>> weight;
-  Maybe<DenseMatrix<const float>> offset_f;
-  Maybe<DenseMatrix<const double>> offset_d;
-
-  Targets over(int64_t n, int64_t k) const {
-    Targets t;
-    t.smoothing = smoothing;
-    t.ignores = ignored.has_value();
-    t.ignored = ignored.value_or(0);
-    if (weight) require_length(*weight, n, "weight and x must have the same number of rows");
-    t.weight = data_or_null(weight);
-    if (offset_f) require_shape(*offset_f, n, k, "offset must be (n, k)");
-    if (offset_d) require_shape(*offset_d, n, k, "offset must be (n, k)");
-    t.offset_f = data_or_null(offset_f);
-    t.offset_d = data_or_null(offset_d);
-    if (label) {
-      require_length(*label, n, "y and x must have the same number of rows");
-      t.kind = Target::label;
-      t.label = label->data();
-    } else if (soft_f || soft_d) {
-      if (soft_f) require_shape(*soft_f, n, k, "soft labels must be (n, k)");
-      if (soft_d) require_shape(*soft_d, n, k, "soft labels must be (n, k)");
-      t.kind = Target::soft;
-      t.soft_f = data_or_null(soft_f);
-      t.soft_d = data_or_null(soft_d);
-    } else if (top_class && top_value) {
-      t.top = static_cast<int64_t>(top_class->shape(1));
-      require_shape(*top_class, n, t.top, "top classes must be (n, t)");
-      require_shape(*top_value, n, t.top, "top values must be (n, t) as their classes are");
-      t.kind = Target::soft;
-      t.top_class = top_class->data();
-      t.top_value = top_value->data();
-    }
-    return t;
-  }
-};
-
-Result finish(const Totals& totals, const Targets& t, int64_t k) {
-  const int64_t i = totals.bad_row;
-  if (i >= 0) {
-    int64_t column = 0, bad = 0;
-    if (t.label) bad = t.label[i];
-    for (; !t.label && column < t.top; ++column)
-      if ((bad = t.top_class[i * t.top + column]) < 0 || bad >= k) break;
-    const std::string where = t.label ? "" : ", " + std::to_string(column);
-    throw std::invalid_argument("y[" + std::to_string(i) + where + "] = " + std::to_string(bad) + " is outside [0, " +
-                                std::to_string(k) + ")");
-  }
-  return {totals.tally.loss, totals.tally.weight, totals.tally.hits};
-}
-
 template <class CT> struct Parameters {
   DenseMatrix<const CT> w;
   DenseVector<const CT> b;
@@ -325,6 +260,7 @@ NB_MODULE(_native, m) {
   define_columns<float>(m, "Columns_f");
   define_columns<double>(m, "Columns_d");
   define_tiles(m);
+  define_solver(m);
   define_descend<float>(m, "descend_f");
   define_descend<double>(m, "descend_d");
   m.def("isa", [](const std::string& wanted) { return std::string(kernels(wanted).name); }, "wanted"_a);

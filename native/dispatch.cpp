@@ -78,7 +78,8 @@ int plan_threads(int requested, int64_t n, double flops) {
   int threads = 1;
 #endif
   const int64_t blocks = (n + kMaxRows - 1) / kMaxRows;
-  if (requested <= 0 && flops < 2e5) threads = 1;  // a parallel region costs about 5 us
+  // A parallel region costs about 5 us on idle cores, and the wait for a time slice on busy ones: milliseconds.
+  if (requested <= 0 && flops < 2e6) threads = 1;
   return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, blocks)));
 }
 
@@ -364,6 +365,22 @@ void Columns<CT>::restore(const double* in) {
 
 template class Columns<float>;
 template class Columns<double>;
+
+std::vector<double> sum_over_rows(int64_t n, int requested, double flops, int64_t length, int64_t scratch_bytes,
+                                  const std::function<void(int64_t, int64_t, double*, void*)>& work) {
+  const int threads = plan_threads(requested, n, flops);
+  std::vector<Buffer<double>> sums;
+  std::vector<Buffer<char>> scratch;
+  for (int t = 0; t < threads; ++t) {
+    sums.push_back(zeros<double>(length));
+    scratch.push_back(allocate<char>(scratch_bytes));
+  }
+  over_rows(n, threads, [&](int t, int64_t lo, int64_t hi) { work(lo, hi, sums[t].get(), scratch[t].get()); });
+  std::vector<double> total(sums[0].get(), sums[0].get() + length);
+  for (int t = 1; t < threads; ++t)
+    for (int64_t i = 0; i < length; ++i) total[i] += sums[t][i];
+  return total;
+}
 
 int max_threads() {
 #if defined(_OPENMP)

@@ -1,6 +1,7 @@
 // The whole passes: what bind.cpp offers to Python.
 #pragma once
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -71,6 +72,10 @@ class Columns {
   int64_t classes_, live_, filled_;
   std::vector<double> state_;
 };
+
+// Σ over ranges of the n rows of what work(lo, hi, own, scratch) adds to its own (length) numbers, a range a thread.
+std::vector<double> sum_over_rows(int64_t n, int requested, double flops, int64_t length, int64_t scratch_bytes,
+                                  const std::function<void(int64_t, int64_t, double*, void*)>& work);
 
 int max_threads();
 

@@ -99,6 +99,16 @@ struct Job {
   void* scratch = nullptr;
 };
 
+// Rows of a Hessian: x less its centre, with a 1 behind for an intercept, their probabilities (n, classes), and weights or null.
+struct CurvatureRows {
+  Dense<double> x;
+  const double* centre;
+  bool intercept;
+  const double *p, *weight;
+  int64_t classes;
+  int64_t width() const { return x.d + intercept; }
+};
+
 // The gradient of sparse rows is added up later, column by column (csr.hpp): their g stay here, row `first` on.
 template <class CT>
 struct Residuals {

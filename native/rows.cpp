@@ -2,6 +2,7 @@
 //   XENT_ISA     the name of the set, XENT_VECTOR its vector width in bytes.
 #include "blocks.hpp"
 #include "csr.hpp"
+#include "curvature.hpp"
 #include "descent.hpp"
 #include "matrix.hpp"
 #include "products.hpp"
@@ -147,6 +148,7 @@ const Kernels& XENT_CAT(kernels_, XENT_ISA)() {
       sparse<float, double, int64_t>(), sparse<float, float, int32_t>(), sparse<float, float, int64_t>(),
       tiles<float>(), tiles<double>(),
       {descent_bytes<float>, descend<float>}, {descent_bytes<double>, descend<double>},
+      {curvature_stride, curvature_bytes, curvature_rows},
       by_row<double, double>(), by_row<float, float>(), by_row<BFloat16, float>(),
       convert<float, BFloat16>, convert<BFloat16, float>,
       products<double, double, double>(), products<float, float, float>(), products<float, Half, Half>(),

@@ -60,6 +60,13 @@ struct DescentKernels {
   int (*run)(void* memory, const Quadratic<T>&, const Separable&, const double* gradient, double* w, double tolerance, int most);
 };
 
+// The Hessian's blocks: see curvature.hpp.
+struct CurvatureKernels {
+  int64_t (*stride)(const CurvatureRows&);  // of a block's rows
+  int64_t (*bytes)(const CurvatureRows&);
+  void (*rows)(const CurvatureRows&, int64_t lo, int64_t hi, double* blocks, void* scratch);
+};
+
 // Rows of logits (rows, classes), `stride` apart, in their own storage: see rowwise.hpp.
 constexpr int kScanned = 6;  // numbers a row
 template <class XT, class CT>
@@ -112,6 +119,7 @@ struct Kernels {
   TileKernels<double> d;
   DescentKernels<float> descent_f;
   DescentKernels<double> descent_d;
+  CurvatureKernels curvature;
   RowKernels<double, double> rows_d;
   RowKernels<float, float> rows_f;
   RowKernels<BFloat16, float> rows_b;

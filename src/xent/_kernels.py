@@ -7,8 +7,10 @@ works, slower, where no compiler was found. `XENT_NATIVE=0` switches the extensi
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +35,7 @@ else:
         REASON = f"no compiled extension ({cause}); reinstall where a C++20 compiler is found"
 
 HAS_NATIVE = _native is not None
+# What follows stands between every two passes of a small fit: NumPy's helpers, microseconds each, add up.
 
 # X's dtype → how the kernels name it and what they read it as.
 _STORED = {
@@ -52,6 +55,12 @@ class Totals(NamedTuple):
     hits: float
 
 
+@functools.cache
+def _kind(dtype: Any) -> tuple[str, Any]:
+    """How the kernels name a dtype and what they read it as. KeyError for one that they do not."""
+    return _STORED[dtype.name]
+
+
 def isa() -> str:
     """The instruction set in use: 'avx512', 'avx2', 'baseline', or 'reference' without the extension."""
     return _isa if HAS_NATIVE else "reference"
@@ -68,9 +77,11 @@ def check_model(X: Any, W: NDArray[Any], b: NDArray[Any]) -> None:
         raise ValueError(
             f"X must be an array or CSR, got {type(X).__name__}; convert a sparse one with X.tocsr()"
         )
-    name = X.dtype.name
-    if name not in _STORED:
-        raise ValueError(f"X has dtype {X.dtype}; convert it, for example with X.astype(np.float64)")
+    try:
+        _kind(X.dtype)
+    except KeyError:
+        message = f"X has dtype {X.dtype}; convert it, for example with X.astype(np.float64)"
+        raise ValueError(message) from None
     if X.ndim != 2 or W.ndim != 2 or W.shape[1] != X.shape[1] or len(W) < 1:
         raise ValueError(f"W must be (K, d) for X (n, d) and K ≥ 1, got W {W.shape} for X {X.shape}")
     if b.shape != (len(W),):
@@ -79,7 +90,7 @@ def check_model(X: Any, W: NDArray[Any], b: NDArray[Any]) -> None:
 
 def compute_dtype(X: Any, W: NDArray[Any]) -> type[np.floating[Any]]:
     """What a row is computed in: float64 if X or W is, else float32."""
-    return np.float64 if "float64" in (X.dtype.name, W.dtype.name) else np.float32
+    return np.float64 if "d" in (X.dtype.char, W.dtype.char) else np.float32
 
 
 def sums(
@@ -110,6 +121,65 @@ def hessian_vector(
     arrays.v, arrays.c = (_plain_array(a, W.dtype) for a in (V, c))
     _, out_W = _run(_native.Task.curvature, batch.X, _targets(batch, len(W)), arrays, True, n_threads)
     return out_W, out_b
+
+
+def hessian(
+    X: Float, P: Float, weight: Float | None, centre: Float, intercept: bool, *, n_threads: int = 0
+) -> Float:
+    """Σ s_i (diag p_i − p_i p_iᵀ) ⊗ x̃_i x̃_iᵀ of dense rows, their probabilities P (n, K) and weights (n,), or
+    None for ones; x̃_i = x_i − centre, with a 1 behind for an intercept. (K·D, K·D), D the length of x̃."""
+    if not HAS_NATIVE:
+        return _plain.hessian(X, P, weight, centre, intercept)
+    size = P.shape[1] * (X.shape[1] + intercept)
+    out = np.empty((size, size))
+    _native.curvature(_strided(X), _plain_array(centre), intercept, P, weight, out, n_threads, _isa)
+    return out
+
+
+class Metric(NamedTuple):
+    """M⁻¹ G = V [(Vᵀ G U) ∘ inverse] Uᵀ of G (K, D), U in `units`, less its mean over classes: units (d,), U
+    (d, d), V (K, K), inverse (K, D)."""
+
+    units: Float
+    basis: Float
+    classes: Float
+    inverse: Float
+
+
+def descend_smooth(
+    batch: Batch,
+    theta: Float,
+    *,
+    smooth: tuple[Float, Float, NDArray[np.bool_], float, Float, Float],
+    metric: Metric,
+    refresh: Callable[[], Metric],
+    stop: Callable[[float, float, int], bool],
+    newton: bool,
+    goal: tuple[float, float, int, int],
+    n_threads: int = 0,
+) -> tuple[int, int]:
+    """L-BFGS on `Objective`'s F of one dense batch, from theta (K, D) on, which it moves: the whole loop
+    in native code. Near the optimum, if `newton` and X is float64, Newton's steps. Native only.
+
+    `smooth`: an objective's centre, penalties, constant, weight, share and class_x. `goal`: tol, near,
+    patience, most. It ends where the dual bound is within tol nats, or so many passes after F is estimated to
+    be within `near`, after `most` iterations, or where no step lowers F. `stop` hears of the start and of
+    every iteration but the last: F, the gap by the dual bound (offsets left out) and the passes so far; True
+    ends it.
+    `refresh` gives the metric at theta as it then is, after 16, 32, 64, … iterations. Returns how many
+    passes and iterations there were.
+    """
+    kind, stored = _kind(batch.X.dtype)
+
+    def arrays_of(metric: Metric) -> Any:
+        return _native.Metric(*map(_plain_array, metric))
+
+    run = getattr(_native, f"descend_smooth_{kind}")
+    X, targets = _strided(batch.X).view(stored), _targets(batch, len(theta))
+    smooth_arrays = _native.Smooth(*(a if isinstance(a, float) else _plain_array(a) for a in smooth))
+    metrics = arrays_of(metric), lambda: arrays_of(refresh())
+    passes, iterations = run(X, targets, smooth_arrays, *metrics, stop, newton, goal, theta, n_threads, _isa)
+    return int(passes), int(iterations)
 
 
 def predict(
@@ -240,6 +310,10 @@ def _arrays(W: NDArray[Any], b: NDArray[Any], grad_b: Float | None) -> Any:
 
 def _plain_array(a: Any, dtype: Any = None) -> NDArray[Any]:
     """C-ordered and aligned, copied only if it is not."""
+    if type(a) is np.ndarray and (dtype is None or a.dtype == dtype):
+        flags = a.flags
+        if flags.c_contiguous and flags.aligned:
+            return a
     return np.require(a, dtype, ["C", "A"])
 
 
@@ -271,6 +345,15 @@ def _native_bytes(a: NDArray[Any]) -> NDArray[Any]:
     return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
 
 
+def _strided(X: NDArray[Any]) -> NDArray[Any]:
+    """As the kernels read dense rows; X need be neither C-ordered nor contiguous."""
+    X = _native_bytes(X)
+    # A field of a structured array, or a view into bytes.
+    if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
+        return X.copy()
+    return X
+
+
 def _run(
     task: Any, X: Any, targets: Any, arrays: Any, gradient: bool, n_threads: int
 ) -> tuple[tuple[float, float, float], Float]:
@@ -278,7 +361,7 @@ def _run(
     (K, d), compute = arrays.shape, "f" if isinstance(arrays, _native.Arrays_f) else "d"
     if not isinstance(X, np.ndarray):
         value = _native_bytes(X.data.astype(np.float32) if X.data.itemsize == 2 else X.data)
-        kind = _STORED[value.dtype.name][0] + compute
+        kind = _kind(value.dtype)[0] + compute
         index = np.result_type(X.indices.dtype, X.indptr.dtype)
         column, start = (_plain_array(a, index) for a in (X.indices, X.indptr))
         run = getattr(_native, f"sparse_{kind}{'i' if index.itemsize == 4 else 'l'}")
@@ -287,11 +370,8 @@ def _run(
         if gradient and len(out) < K:
             out = np.concatenate([-out, out])
         return totals, out if gradient else np.empty((0, d))
-    kind, stored = _STORED[X.dtype.name]
-    X = _native_bytes(X)
-    # A field of a structured array, or a view into bytes. X need be neither C-ordered nor contiguous.
-    if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
-        X = X.copy()
+    kind, stored = _kind(X.dtype)
+    X = _strided(X)
     out = np.empty((K if gradient else 0, d))
     arrays.grad_w = out if gradient else None
     run = getattr(_native, f"dense_{kind}{compute}")

@@ -66,6 +66,22 @@ def hessian_vector(
     return out_W, out_b
 
 
+def hessian(X: Float, P: Float, weight: Float | None, centre: Float, intercept: bool) -> Float:
+    """See `_kernels.hessian`. Off the diagonal −QᵀQ with Q = (p_i ⊗ x̃_i), one symmetric product; each
+    diagonal block from its own weights p_k Σ_{j≠k} p_j, because diag p − QᵀQ would cancel where a class is
+    all but certain."""
+    n, K = P.shape
+    rows = np.column_stack([X - centre, np.ones((n, int(intercept)))])
+    D, s = rows.shape[1], np.ones(n) if weight is None else weight
+    Q = (P[:, :, None] * rows[:, None, :]).reshape(n, K * D) * np.sqrt(s)[:, None]
+    H = -Q.T @ Q
+    for k in range(K):
+        block = slice(k * D, (k + 1) * D)
+        others = np.delete(P, k, axis=1).sum(axis=1)
+        H[block, block] = rows.T @ (rows * (P[:, k] * others * s)[:, None])
+    return H
+
+
 def predict(
     task: str,
     X: Any,

@@ -331,38 +331,17 @@ def augmented_blocks(batch: Batch, centre: Float, intercept: bool) -> Iterator[F
         yield augmented(X, centre, intercept)
 
 
-def hessian(batch: Batch, W: Float, b: Float, centre: Float, intercept: bool) -> Float:
-    """Σ s_i (diag p_i − p_i p_iᵀ) ⊗ x̃_i x̃_iᵀ, (K·D, K·D), x̃ the augmented row, D its length.
-
-    Off the diagonal −QᵀQ with Q = (p_i ⊗ x̃_i), one symmetric product; each diagonal block from its own
-    weights p_k Σ_{j≠k} p_j, because diag p − QᵀQ would cancel where a class is all but certain.
-    """
+def hessian(batch: Batch, W: Float, b: Float, centre: Float, intercept: bool, *, n_threads: int = 0) -> Float:
+    """Σ s_i (diag p_i − p_i p_iᵀ) ⊗ x̃_i x̃_iᵀ, (K·D, K·D), x̃ the augmented row, D its length."""
     K, D = len(W), W.shape[1] + intercept
     batch.check_offset(K)
-    if K == 2:
-        return _hessian_of_two(batch, W, b, centre, intercept)
-    H, diagonal = np.zeros((K * D, K * D)), np.zeros((K, D, D))
+    W, b = _parameters(batch.X, W, b)
+    H = np.zeros((K * D, K * D))
     for X, part, weight in _blocks(batch, 2 * K * D):
-        rows = augmented(X, centre, intercept)
-        P = _probabilities(X, part, W, b)
-        others = P @ (1 - np.eye(K))
-        Q = (P[:, :, None] * rows[:, None, :]).reshape(len(rows), K * D)
-        Q *= np.sqrt(weight)[:, None]
-        H -= Q.T @ Q
-        for k in range(K):
-            diagonal[k] += rows.T @ (rows * (P[:, k] * others[:, k] * weight)[:, None])
-    for k in range(K):
-        block = slice(k * D, (k + 1) * D)
-        H[block, block] = diagonal[k]
+        rows = X.toarray() if batch.is_sparse else X
+        P = _kernels.predict("probabilities", rows, W, b, offset=part.offset, n_threads=n_threads)
+        s = None if batch.weight is None else weight
+        H += _kernels.hessian(
+            rows, P.astype(np.float64, copy=False), s, centre, intercept, n_threads=n_threads
+        )
     return H
-
-
-def _hessian_of_two(batch: Batch, W: Float, b: Float, centre: Float, intercept: bool) -> Float:
-    """`hessian` of two classes: [[A, −A], [−A, A]], A = Σ s_i p_i1 p_i2 x̃_i x̃_iᵀ."""
-    A = np.zeros((W.shape[1] + intercept,) * 2)
-    for X, part, weight in _blocks(batch, 2 * len(A)):
-        rows = augmented(X, centre, intercept)
-        P = _probabilities(X, part, W, b)
-        rows *= np.sqrt(P[:, 0] * P[:, 1] * weight)[:, None]
-        A += rows.T @ rows
-    return np.block([[A, -A], [-A, A]])
