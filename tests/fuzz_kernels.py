@@ -24,13 +24,14 @@ from dataclasses import fields
 import fuzz_cases
 import fuzz_checks
 import fuzz_descent
+import fuzz_solver
 import fuzz_tiles
 import numpy as np
 
 from xent import _kernels, linear
 
 CHECK_EVERY = 20
-DESCENT_EVERY = TILES_EVERY = 20
+DESCENT_EVERY = SOLVER_EVERY = TILES_EVERY = 20
 STUCK_SECONDS = 120
 MOST_FAILURES = 5  # a process stops there
 MOAT = 64
@@ -113,6 +114,9 @@ def one_call(seed, index, sets, guard, counts):
     """Draw call `index`, make it, hold it to its case. AssertionError says what is wrong."""
     if index % DESCENT_EVERY == 7 and hasattr(_kernels, "descend"):
         fuzz_descent.one_call(seed, index, sets, guard, counts)
+        return
+    if index % SOLVER_EVERY == 17 and hasattr(_kernels, "descend_smooth"):
+        fuzz_solver.one_call(seed, index, sets, guard, counts)
         return
     if index % TILES_EVERY == 13 and hasattr(_kernels, "multiply"):
         fuzz_tiles.one_call(seed, index, sets, counts)

@@ -78,7 +78,7 @@ def test_batches_are_one_table(rng):
     whole = Objective((linear.Batch(X, y),), 3, 0.01)
     split = Objective([linear.Batch(X[i : i + 77], y[i : i + 77]) for i in range(0, 300, 77)], 3, 0.01)
     for solver in (LBFGS, Newton):
-        a, b = (solver(Settings(tol=1e-11)).solve(o, o.start()) for o in (whole, split))
+        a, b = (solver(Settings(tol=1e-12)).solve(o, o.start()) for o in (whole, split))
         assert_allclose(a.theta, b.theta, atol=1e-7)
 
 

@@ -86,8 +86,8 @@ def balanced(
     """
     if probability is None:
         return 0.0, mean_entropy
-    with np.errstate(divide="ignore", invalid="ignore"):
-        epsilon = float(np.nanmax(np.where(probability > share, 1 - share / probability, 0.0)))
+    over = probability > share
+    epsilon = float((1 - share[over] / probability[over]).max(initial=0.0))
     if epsilon <= 0:
         return 0.0, mean_entropy
     r = np.maximum((share - (1 - epsilon) * probability) / epsilon, 0.0)

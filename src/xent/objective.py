@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.linalg import lapack
 
 from . import certificate, linear, null_space
 from ._checks import check_sums
@@ -31,6 +31,7 @@ T = TypeVar("T")
 MAX_HESSIAN = 3000
 _ROWS_FOR_NULL = 16  # a feature: directions that are not null for all rows mostly show in so many
 _WEAK = 1e-13  # times a feature's curvature: a penalty below it is lost in the Hessian's rounding
+_EPS, _TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 _CACHED = 1 << 15  # numbers of an array that stay in cache while others pass
 
 
@@ -66,6 +67,7 @@ class Objective:
         self.class_x = m.class_x / m.weight - np.outer(self.share, self.centre)
         self.shape = (n_classes, len(m.x) + fit_intercept)
         self.constant = self._find_constant()
+        self._any_constant = bool(self.constant.any())
         self.class_factors, self.feature_factors = class_factors, feature_factors
         self._set_penalty(penalty)
         self.offset_moments = self._moments_of_offsets()
@@ -116,6 +118,8 @@ class Objective:
         return total / self.weight, sum(target for _, target in parts) / self.weight
 
     def _add(self, part: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        if len(self.batches) == 1:
+            return part(self.read()[0], *args, **kwargs)
         parts = (part(batch, *args, **kwargs) for batch in self.read())
         return functools.reduce(operator.add, parts)
 
@@ -199,7 +203,7 @@ class Objective:
         """
         theta = self.null_spaces.taken_out(theta)
         if self.class_factors is None:
-            return theta - theta.mean(axis=0)
+            return theta - np.add.reduce(theta) / len(theta)
         return theta - (self._gauge * theta).sum(axis=0)
 
     def loss(self, theta: Float, *, exact: bool = True) -> Loss:
@@ -216,13 +220,14 @@ class Objective:
             if self.fit_intercept:
                 g[:, :d] -= np.multiply.outer(grad_b[rows], self.centre)
                 g[:, d] = grad_b[rows]
-            g[:, :d][:, self.constant] = 0.0  # where the difference above leaves rounding
+            if self._any_constant:
+                g[:, :d][:, self.constant] = 0.0  # where the difference above leaves rounding
             moved = g * theta[rows]
             inner += float(moved.sum())
             terms += float(np.abs(moved, out=moved).sum())
         value = sums.loss / self.weight
         lost = 64 * (value + terms) + 4 * self._offset_size + float(np.abs(b).max())
-        rounding = float(np.finfo(float).eps) * lost
+        rounding = _EPS * lost
         return Loss(theta, value, gradient, inner, grad_b + self.share, rounding, exact)
 
     def _in_cache(self) -> Iterator[slice]:
@@ -330,12 +335,12 @@ class Objective:
         if np.abs((self._gauge * at.theta).sum(axis=0)).max() > 1e-8 * np.abs(at.theta).max():
             raise ValueError("theta: expected a point without a shift common to all classes")
         H = self._hessian(at)
-        float64 = np.finfo(float)
-        lost = np.diag(H) < float64.tiny / float64.eps  # the squares have underflowed
-        scale = 1 / np.sqrt(np.maximum(np.diag(H), float(float64.tiny)))
+        diagonal = H.ravel()[:: K * D + 1]  # a view
+        lost = diagonal < _TINY / _EPS  # the squares have underflowed
+        scale = 1 / np.sqrt(np.maximum(diagonal, _TINY))
         H *= scale[:, None]
         H *= scale
-        H[np.diag_indices_from(H)] -= 4 * K * D * float64.eps
+        diagonal -= 4 * K * D * _EPS
         solve, full_rank = _factor(H)
         g = scale * at.gradient.reshape(-1)
         step = -solve(g)
@@ -362,8 +367,7 @@ class Objective:
         """
         K, D = self.shape
         W, b = self.coefficients(at.theta)
-        with blas_for(self.n_rows * (K * D) ** 2):
-            H = self._second_order(linear.hessian, W, b, self.centre, self.fit_intercept)
+        H = self._second_order(linear.hessian, W, b, self.centre, self.fit_intercept)
         blocks = H.reshape(K, D, K, D)
         diagonal = np.einsum("kjkj->kj", blocks).mean(axis=0)
         shifts = np.einsum("kjlj->klj", blocks)  # a view
@@ -371,7 +375,7 @@ class Objective:
         shifts += self._gauge[:, None, :] * self._gauge[None, :, :] * diagonal * K
         for k in range(K):
             self.null_spaces.curve(k, blocks[k, :, k, :])
-        H[np.diag_indices_from(H)] += self.penalties.ravel()
+        H.ravel()[:: K * D + 1] += self.penalties.ravel()
         return H
 
     def self_concordant_gap(self, step: NewtonStep) -> float:
@@ -386,11 +390,10 @@ class Objective:
 
 def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:
     """H⁻¹ as a function of a vector or matrix, by Cholesky; if that fails on H's range, and False."""
-    try:
-        factor = cho_factor(H, lower=True, check_finite=False)
-        return lambda v: cho_solve(factor, v, check_finite=False), True
-    except np.linalg.LinAlgError:
-        values, vectors = eigh(H, check_finite=False)
-        keep = values > values[-1] * len(values) * np.finfo(float).eps
-        values, vectors = values[keep], vectors[:, keep]
-        return lambda v: vectors @ ((vectors.T @ v).T / values).T, False
+    factor, failed = lapack.dpotrf(H, lower=True)
+    if not failed:
+        return lambda v: lapack.dpotrs(factor, v, lower=True)[0], True
+    values, vectors = np.linalg.eigh(H)
+    keep = values > values[-1] * len(values) * _EPS
+    values, vectors = values[keep], vectors[:, keep]
+    return lambda v: vectors @ ((vectors.T @ v).T / values).T, False

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..composite import Composite
 from ..objective import Objective
+from . import short
 from ._base import Progress, Result, Settings, Solution, newton_pays
 from .lbfgs import LBFGS
 from .newton import Newton
@@ -40,4 +41,6 @@ def choose(name: str, objective: Objective | Composite, settings: Settings) -> A
         return Proximal(settings) if Quadratic.fits(objective) else WorkingSet(settings)
     if name != "auto":
         return SOLVERS[name](settings)
-    return Newton(settings) if newton_pays(objective) else LBFGS(settings)
+    if newton_pays(objective) and not short.pays(objective):
+        return Newton(settings)
+    return LBFGS(settings)

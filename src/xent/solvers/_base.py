@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -49,19 +49,26 @@ def newton_pays(objective: Objective) -> bool:
     return objective.has_hessian and objective.n_rows * size**2 <= _NEWTON_PAYS
 
 
-def hessian_price(objective: Objective) -> float:
-    """What assembling and factoring the Hessian costs, in loss-and-gradient passes.
+PYTHON = 3e-4  # seconds that a round of Python takes beside what it calls
 
-    Seconds as seen on two cores: what a row's K·D products take to write down (D for two classes), BLAS at
-    50e9 flops, a fused pass at 30e9, and what a round of Python costs beside them. It only has to be right
-    within a factor of a few.
+
+def seconds(objective: Objective) -> tuple[float, float]:
+    """What the Hessian, assembled and factored, costs, and what a loss-and-gradient pass does.
+
+    As seen on one core: blocks of pairs of classes at 18e9 products a second, Cholesky at 5e9, a fused pass
+    at 15e9. It only has to be right within a factor of a few.
     """
     K, D = objective.shape
     n, size = objective.n_rows, K * D
-    written = 10e-9 * D if K == 2 else 20e-9 * size
-    hessian = n * written + (n * size**2 + 2 * size**3) / 50e9 + 1e-3
-    one_pass = n * (4 * size / 30e9 + 5e-9) + 4e-4
-    return hessian / one_pass
+    pairs = 1 if K == 2 else K * (K + 1) / 2
+    hessian = n * (pairs * D * 8 * math.ceil(D / 8) / 18e9 + 1e-8) + size**3 / 5e9
+    return hessian, n * (4 * size / 15e9 + 1e-8) + 5e-6
+
+
+def hessian_price(objective: Objective) -> float:
+    """The Hessian's cost in passes, each with its Python."""
+    hessian, one_pass = seconds(objective)
+    return (hessian + PYTHON) / (one_pass + PYTHON)
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,13 @@ class Progress:
     objective: float
     suboptimality: float
     theta: Float = field(repr=False, compare=False)
+
+    @property
+    def figures(self) -> tuple[int, float, float]:
+        return self.n_passes, self.objective, self.suboptimality
+
+
+NOWHERE = np.empty(0)  # θ of an iteration that is only remembered
 
 
 @dataclass(frozen=True)
@@ -157,8 +171,7 @@ class Run:
             self.raise_bound(new.lower_bound)
         if self.settings.watch:
             gap = max(0.0, new.value - self.lower_bound)
-            iteration = self.history[-1].iteration if self.history else 0
-            self.settings.watch(Progress(iteration, self.objective.n_passes, new.value, gap, new.theta))
+            self.settings.watch(Progress(self.n_iter, self.objective.n_passes, new.value, gap, new.theta))
 
     def raise_bound(self, bound: float) -> None:
         self.lower_bound = max(self.lower_bound, bound)
@@ -171,6 +184,10 @@ class Run:
         return step
 
     @property
+    def n_iter(self) -> int:
+        return self.history[-1].iteration if self.history else 0
+
+    @property
     def flat(self) -> bool:
         """Whether F has stood still for 50 iterations while the certificate would not come."""
         if len(self.history) <= 50:
@@ -180,11 +197,19 @@ class Run:
 
     def record(self, iteration: int) -> None:
         """Write an iteration down and tell of it; `told_to_stop` if someone answers so."""
-        entry = Progress(iteration, self.objective.n_passes, self.at.value, self.gap, self.at.theta)
-        self.history.append(replace(entry, theta=np.empty(0)))
-        answers = [self.settings.stop() if self.settings.stop else None]
-        answers.append(self.settings.report(entry) if self.settings.report else None)
-        self.told_to_stop = next((answer for answer in answers if answer is not None), None)
+        passes, at = self.objective.n_passes, self.at
+        self.tell(Progress(iteration, passes, at.value, self.gap, at.theta))
+
+    def tell(self, entry: Progress) -> None:
+        """`record` of an iteration that is known."""
+        told, settings = None, self.settings
+        self.history.append(Progress(entry.iteration, *entry.figures, NOWHERE))
+        if settings.stop:
+            told = settings.stop()
+        if settings.report:
+            answer = settings.report(entry)
+            told = answer if told is None else told
+        self.told_to_stop = told
 
     def stalled(self) -> Solution:
         """Finish where no step lowers F: certified after all, or for want of digits, or of an optimum."""
@@ -198,5 +223,5 @@ class Run:
     def finish(self, result: Result) -> Solution:
         if not self.exact:
             self.go_exact()
-        n_iter = self.history[-1].iteration if self.history else 0
-        return Solution(self.at.theta, self.at.value, self.lower_bound, result, n_iter, self.history, self.at)
+        at, n_iter = self.at, self.n_iter
+        return Solution(at.theta, at.value, self.lower_bound, result, n_iter, self.history, at)

@@ -24,10 +24,12 @@ from typing import ClassVar
 import numpy as np
 
 from ..objective import Objective
+from . import short
 from ._base import Float, Result, Run, Settings, Solution, hessian_price
 from .line_search import weak_wolfe
 from .memory import Memory
 from .metric import Metric
+from .newton import Newton
 
 _SUBSET = 10  # a subset of one row in so many is fitted first,
 _ROWS_A_COEFFICIENT = 10  # if it has so many rows for each coefficient
@@ -73,9 +75,30 @@ class LBFGS:
         ready = cold and self._subset_pays(objective)
         if theta is None:
             theta = self._of_a_subset(objective) if ready else objective.start()
+        if short.pays(objective):
+            return self._short(objective, theta, ready)
         run = Run.begin(objective, self.settings, theta, exact=not objective.is_narrow)
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
         return self._descend(run, ready, step=cold and not ready)
+
+    def _short(self, objective: Objective, theta: Float, ready: bool) -> Solution:
+        """In native code as far as that goes."""
+        state = self._learnt(objective)
+        if ready:
+            state.metric.refresh(theta, blocks=False)
+        run, due = short.descend(objective, self.settings, theta, state.metric)
+        if due and not run.certified and objective.has_hessian:
+            return Newton(self.settings).go_on(run)
+        return self._descend(run, ready=False, step=run.n_iter == 0)
+
+    def _learnt(self, objective: Objective) -> State:
+        """What is known of the loss, for this objective."""
+        if self.state is None:
+            metric = Metric(objective)
+            self.state = State(metric, Memory(metric, objective.shape, self.memory))
+        else:
+            self.state.rebase(objective)
+        return self.state
 
     def _subset_pays(self, objective: Objective) -> bool:
         K, D = objective.shape
@@ -90,8 +113,14 @@ class LBFGS:
         theta = self._of_a_subset(part) if ready else part.start()
         enough = 0.05 * part.shape[0] * part.shape[1] / part.n_rows
         quiet = replace(self.settings, report=None, watch=None)
-        run = Run.begin(part, quiet, theta, exact=not part.is_narrow)
-        found = replace(self, settings=quiet, state=None)._descend(run, ready, enough).theta
+        solver = replace(self, settings=quiet, state=None)
+        if short.pays(part):
+            found = short.descend(part, replace(quiet, tol=enough), theta, solver._learnt(part).metric)[
+                0
+            ].at.theta
+        else:
+            run = Run.begin(part, quiet, theta, exact=not part.is_narrow)
+            found = solver._descend(run, ready, enough).theta
         objective.n_passes += math.ceil(part.n_passes * part.n_rows / objective.n_rows)
         return objective.theta(*part.coefficients(found))
 
@@ -105,13 +134,9 @@ class LBFGS:
             return run.finish(Result.CERTIFIED)
         if run.told_to_stop is not None:
             return run.finish(run.told_to_stop)
-        carried = self.state is not None
-        if self.state is None:
-            metric = Metric(objective)
-            self.state = State(metric, Memory(metric, objective.shape, self.memory))
-        else:
-            self.state.rebase(objective)
-        state, metric, memory = self.state, self.state.metric, self.state.memory
+        carried = self.state is not None and run.n_iter == 0
+        state = self._learnt(objective)
+        metric, memory = state.metric, state.memory
         hessian = _Hessian(self.settings.tol / 4, objective.n_passes, hessian_price(objective))
         refresh_at, certify_below = 0 if ready else 3, self.settings.tol
         if carried:
@@ -122,7 +147,8 @@ class LBFGS:
         solved = metric.solve(run.at.gradient)
         single = _Single(objective.has_hessian)
 
-        for iteration in range(1, self.settings.max_iter + 1):
+        before = run.n_iter
+        for iteration in range(1, self.settings.max_iter + 1 - before):
             gradient = run.at.gradient
             quadratic = objective.penalty_price(gradient)
             balance = objective.fit_intercept and quadratic <= 0.7 * certify_below and not step
@@ -164,8 +190,10 @@ class LBFGS:
                 run.go_exact()
                 solved = metric.solve(run.at.gradient)
             if not run.certified and hessian.wanted(run, estimate):
-                run.ask_hessian()
-            run.record(iteration)
+                newton = run.ask_hessian().direction
+                if run.certified:  # where it was made; the step in hand squares the distance
+                    run.at = weak_wolfe(run, newton, curvature=False) or run.at
+            run.record(before + iteration)
             state.served, state.last = state.served + 1, iteration
             if run.certified or (enough is not None and estimate <= enough):
                 return run.finish(Result.CERTIFIED)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
+from .. import _kernels
 from .._threads import blas_for
 from ..objective import Objective
 from .blocks import ClassBlocks
@@ -62,6 +62,10 @@ class Metric:
         if classes or self._blocks is None:
             self._kronecker.refresh(self._sketch, self._moved(theta))
         return taken is not None or self._blocks is None
+
+    def arrays(self) -> _kernels.Metric | None:
+        """What native code needs for `solve`, while there are no blocks."""
+        return None if self.has_blocks else self._kronecker.arrays()
 
     def _blocks_at(self, theta: Float) -> ClassBlocks | LowRankBlocks | None:
         features, d = self._kronecker, self.objective.n_features
@@ -163,7 +167,7 @@ class Kronecker:
             self._decompose(objective.class_curvature(theta))
 
     def _decompose(self, class_curvature: Float) -> None:
-        gamma, self._V = eigh(class_curvature, check_finite=False)
+        gamma, self._V = np.linalg.eigh(class_curvature)
         self._set(np.where(gamma > len(gamma) * 1e-14 * gamma[-1], gamma, 0.0))
 
     def _set(self, gamma: Float) -> None:
@@ -196,6 +200,12 @@ class Kronecker:
         H[:, d:] *= self._inverse[:, r:]
         return self._out(H)
 
+    def arrays(self) -> _kernels.Metric | None:
+        """What native code needs for `solve`; None where it is more than a product with square U and V."""
+        if self._V is None or self.basis is None or self.basis.shape[0] != self.basis.shape[1]:
+            return None
+        return _kernels.Metric(self.units, self.basis, self._V, self._inverse)
+
     def solve_intercept(self, g: Float) -> Float:
         """Σ⁺ g for g (K,): a Newton step on the intercept alone."""
         return self._out(_pseudo_inverse(self._gamma) * self._in(g))
@@ -205,7 +215,7 @@ def _basis_of_features(A: Float, units: Float) -> tuple[Float, Float]:
     """a (d,) and U (d, d): A in these units is U a Uᵀ."""
     d = len(A)
     with blas_for(4 * d**3):
-        a, basis = eigh(A / units / units[:, None], check_finite=False)
+        a, basis = np.linalg.eigh(A / units / units[:, None])
     a[a <= d * np.finfo(float).eps * a[-1]] = 0.0
     return a, basis
 
@@ -214,7 +224,7 @@ def _basis_of_rows(objective: Objective, units: Float) -> tuple[Float, Float]:
     """a (r,) and U (d, r) of the directions that the n < d rows span, from RRᵀ instead of RᵀR."""
     R = objective.feature_rows() / units
     with blas_for(R.shape[0] ** 2 * R.shape[1]):
-        a, Q = eigh(R @ R.T, check_finite=False)
+        a, Q = np.linalg.eigh(R @ R.T)
     keep = a > len(a) * np.finfo(float).eps * a[-1]
     a = a[keep]
     return a, (R.T @ Q[:, keep]) / np.sqrt(a)

@@ -35,7 +35,11 @@ class Newton:
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
         if run.certified and theta is not None:
             return run.finish(Result.CERTIFIED)
-        for iteration in range(1, self.settings.max_iter + 1):
+        return self.go_on(run)
+
+    def go_on(self, run: Run) -> Solution:
+        """From where a run stands to its end."""
+        for iteration in range(run.n_iter + 1, self.settings.max_iter + 1):
             step = run.ask_hessian()
             new = weak_wolfe(run, step.direction, curvature=False)
             if new is not None:
