@@ -41,13 +41,15 @@ struct MetricArrays {
 
 template <class XT>
 std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arrays, const SmoothArrays& s, const MetricArrays& m,
-            nb::callable refresh, nb::callable stop, bool newton, std::tuple<double, double, int, int> goal,
+            nb::callable refresh, nb::callable stop, std::tuple<double, double, int, int, double> goal,
             DenseMatrix<double> theta, int threads, const std::string& isa) {
   const auto k = static_cast<int64_t>(theta.shape(0)), width = static_cast<int64_t>(theta.shape(1));
   const Dense<XT> rows{reinterpret_cast<const XT*>(x.data()), static_cast<int64_t>(x.shape(0)), static_cast<int64_t>(x.shape(1)),
                        x.stride(0), x.stride(1)};
   const int64_t d = rows.d;
   require(k >= 2 && k <= 1 << 20 && (width == d || width == d + 1), "theta must be (k, d) or (k, d + 1)");
+  const auto [tol, near, patience, most, newton_below] = goal;
+  require((std::is_same_v<XT, double>) || newton_below < 0, "Newton's steps want x in float64");
   require_length(s.centre, d, "centre must be (d,)");
   require_length(s.constant, d, "constant must be (d,)");
   require_shape(s.penalty, k, width, "penalty must be of theta's shape");
@@ -69,7 +71,6 @@ std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arr
     nb::gil_scoped_acquire acquire;
     return nb::cast<bool>(stop(value, gap, passes));
   };
-  const auto [tol, near, patience, most] = goal;
   nb::gil_scoped_release release;
   const int classes = static_cast<int>(k);
   Rows read;
@@ -91,18 +92,17 @@ std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arr
     find_p(w, b);
     add_class_curvature(p.data(), targets.weight, rows.n, k, sum);
   };
-  if constexpr (std::is_same_v<XT, double>)
-    if (newton)
-      read.hessian = [&](const double* w, const double* b, double* hessian) {
-        find_p(w, b);
-        curvature_pass(set, {rows, smooth.centre, width > d, p.data(), targets.weight, k}, hessian, threads);
-      };
-  const Descent found = descend_smooth(smooth, metric, read, listener, {tol, near, patience, most}, theta.data());
+  read.hessian = [&](const double* w, const double* b, double* hessian) {
+    find_p(w, b);
+    if constexpr (std::is_same_v<XT, double>)
+      curvature_pass(set, {rows, smooth.centre, width > d, p.data(), targets.weight, k}, hessian, threads);
+  };
+  const Descent found = descend_smooth(smooth, metric, read, listener, {tol, near, patience, most, newton_below}, theta.data());
   return {found.passes, found.iterations};
 }
 
 template <class XT> void define_descend(nb::module_& m, const char* name) {
-  m.def(name, &descend<XT>, "x"_a.noconvert(), "targets"_a, "smooth"_a, "metric"_a, "refresh"_a, "stop"_a, "newton"_a, "goal"_a, "theta"_a.noconvert(), "threads"_a,
+  m.def(name, &descend<XT>, "x"_a.noconvert(), "targets"_a, "smooth"_a, "metric"_a, "refresh"_a, "stop"_a, "goal"_a, "theta"_a.noconvert(), "threads"_a,
         "isa"_a);
 }
 

@@ -10,7 +10,6 @@ namespace {
 
 constexpr int kPairs = 20, kTrials = 20, kFirstRefresh = 16;
 constexpr double kDecrease = 1e-4, kCurvature = 0.9;
-constexpr double kNewtonBelow = 1e-3;  // nats: from there on it squares the distance at every step
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon(), kInfinity = std::numeric_limits<double>::infinity();
 
 typedef std::vector<double> Vector;
@@ -269,7 +268,7 @@ Descent descend_smooth(const Smooth& problem, const Metric& metric, const Rows& 
   at.theta.assign(theta, theta + problem.k * problem.width);
   run.evaluate(at);
   int near_since = run.passes, refresh_at = kFirstRefresh;
-  double balance_below = goal.tol;
+  double balance_below = goal.tol, estimate = kInfinity;
   int iteration = 0;
   for (; iteration < goal.most && std::isfinite(at.value); ++iteration) {
     if (iteration == refresh_at) {
@@ -277,18 +276,17 @@ Descent descend_smooth(const Smooth& problem, const Metric& metric, const Rows& 
       if (!pairs.empty()) pairs.rescale(run);
       refresh_at *= 2;
     }
-    Vector direction = pairs.direction(run, at.gradient);
-    const double estimate = -0.5 * dot(direction, at.gradient);
+    Vector direction;
+    const bool newton = estimate <= goal.newton_below;
+    if (newton) direction = run.newton(at);
+    if (direction.empty()) direction = pairs.direction(run, at.gradient);
+    estimate = -0.5 * dot(direction, at.gradient);
     if (estimate > goal.near) near_since = run.passes;
     // W = 0 tells nothing of the rows, however near F is: a step at least.
     if (iteration > 0 && (at.gap <= goal.tol || run.passes - near_since >= goal.patience)) break;
     if (listener.stop(at.value, at.gap, run.passes)) break;
-    const bool balance = problem.width > problem.d && !rows.hessian && at.price <= 0.7 * balance_below;
-    if (balance) balance_below = at.price / 4;
-    Vector better;
-    if (balance) better = run.balance(at);
-    else if (rows.hessian && estimate <= kNewtonBelow) better = run.newton(at);
-    if (!better.empty()) direction = std::move(better);
+    const bool balance = problem.width > problem.d && !newton && at.price <= 0.7 * balance_below;
+    if (balance) direction = run.balance(at), balance_below = at.price / 4;
     const double noise = 16 * kEpsilon * std::abs(at.value);
     bool moved = search(run, at, direction, noise, next);
     if (!moved && !pairs.empty()) {  // a bad history: the metric alone

@@ -26,9 +26,10 @@ struct Metric {
 };
 
 struct Goal {
-  double tol, near;  // end where the dual proves F within tol, or once it is estimated within `near`,
-  int patience;      // and so many passes have not made the dual prove it
-  int most;          // iterations
+  double tol, near;     // end where the dual proves F within tol, or once it is estimated within `near`,
+  int patience;         // and so many passes have not made the dual prove it
+  int most;             // iterations
+  double newton_below;  // nats: where F is estimated to be nearer, take Newton's step, which squares the distance
 };
 
 // What Python is asked between iterations.
@@ -41,14 +42,14 @@ struct Listener {
 struct Rows {
   std::function<double(const double* w, const double* b, double* grad_w, double* grad_b)> loss;  // Σ s_i l_i
   std::function<void(const double* w, const double* b, double* sum)> classes;    // Σ s_i (diag p_i − p_i p_iᵀ), (k, k)
-  std::function<void(const double* w, const double* b, double* hessian)> hessian;  // as curvature_pass; empty: too dear
+  std::function<void(const double* w, const double* b, double* hessian)> hessian;  // as curvature_pass
 };
 
 struct Descent {
   int passes, iterations;
 };
 
-// Limited-memory BFGS from `theta` on, which it moves; near the optimum Newton's method, if Hessians are to be had.
+// Limited-memory BFGS from `theta` on, which it moves; near the optimum, as the goal says, Newton's method.
 Descent descend_smooth(const Smooth& problem, const Metric& metric, const Rows& rows, const Listener& listener,
                        const Goal& goal, double* theta);
 

@@ -80,7 +80,8 @@ def descent(rng, counts):
         return bool(rng.random() < 0.02)
 
     arrays = _kernels.Metric(**metric)
-    most, newton = int(rng.integers(0, 40)), bool(rng.random() < 0.5)
+    most = int(rng.integers(0, 40))
+    newton_below = float(rng.choice([-1, 1e-3, np.inf])) if X.dtype == np.float64 else -1.0
     try:
         passes, iterations = _kernels.descend_smooth(
             linear.Batch(X, y, s),
@@ -89,8 +90,7 @@ def descent(rng, counts):
             metric=arrays,
             refresh=lambda: arrays,
             stop=stop,
-            newton=newton,
-            goal=(1e-6, 1e-8, 5, most),
+            goal=(1e-6, 1e-8, 5, most, newton_below),
             n_threads=int(rng.integers(0, 4)),
         )
     except (ValueError, TypeError):

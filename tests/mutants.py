@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "mutants"
 TESTS = [
     f"tests/test_{name}.py"
-    for name in ("passes", "offsets", "kernels", "vectors", "descent", "matrix", "torch_edges")
+    for name in ("passes", "offsets", "kernels", "vectors", "descent", "matrix", "short", "torch_edges")
 ]
 
 
@@ -167,6 +167,39 @@ MUTANTS = [
         'member->data()[i] < size, "a member',
         'true, "a member',
     ),
+    Mutant(
+        "small fits: a class's curvature as 1 - p_k",
+        "native/curvature.hpp",
+        "-p[i * K + k] * p[i * K + l]",
+        "-p[i * K + k]",
+    ),
+    Mutant(
+        "small fits: a Hessian's rows of weight 0 are read",
+        "native/curvature.hpp",
+        "if (!counts(start + i)) {",
+        "if (false) {",
+    ),
+    Mutant(
+        "small fits: the triangle's last vector is left out",
+        "native/curvature.hpp",
+        "v < ld; v +=",
+        "v + L < ld; v +=",
+    ),
+    Mutant(
+        "small fits: a descent forgets the penalty",
+        "native/solver.cpp",
+        "at.gradient[i] = g + pull;",
+        "at.gradient[i] = g;",
+    ),
+    Mutant(
+        "small fits: its intercept is not centred",
+        "native/solver.cpp",
+        "row[p_.d] - shift : 0",
+        "row[p_.d] : 0",
+    ),
+    Mutant(
+        "small fits: its own bound is ignored", "native/solver.cpp", "(at.gap <= goal.tol ||", "(false &&"
+    ),
 ]
 
 
@@ -217,6 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="")
     only = parser.parse_args().only
+    shutil.rmtree(BUILD, ignore_errors=True)  # the last run's breakage is built there
     whole = Mutant(
         "nothing broken", "CMakeLists.txt", "project(xent LANGUAGES CXX)", "project(xent LANGUAGES CXX)"
     )

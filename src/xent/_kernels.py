@@ -154,20 +154,19 @@ def descend_smooth(
     metric: Metric,
     refresh: Callable[[], Metric],
     stop: Callable[[float, float, int], bool],
-    newton: bool,
-    goal: tuple[float, float, int, int],
+    goal: tuple[float, float, int, int, float],
     n_threads: int = 0,
 ) -> tuple[int, int]:
     """L-BFGS on `Objective`'s F of one dense batch, from theta (K, D) on, which it moves: the whole loop
-    in native code. Near the optimum, if `newton` and X is float64, Newton's steps. Native only.
+    in native code. Native only.
 
     `smooth`: an objective's centre, penalties, constant, weight, share and class_x. `goal`: tol, near,
-    patience, most. It ends where the dual bound is within tol nats, or so many passes after F is estimated to
-    be within `near`, after `most` iterations, or where no step lowers F. `stop` hears of the start and of
-    every iteration but the last: F, the gap by the dual bound (offsets left out) and the passes so far; True
-    ends it.
-    `refresh` gives the metric at theta as it then is, after 16, 32, 64, … iterations. Returns how many
-    passes and iterations there were.
+    patience, most, newton_below. It takes Newton's steps where F is estimated to be nearer than newton_below
+    nats, −1 for never; they want X in float64. It ends where the dual bound is within tol nats, or so many
+    passes after F is estimated to be within `near`, after `most` iterations, or where no step lowers F.
+    `stop` hears of the start and of every iteration but the last: F, the gap by the dual bound (offsets left
+    out) and the passes so far; True ends it. `refresh` gives the metric at theta as it then is, after 16, 32,
+    64, … iterations. Returns how many passes and iterations there were.
     """
     kind, stored = _kind(batch.X.dtype)
 
@@ -178,7 +177,7 @@ def descend_smooth(
     X, targets = _strided(batch.X).view(stored), _targets(batch, len(theta))
     smooth_arrays = _native.Smooth(*(a if isinstance(a, float) else _plain_array(a) for a in smooth))
     metrics = arrays_of(metric), lambda: arrays_of(refresh())
-    passes, iterations = run(X, targets, smooth_arrays, *metrics, stop, newton, goal, theta, n_threads, _isa)
+    passes, iterations = run(X, targets, smooth_arrays, *metrics, stop, goal, theta, n_threads, _isa)
     return int(passes), int(iterations)
 
 

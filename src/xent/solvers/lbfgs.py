@@ -83,10 +83,15 @@ class LBFGS:
 
     def _short(self, objective: Objective, theta: Float, ready: bool) -> Solution:
         """In native code as far as that goes."""
-        state = self._learnt(objective)
-        if ready:
-            state.metric.refresh(theta, blocks=False)
-        run, due = short.descend(objective, self.settings, theta, state.metric)
+
+        def metric() -> Metric:
+            known = self.state is not None
+            found = self._learnt(objective).metric
+            if ready and not known:
+                found.refresh(theta, blocks=False)
+            return found
+
+        run, due = short.descend(objective, self.settings, theta, metric)
         if due and not run.certified and objective.has_hessian:
             return Newton(self.settings).go_on(run)
         return self._descend(run, ready=False, step=run.n_iter == 0)
@@ -115,9 +120,9 @@ class LBFGS:
         quiet = replace(self.settings, report=None, watch=None)
         solver = replace(self, settings=quiet, state=None)
         if short.pays(part):
-            found = short.descend(part, replace(quiet, tol=enough), theta, solver._learnt(part).metric)[
-                0
-            ].at.theta
+            rough = replace(quiet, tol=enough)
+            run, _ = short.descend(part, rough, theta, lambda: solver._learnt(part).metric)
+            found = run.at.theta
         else:
             run = Run.begin(part, quiet, theta, exact=not part.is_narrow)
             found = solver._descend(run, ready, enough).theta

@@ -7,6 +7,9 @@ cheaper. It only says where to look: a `Run` evaluates there, and proves, as aft
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import _kernels
@@ -18,7 +21,10 @@ from .metric import Metric
 _SHORT = 2e6
 _MOST = 200  # iterations: a metric that has not served by then does not
 _NEAR = 0.01  # of tol: what the estimate must say before a certificate is asked for
-_CHEAP = 8  # passes that a Hessian may take where two of them replace the last dozen passes
+# Passes that a Hessian may take where two of them replace the last dozen passes, and where Newton's method is
+# the quicker from the start, which wants no metric.
+_CHEAP, _VERY_CHEAP = 8, 2.5
+_NEWTON_BELOW = 1e-3  # nats: from there on it squares the distance at every step
 
 
 def pays(objective: Objective) -> bool:
@@ -34,11 +40,16 @@ def pays(objective: Objective) -> bool:
     )
 
 
-def descend(objective: Objective, settings: Settings, theta: Float, metric: Metric) -> tuple[Run, bool]:
+def descend(
+    objective: Objective, settings: Settings, theta: Float, metric: Callable[[], Metric]
+) -> tuple[Run, bool]:
     """A run that stands where a descent from `theta` ended, the way there in its history, and whether a
-    certificate is due there."""
-    theta = np.array(objective.without_shift(theta), np.float64, order="C")
-    arrays = metric.arrays()
+    certificate is due there. `metric` is asked for if it is needed."""
+    metric = functools.cache(metric)
+    o, theta = objective, np.array(objective.without_shift(theta), np.float64, order="C")
+    hessian, one_pass = seconds(objective)
+    price = hessian / one_pass if o.has_hessian and o.batches[0].X.dtype == np.float64 else np.inf
+    arrays = _unit_metric(*o.shape, o.n_features) if price <= _VERY_CHEAP else metric().arrays()
     if arrays is None:
         return Run.begin(objective, settings, theta), False
     run = Run(objective, settings, None)
@@ -54,15 +65,16 @@ def descend(objective: Objective, settings: Settings, theta: Float, metric: Metr
         return run.told_to_stop is not None
 
     def refresh() -> _kernels.Metric:
-        metric.refresh(theta, blocks=False)
-        return metric.arrays() or arrays
+        if price <= _VERY_CHEAP:
+            return arrays
+        metric().refresh(theta, blocks=False)
+        return metric().arrays() or arrays
 
     most = min(_MOST, settings.max_iter)
-    hessian, one_pass = seconds(objective)
     # Without a penalty the dual never comes; without a Hessian nothing else does.
-    patience = (hessian + PYTHON) / one_pass if objective.is_penalised else 0
-    patience = min(patience, _MOST) if objective.has_hessian else _MOST
-    o = objective
+    patience = (hessian + PYTHON) / one_pass if o.is_penalised else 0
+    patience = min(patience, _MOST) if o.has_hessian else _MOST
+    newton_below = np.inf if price <= _VERY_CHEAP else _NEWTON_BELOW if price <= _CHEAP else -1.0
     passes, iterations = _kernels.descend_smooth(
         o.batches[0],
         theta,
@@ -70,8 +82,7 @@ def descend(objective: Objective, settings: Settings, theta: Float, metric: Metr
         metric=arrays,
         refresh=refresh,
         stop=stop,
-        newton=objective.has_hessian and bool(hessian <= _CHEAP * one_pass),
-        goal=(0.9 * settings.tol, _NEAR * settings.tol, int(patience), most),
+        goal=(0.9 * settings.tol, _NEAR * settings.tol, int(patience), most, newton_below),
         n_threads=o.n_threads,
     )
     objective.n_passes = before + passes
@@ -80,3 +91,7 @@ def descend(objective: Objective, settings: Settings, theta: Float, metric: Metr
     if iterations > run.n_iter or not run.history:
         run.record(iterations)
     return run, 0 < iterations < most and run.told_to_stop is None
+
+
+def _unit_metric(K: int, D: int, d: int) -> _kernels.Metric:
+    return _kernels.Metric(np.ones(d), np.eye(d), np.eye(K), np.ones((K, D)))
