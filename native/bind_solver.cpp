@@ -1,9 +1,14 @@
 // The Hessian and whole descents: typed arrays in, shapes checked, the GIL released, no logic.
+#include <algorithm>
+#include <vector>
+
 #include "bind.hpp"
 #include "solver.hpp"
 
 namespace xent {
 namespace {
+
+constexpr int64_t kChunk = 1 << 16;
 
 void curvature(Matrix<const double> x, DenseVector<const double> centre, bool intercept, DenseMatrix<const double> p,
                Maybe<DenseVector<const double>> weight, DenseMatrix<double> out, int threads, const std::string& isa) {
@@ -28,14 +33,19 @@ struct SmoothArrays {
   DenseMatrix<const double> class_x;
 };
 struct MetricArrays {
-  DenseVector<const double> units;
-  DenseMatrix<const double> basis, classes, inverse;
+  Maybe<DenseVector<const double>> units;
+  Maybe<DenseMatrix<const double>> basis, classes, inverse, dense;
   Metric over(int64_t k, int64_t d, int64_t width) const {
-    require_length(units, d, "units must be (d,)");
-    require_shape(basis, d, d, "basis must be (d, d)");
-    require_shape(classes, k, k, "classes must be (k, k)");
-    require_shape(inverse, k, width, "inverse must be of theta's shape");
-    return {units.data(), basis.data(), classes.data(), inverse.data()};
+    if (dense) {
+      require_shape(*dense, k * width, k * width, "dense must be (k·width, k·width)");
+      return {nullptr, nullptr, nullptr, nullptr, dense->data()};
+    }
+    require(units && basis && classes && inverse, "a metric is dense or has four parts");
+    require_length(*units, d, "units must be (d,)");
+    require_shape(*basis, d, d, "basis must be (d, d)");
+    require_shape(*classes, k, k, "classes must be (k, k)");
+    require_shape(*inverse, k, width, "inverse must be of theta's shape");
+    return {units->data(), basis->data(), classes->data(), inverse->data()};
   }
 };
 
@@ -79,23 +89,34 @@ std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arr
     const Totals totals = run_pass(set, Task::sums, rows, targets, Weights<double>{w, b}, {}, classes, out, threads);
     return std::get<0>(finish(totals, targets, k));
   };
-  std::vector<double> p;
-  const auto find_p = [&](const double* w, const double* b) {
-    p.resize(rows.n * k);
-    Outputs<double> out;
-    out.out = p.data();
-    Targets offsets;
-    offsets.offset_f = targets.offset_f, offsets.offset_d = targets.offset_d;
-    run_pass(set, Task::probabilities, rows, offsets, Weights<double>{w, b}, {}, classes, out, threads);
+  // A chunk of rows at a time: n × k is never held. use(rows, p, weight) of each.
+  std::vector<double> p(std::min(rows.n, kChunk) * k);
+  const auto over_chunks = [&](const double* w, const double* b, auto&& use) {
+    for (int64_t start = 0; start < rows.n; start += kChunk) {
+      Dense<XT> part = rows;
+      part.x += start * rows.row_stride;
+      part.n = std::min(kChunk, rows.n - start);
+      Outputs<double> out;
+      out.out = p.data();
+      Targets offsets;
+      if (targets.offset_f) offsets.offset_f = targets.offset_f + start * k;
+      if (targets.offset_d) offsets.offset_d = targets.offset_d + start * k;
+      run_pass(set, Task::probabilities, part, offsets, Weights<double>{w, b}, {}, classes, out, threads);
+      use(part, targets.weight ? targets.weight + start : nullptr);
+    }
   };
   read.classes = [&](const double* w, const double* b, double* sum) {
-    find_p(w, b);
-    add_class_curvature(p.data(), targets.weight, rows.n, k, sum);
+    over_chunks(w, b, [&](const Dense<XT>& part, const double* weight) { add_class_curvature(p.data(), weight, part.n, k, sum); });
   };
+  std::vector<double> one;
   read.hessian = [&](const double* w, const double* b, double* hessian) {
-    find_p(w, b);
-    if constexpr (std::is_same_v<XT, double>)
-      curvature_pass(set, {rows, smooth.centre, width > d, p.data(), targets.weight, k}, hessian, threads);
+    if constexpr (std::is_same_v<XT, double>) {
+      one.resize(k * width * k * width);
+      over_chunks(w, b, [&](const Dense<XT>& part, const double* weight) {
+        curvature_pass(set, {part, smooth.centre, width > d, p.data(), weight, k}, one.data(), threads);
+        for (size_t i = 0; i < one.size(); ++i) hessian[i] += one[i];
+      });
+    }
   };
   const Descent found = descend_smooth(smooth, metric, read, listener, {tol, near, patience, most, newton_below}, theta.data());
   return {found.passes, found.iterations};
@@ -122,9 +143,12 @@ void define_solver(nb::module_& m) {
       .def("__init__",
            [](MetricArrays* self, DenseVector<const double> units, DenseMatrix<const double> basis,
               DenseMatrix<const double> classes, DenseMatrix<const double> inverse) {
-             new (self) MetricArrays{units, basis, classes, inverse};
+             new (self) MetricArrays{units, basis, classes, inverse, {}};
            },
-           "units"_a.noconvert(), "basis"_a.noconvert(), "classes"_a.noconvert(), "inverse"_a.noconvert());
+           "units"_a.noconvert(), "basis"_a.noconvert(), "classes"_a.noconvert(), "inverse"_a.noconvert())
+      .def("__init__",
+           [](MetricArrays* self, DenseMatrix<const double> dense) { new (self) MetricArrays{{}, {}, {}, {}, dense}; },
+           "dense"_a.noconvert());
   define_descend<double>(m, "descend_smooth_d");
   define_descend<float>(m, "descend_smooth_f");
   define_descend<Half>(m, "descend_smooth_h");

@@ -44,6 +44,7 @@ class Solve {
 
   void use(const Metric& metric) {
     metric_ = metric;
+    if (metric.dense) return;
     for (int64_t j = 0; j < p_.d; ++j)
       for (int64_t r = 0; r < p_.d; ++r) transposed_[r * p_.d + j] = metric.basis[j * p_.d + r];
   }
@@ -151,6 +152,13 @@ class Solve {
 
   Vector solve(const Vector& g) const {
     const auto [k, d, width] = std::tuple(p_.k, p_.d, p_.width);
+    if (metric_.dense) {
+      Vector out(g.size());
+      for (size_t i = 0; i < g.size(); ++i)
+        for (size_t j = 0; j < g.size(); ++j) out[j] += g[i] * metric_.dense[i * g.size() + j];
+      remove_shift(out);
+      return out;
+    }
     Vector in(k * width), inside(k * d);
     for (int64_t c = 0; c < k; ++c)
       for (int64_t e = 0; e < k; ++e)
@@ -283,7 +291,8 @@ Descent descend_smooth(const Smooth& problem, const Metric& metric, const Rows& 
     estimate = -0.5 * dot(direction, at.gradient);
     if (estimate > goal.near) near_since = run.passes;
     // W = 0 tells nothing of the rows, however near F is: a step at least.
-    if (iteration > 0 && (at.gap <= goal.tol || run.passes - near_since >= goal.patience)) break;
+    const bool done = iteration > 0 && (at.gap <= goal.tol || run.passes - near_since >= goal.patience);
+    if (done && !newton) break;  // Newton's step, which is in hand, squares the distance
     if (listener.stop(at.value, at.gap, run.passes)) break;
     const bool balance = problem.width > problem.d && !newton && at.price <= 0.7 * balance_below;
     if (balance) direction = run.balance(at), balance_below = at.price / 4;
@@ -303,6 +312,7 @@ Descent descend_smooth(const Smooth& problem, const Metric& metric, const Rows& 
     }
     std::swap(at, next);
     std::copy(at.theta.begin(), at.theta.end(), theta);
+    if (done) return {run.passes, iteration + 1};
   }
   return {run.passes, iteration};
 }

@@ -20,9 +20,10 @@ struct Smooth {
   const double *share, *class_x;       // (k) and (k, d), for the dual bound: see certificate.py
 };
 
-// M⁻¹ G = V [(Vᵀ G U) ∘ inverse] Uᵀ, U in `units`, less its mean over classes: see solvers/metric.py.
+// M⁻¹ G = V [(Vᵀ G U) ∘ inverse] Uᵀ, U in `units` (see solvers/metric.py), or M⁻¹ as it is; less its mean over classes.
 struct Metric {
   const double *units, *basis, *classes, *inverse;  // (d), (d, d), (k, k), (k, width)
+  const double* dense = nullptr;                    // (k·width, k·width)
 };
 
 struct Goal {

@@ -198,7 +198,7 @@ MUTANTS = [
         "row[p_.d] : 0",
     ),
     Mutant(
-        "small fits: its own bound is ignored", "native/solver.cpp", "(at.gap <= goal.tol ||", "(false &&"
+        "small fits: its own bound is ignored", "native/solver.cpp", "(at.gap <= goal.tol ||", "(false && at.gap <= goal.tol ||"
     ),
 ]
 

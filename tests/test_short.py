@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from xent import SoftmaxRegression, _kernels, _plain, linear
 from xent.objective import Objective
 from xent.solvers import LBFGS, Newton, Result, Settings, short
+from xent.solvers.metric import Metric
 
 native = pytest.mark.skipif(not _kernels.HAS_NATIVE, reason="this build has no compiled extension")
 
@@ -114,7 +115,8 @@ def test_what_it_does_not_take(rng, calls):
     with np.errstate(all="ignore"):
         SoftmaxRegression(solver="lbfgs").fit(X, y, sample_weight=(y == 0) * 1.0)
     assert calls["descents"] == 0
-    assert not short.pays(objective_of(linear.Batch(np.zeros((700_000, 2)), np.zeros(700_000, int)), 2))
+    wide = objective_of(linear.Batch(np.zeros((2000, 600)), np.zeros(2000, int)), 2)
+    assert not short.pays(wide)
 
 
 @native
@@ -159,8 +161,8 @@ def test_a_hard_fit_takes_another_metric_on_the_way(monkeypatch):
     """Classes nearly certain: curvature is no longer what it was at W = 0."""
     X, y = load_wine(return_X_y=True)
     taken = []
-    refresh = short.Metric.refresh
-    monkeypatch.setattr(short.Metric, "refresh", lambda *a, **k: taken.append(1) or refresh(*a, **k))
+    refresh = Metric.refresh
+    monkeypatch.setattr(Metric, "refresh", lambda *a, **k: taken.append(1) or refresh(*a, **k))
     solution = LBFGS(Settings()).solve(objective_of(linear.Batch(X, y), 3, penalty=1e-4 / len(X)))
     assert solution.result is Result.CERTIFIED
     assert taken

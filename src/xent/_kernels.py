@@ -151,8 +151,8 @@ def descend_smooth(
     theta: Float,
     *,
     smooth: tuple[Float, Float, NDArray[np.bool_], float, Float, Float],
-    metric: Metric,
-    refresh: Callable[[], Metric],
+    metric: Metric | Float,
+    refresh: Callable[[], Metric | Float],
     stop: Callable[[float, float, int], bool],
     goal: tuple[float, float, int, int, float],
     n_threads: int = 0,
@@ -165,13 +165,14 @@ def descend_smooth(
     nats, −1 for never; they want X in float64. It ends where the dual bound is within tol nats, or so many
     passes after F is estimated to be within `near`, after `most` iterations, or where no step lowers F.
     `stop` hears of the start and of every iteration but the last: F, the gap by the dual bound (offsets left
-    out) and the passes so far; True ends it. `refresh` gives the metric at theta as it then is, after 16, 32,
-    64, … iterations. Returns how many passes and iterations there were.
+    out) and the passes so far; True ends it. A metric may be M⁻¹ itself, (K·D, K·D); `refresh` gives another
+    at theta as it then is, after 16, 32, 64, … iterations. Returns how many passes and iterations there were.
     """
     kind, stored = _kind(batch.X.dtype)
 
-    def arrays_of(metric: Metric) -> Any:
-        return _native.Metric(*map(_plain_array, metric))
+    def arrays_of(metric: Metric | Float) -> Any:
+        parts = (metric,) if isinstance(metric, np.ndarray) else metric
+        return _native.Metric(*map(_plain_array, parts))
 
     run = getattr(_native, f"descend_smooth_{kind}")
     X, targets = _strided(batch.X).view(stored), _targets(batch, len(theta))

@@ -112,20 +112,35 @@ def self_concordant_gap(decrement: float, reach: float) -> float:
     return (u + (1 - u) * math.log1p(-u)) / (reach * reach)
 
 
-def pairwise_reach(rows: Float, inverse: Float) -> float:
-    """An upper bound on c = max_{i,k,l} ‖(e_k − e_l) ⊗ x̃_i‖_{H⁻¹} over the given rows (n, D).
-
-    inverse is H⁻¹ as (K, D, K, D). e_k − e_l = (e_k − 1/K) − (e_l − 1/K), so by the triangle inequality
-    the two largest a_ik = ‖(e_k − 1/K) ⊗ x̃_i‖_{H⁻¹} of a row will do: K quadratic forms instead of
-    K(K − 1)/2, exact for K = 2, and c enters the bound only at second order.
-    """
+def reach_forms(inverse: Float) -> Float:
+    """F (K', D, D) with ‖(e_k − 1/K) ⊗ x‖²_{H⁻¹} = xᵀ F_k x, inverse being H⁻¹ as (K, D, K, D). Of two
+    classes both are the same, and one is given."""
     K = inverse.shape[0]
     mean_row = inverse.mean(axis=2)
     overall = mean_row.mean(axis=0)
+    ks = range(K if K > 2 else 1)
+    return np.stack([inverse[k, :, k, :] - mean_row[k] - mean_row[k].T + overall for k in ks])
+
+
+def pairwise_reach(rows: Float, forms: Float) -> float:
+    """An upper bound on c = max_{i,k,l} ‖(e_k − e_l) ⊗ x̃_i‖_{H⁻¹} over the given rows (n, D); `reach_forms`.
+
+    e_k − e_l = (e_k − 1/K) − (e_l − 1/K), so by the triangle inequality the two largest
+    a_ik = ‖(e_k − 1/K) ⊗ x̃_i‖_{H⁻¹} of a row will do: K quadratic forms instead of K(K − 1)/2, exact for
+    K = 2, and c enters the bound only at second order.
+    """
     largest, second = np.zeros((2, len(rows)))
-    for k in range(K):
-        form = inverse[k, :, k, :] - mean_row[k] - mean_row[k].T + overall
+    for form in forms:
         size = np.einsum("ij,ij->i", rows @ form, rows)
         np.maximum(second, np.minimum(size, largest), out=second)
         np.maximum(largest, size, out=largest)
-    return float((np.sqrt(largest) + np.sqrt(second)).max())
+    return float((np.sqrt(largest) + np.sqrt(largest if len(forms) == 1 else second)).max())
+
+
+def rough_reach(rows: Float, forms: Float) -> float:
+    """A larger upper bound than `pairwise_reach`, at one product a number of the rows: xᵀFx ≤ λ Σ_j f_j x_j²,
+    f the largest diagonal and λ, of F in units of √f, the largest sum of a row's absolute values."""
+    f = np.einsum("kjj->kj", forms).max(axis=0)
+    units = 1 / np.sqrt(np.where(f > 0, f, np.inf))
+    most = float(np.abs(forms * units[:, None] * units).sum(axis=2).max(initial=0.0))
+    return 2 * math.sqrt(most * float(((rows * rows) @ f).max(initial=0.0)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -379,13 +380,17 @@ class Objective:
         return H
 
     def self_concordant_gap(self, step: NewtonStep) -> float:
-        """The second certificate (see `certificate`) at the point of `step`: one more pass for c."""
-        inverse = step.inverse()
-        reach = 0.0
-        for batch in self.read():
-            for rows in linear.augmented_blocks(batch, self.centre, self.fit_intercept):
-                reach = max(reach, certificate.pairwise_reach(rows, inverse))
-        return certificate.self_concordant_gap(step.decrement, reach)
+        """The second certificate (see `certificate`) at the point of `step`: a pass for c, or two."""
+        forms = certificate.reach_forms(step.inverse())
+        rough = self._reach(certificate.rough_reach, forms)
+        if rough * step.decrement < 0.03:  # within 1 % of what the least c would give
+            return certificate.self_concordant_gap(step.decrement, rough)
+        return certificate.self_concordant_gap(step.decrement, self._reach(certificate.pairwise_reach, forms))
+
+    def _reach(self, of: Callable[[Float, Float], float], forms: Float) -> float:
+        """The largest over all rows."""
+        blocks = (linear.augmented_blocks(b, self.centre, self.fit_intercept) for b in self.read())
+        return max((of(rows, forms) for rows in itertools.chain.from_iterable(blocks)), default=0.0)
 
 
 def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:

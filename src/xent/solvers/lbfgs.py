@@ -33,7 +33,7 @@ from .newton import Newton
 
 _SUBSET = 10  # a subset of one row in so many is fitted first,
 _ROWS_A_COEFFICIENT = 10  # if it has so many rows for each coefficient
-_FEWEST_ROWS = 2000
+_FEWEST_ROWS = 1000
 _FEW, _SERVE, _PATIENCE = 5, 50, 4  # iterations
 
 
@@ -73,28 +73,33 @@ class LBFGS:
         """Minimise from `theta` (K, D), or where none is given from the best start at hand."""
         cold = theta is None
         ready = cold and self._subset_pays(objective)
+        known = None
         if theta is None:
-            theta = self._of_a_subset(objective) if ready else objective.start()
-        if short.pays(objective):
-            return self._short(objective, theta, ready)
+            theta, known = self._of_a_subset(objective) if ready else (objective.start(), None)
+        if known is not None or short.pays(objective):
+            return self._short(objective, theta, known, ready)
         run = Run.begin(objective, self.settings, theta, exact=not objective.is_narrow)
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
         return self._descend(run, ready, step=cold and not ready)
 
-    def _short(self, objective: Objective, theta: Float, ready: bool) -> Solution:
+    def _short(self, objective: Objective, theta: Float, known: short.Known | None, ready: bool) -> Solution:
         """In native code as far as that goes."""
-
-        def metric() -> Metric:
-            known = self.state is not None
-            found = self._learnt(objective).metric
-            if ready and not known:
-                found.refresh(theta, blocks=False)
-            return found
-
-        run, due = short.descend(objective, self.settings, theta, metric)
+        run, due = self._native(objective, self.settings, theta, known, ready)
         if due and not run.certified and objective.has_hessian:
             return Newton(self.settings).go_on(run)
         return self._descend(run, ready=False, step=run.n_iter == 0)
+
+    def _native(
+        self, objective: Objective, settings: Settings, theta: Float, known: short.Known | None, ready: bool
+    ) -> tuple[Run, bool]:
+        source: short.Source | None = known
+        if known is None and not short.is_newtons(objective):
+            fresh = self.state is None
+            metric = self._learnt(objective).metric
+            if fresh and ready:
+                metric.refresh(theta)
+            source = metric
+        return short.descend(objective, settings, theta, source)
 
     def _learnt(self, objective: Objective) -> State:
         """What is known of the loss, for this objective."""
@@ -109,25 +114,26 @@ class LBFGS:
         K, D = objective.shape
         return objective.n_rows >= _SUBSET * max(_ROWS_A_COEFFICIENT * K * D, _FEWEST_ROWS)
 
-    def _of_a_subset(self, objective: Objective) -> Float:
-        """The optimum of a tenth of the rows, as far as it means anything for all."""
+    def _of_a_subset(self, objective: Objective) -> tuple[Float, short.Known | None]:
+        """The optimum of a tenth of the rows, as far as it means anything for all, and a metric there."""
         part = objective.sample(objective.n_rows // _SUBSET)
         if (part.share < 0.01 * objective.share).any():  # a class that soft labels have in a few rows only
-            return objective.start()
-        ready = self._subset_pays(part)
-        theta = self._of_a_subset(part) if ready else part.start()
+            return objective.start(), None
+        ready, known = self._subset_pays(part), None
+        theta = part.start()
+        if ready:
+            theta, known = self._of_a_subset(part)
         enough = 0.05 * part.shape[0] * part.shape[1] / part.n_rows
         quiet = replace(self.settings, report=None, watch=None)
         solver = replace(self, settings=quiet, state=None)
-        if short.pays(part):
-            rough = replace(quiet, tol=enough)
-            run, _ = short.descend(part, rough, theta, lambda: solver._learnt(part).metric)
-            found = run.at.theta
+        if known is not None or short.pays(part):
+            at = solver._native(part, replace(quiet, tol=enough), theta, known, ready)[0].at
         else:
             run = Run.begin(part, quiet, theta, exact=not part.is_narrow)
-            found = solver._descend(run, ready, enough).theta
+            at = solver._descend(run, ready, enough).at
+        known = short.Known.of(part, at, objective)
         objective.n_passes += math.ceil(part.n_passes * part.n_rows / objective.n_rows)
-        return objective.theta(*part.coefficients(found))
+        return objective.theta(*part.coefficients(at.theta)), known
 
     def _descend(self, run: Run, ready: bool, enough: float | None = None, *, step: bool = False) -> Solution:
         """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`.

@@ -53,7 +53,7 @@ class Metric:
         self._sketch = objective if own else self._sketch.at_penalty(objective.penalty)
         self._kronecker.penalise(self._sketch)
 
-    def refresh(self, theta: Float, *, blocks: bool, classes: bool = True) -> bool:
+    def refresh(self, theta: Float, *, blocks: bool = False, classes: bool = True) -> bool:
         """Take a block a class at θ if asked and possible, and the classes' curvature if asked or if there
         are no blocks. Whether `solve` has changed."""
         taken = self._blocks_at(theta) if blocks else None

@@ -1,21 +1,20 @@
-"""Where a pass is shorter than the Python between passes: the whole descent in native code.
+"""Where a pass is shorter than the Python between passes, or few are wanted: a descent in native code.
 
-L-BFGS in a Kronecker metric on the exact loss in float64, and Newton's method at its end where Hessians are
-cheap. It stops where the dual bound says so, or where the Hessian's certificate is expected to be the
-cheaper. It only says where to look: a `Run` evaluates there, and proves, as after any other step.
+L-BFGS on the exact loss in float64, and Newton's method at its end where Hessians are cheap. It stops where
+the dual bound says so, or where the Hessian's certificate is expected to be the cheaper. It only says where
+to look: a `Run` evaluates there, and proves, as after any other step.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _kernels
 from ..objective import Objective
 from ._base import PYTHON, Float, Progress, Run, Settings, seconds
-from .metric import Metric
 
 # Rows times coefficients of a pass of about 0.3 ms, which is what an iteration in Python takes besides.
 _SHORT = 2e6
@@ -27,29 +26,65 @@ _CHEAP, _VERY_CHEAP = 8, 2.5
 _NEWTON_BELOW = 1e-3  # nats: from there on it squares the distance at every step
 
 
-def pays(objective: Objective) -> bool:
-    """Whether a descent in native code is possible, and shorter: rows are few and dense."""
-    (K, D), batches = objective.shape, objective.batches
+class Source(Protocol):
+    """Where a metric comes from: `arrays` as native code wants them, None if there are none such."""
+
+    def arrays(self) -> Any: ...
+
+    def refresh(self, theta: Float) -> Any: ...
+
+
+def suits(objective: Objective) -> bool:
+    """Whether a descent in native code is possible."""
+    batches = objective.batches
     return (
         _kernels.HAS_NATIVE
-        and K > 1
-        and objective.n_rows * K * D <= _SHORT
+        and objective.n_classes > 1
         and len(batches) == 1
         and not batches[0].is_sparse
         and objective.class_factors is None
     )
 
 
+def pays(objective: Objective) -> bool:
+    """Whether it is expected to be shorter from any start."""
+    K, D = objective.shape
+    return suits(objective) and objective.n_rows * K * D <= _SHORT
+
+
+class Known:
+    """The Hessian's inverse at the optimum of a part of the rows (K·D, K·D), as a metric for all of them."""
+
+    def __init__(self, inverse: Float) -> None:
+        self._inverse = inverse
+
+    def arrays(self) -> Float:
+        return self._inverse
+
+    def refresh(self, theta: Float) -> None:
+        """It stays."""
+
+    @staticmethod
+    def of(part: Objective, at: Any, whole: Objective) -> Known | None:
+        """At a point of `part`, if it pays for `whole`, and if there is one."""
+        if not (suits(whole) and part.has_hessian):
+            return None
+        K, D = part.shape
+        if seconds(part)[0] + 2 * (K * D) ** 3 / 5e9 > _CHEAP / 2 * seconds(whole)[1]:
+            return None
+        step = part.newton_step(at)
+        if not np.isfinite(step.decrement):
+            return None
+        return Known(step.inverse().reshape(K * D, K * D))
+
+
 def descend(
-    objective: Objective, settings: Settings, theta: Float, metric: Callable[[], Metric]
+    objective: Objective, settings: Settings, theta: Float, source: Source | None
 ) -> tuple[Run, bool]:
     """A run that stands where a descent from `theta` ended, the way there in its history, and whether a
-    certificate is due there. `metric` is asked for if it is needed."""
-    metric = functools.cache(metric)
+    certificate is due there. Without a `source` by Newton's method, which `is_newtons` must say suits."""
     o, theta = objective, np.array(objective.without_shift(theta), np.float64, order="C")
-    hessian, one_pass = seconds(objective)
-    price = hessian / one_pass if o.has_hessian and o.batches[0].X.dtype == np.float64 else np.inf
-    arrays = _unit_metric(*o.shape, o.n_features) if price <= _VERY_CHEAP else metric().arrays()
+    arrays = _unit_metric(o) if source is None else source.arrays()
     if arrays is None:
         return Run.begin(objective, settings, theta), False
     run = Run(objective, settings, None)
@@ -64,17 +99,20 @@ def descend(
         run.tell(entry)
         return run.told_to_stop is not None
 
-    def refresh() -> _kernels.Metric:
-        if price <= _VERY_CHEAP:
+    def refresh() -> Any:
+        if source is None:
             return arrays
-        metric().refresh(theta, blocks=False)
-        return metric().arrays() or arrays
+        source.refresh(theta)
+        return source.arrays()
 
     most = min(_MOST, settings.max_iter)
+    hessian, one_pass = seconds(objective)
     # Without a penalty the dual never comes; without a Hessian nothing else does.
-    patience = (hessian + PYTHON) / one_pass if o.is_penalised else 0
+    patience = (2 * hessian + PYTHON) / one_pass + 4 if o.is_penalised else 0
     patience = min(patience, _MOST) if o.has_hessian else _MOST
-    newton_below = np.inf if price <= _VERY_CHEAP else _NEWTON_BELOW if price <= _CHEAP else -1.0
+    newton_below = np.inf if source is None else -1.0
+    if not (source is None or isinstance(source, Known)) and _price(objective) <= _CHEAP:
+        newton_below = _NEWTON_BELOW
     passes, iterations = _kernels.descend_smooth(
         o.batches[0],
         theta,
@@ -93,5 +131,20 @@ def descend(
     return run, 0 < iterations < most and run.told_to_stop is None
 
 
-def _unit_metric(K: int, D: int, d: int) -> _kernels.Metric:
-    return _kernels.Metric(np.ones(d), np.eye(d), np.eye(K), np.ones((K, D)))
+def is_newtons(objective: Objective) -> bool:
+    """Whether Newton's method is the quicker from the start."""
+    return _price(objective) <= _VERY_CHEAP
+
+
+def _price(objective: Objective) -> float:
+    """Of a native Hessian, in passes."""
+    if not objective.has_hessian or objective.batches[0].X.dtype != np.float64:
+        return np.inf
+    hessian, one_pass = seconds(objective)
+    return hessian / one_pass
+
+
+def _unit_metric(objective: Objective) -> _kernels.Metric:
+    (K, D), d = objective.shape, objective.n_features
+    eye: NDArray[Any] = np.eye(K)
+    return _kernels.Metric(np.ones(d), np.eye(d), eye, np.ones((K, D)))
