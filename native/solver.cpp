@@ -302,7 +302,7 @@ Descent descend_smooth(const Smooth& problem, const Metric& metric, const Rows& 
       pairs.forget();
       moved = search(run, at, pairs.direction(run, at.gradient), noise, next);
     }
-    if (!moved) break;
+    if (!moved || (done && next.value > at.value)) return {run.passes, iteration + 1};  // tried, and no better
     if (!balance) {
       Vector s = next.theta, y = next.gradient;
       add(s, -1, at.theta);

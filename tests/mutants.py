@@ -198,7 +198,10 @@ MUTANTS = [
         "row[p_.d] : 0",
     ),
     Mutant(
-        "small fits: its own bound is ignored", "native/solver.cpp", "(at.gap <= goal.tol ||", "(false && at.gap <= goal.tol ||"
+        "small fits: its own bound is ignored",
+        "native/solver.cpp",
+        "(at.gap <= goal.tol ||",
+        "(false && at.gap <= goal.tol ||",
     ),
 ]
 

@@ -137,8 +137,9 @@ def is_newtons(objective: Objective) -> bool:
 
 
 def _price(objective: Objective) -> float:
-    """Of a native Hessian, in passes."""
-    if not objective.has_hessian or objective.batches[0].X.dtype != np.float64:
+    """Of a native Hessian that has a Cholesky factor, in passes."""
+    wide = objective.batches[0].X.dtype == np.float64
+    if not (wide and objective.has_hessian) or objective.null_spaces.spaces:
         return np.inf
     hessian, one_pass = seconds(objective)
     return hessian / one_pass
