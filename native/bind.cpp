@@ -324,6 +324,7 @@ NB_MODULE(_native, m) {
   define_arrays<double>(m, "Arrays_d");
   define_columns<float>(m, "Columns_f");
   define_columns<double>(m, "Columns_d");
+  define_functions(m);
   define_tiles(m);
   define_descend<float>(m, "descend_f");
   define_descend<double>(m, "descend_d");
