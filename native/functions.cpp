@@ -23,7 +23,7 @@ namespace {
 
 template <class XT> using Compute = std::conditional_t<sizeof(XT) == 8, double, float>;
 
-constexpr int64_t kTileBytes = 512 << 10;  // of scratch memory, where it can be chosen
+constexpr int64_t kTileBytes = 1536 << 10;  // of scratch memory, where it can be chosen
 constexpr int kMostColumns = 64;
 constexpr int kShort = 6;  // vectors in a row that is better turned than summed across lanes
 
@@ -114,12 +114,21 @@ template <class CT, class XT> XENT_INLINE void read_row(const XT* from, int64_t 
   for (int64_t c = count; c % whole && c < (count + whole - 1) / whole * whole; c += L) store(to + c, filler + Vec<CT>{});
 }
 
+// Numbers that lie a page or more from the last ones: no processor looks ahead so far.
+constexpr int kAhead = 8;
+template <bool Write, class XT> XENT_INLINE void ask_for(const XT* p, int64_t count) {
+  for (int64_t i = 0; i < count; i += kAlign / (int64_t)sizeof(XT)) __builtin_prefetch(p + i, Write, 3);
+}
+
 // `live` rows that begin at p + base become columns of (classes, ld).
 template <class CT, class XT>
 void read_columns(const XT* p, const int64_t* base, int live, int64_t step, int64_t classes, CT* to, int64_t ld, CT filler,
                   int whole) {
   if (side_by_side(base, live)) {
-    for (int64_t c = 0; c < classes; ++c) read_row<CT>(p + base[0] + c * step, 1, live, to + c * ld, filler, whole);
+    for (int64_t c = 0; c < classes; ++c) {
+      ask_for<false>(p + base[0] + (c + kAhead) * step, c + kAhead < classes ? live : 0);
+      read_row<CT>(p + base[0] + c * step, 1, live, to + c * ld, filler, whole);
+    }
     return;
   }
   for (int r = 0; r < live; ++r) {
@@ -228,6 +237,7 @@ void write_columns(CT* tile, int64_t ld, int64_t classes, int live, XT* out, con
   const int together = side_by_side(base, live) ? live / L : 0;
   XT* const done = reinterpret_cast<XT*>(tile);  // what is written elsewhere lies no further on than what was read
   for (int64_t c = 0; c < classes; ++c) {
+    if (together) ask_for<true>(out + base[0] + (c + kAhead) * step, c + kAhead < classes ? live : 0);
     for (int g = 0; g < together; ++g) put(out + base[0] + c * step + g * L, finish[g](load(tile + c * ld + g * L)));
     for (int g = together; g < groups; ++g) put(done + c * ld + g * L, finish[g](load(tile + c * ld + g * L)));
   }

@@ -76,7 +76,8 @@ def check_probabilities(
         elif totals[row] == 0:
             problem, remedy = "is 0 in every class", "fill it, or leave it out with a sample weight of 0"
         raise ValueError(
-            f"{name}: row {_place(row, rows or (n,))} {problem}; probability rows must be ≥ 0 and sum to 1: {remedy}"
+            f"{name}: row {_place(row, rows or (n,))} {problem}; probability rows must be ≥ 0 and sum to 1: "
+            f"{remedy}"
         )
 
 
@@ -97,8 +98,8 @@ def check_non_negative(sample_weight: NDArray[np.float64]) -> None:
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
-            f"sample_weight[{_place(row, bad.shape)}] = {sample_weight.flat[row]:g}: sample weights must be finite and ≥ 0; "
-            "a weight of 0 leaves the row out"
+            f"sample_weight[{_place(row, bad.shape)}] = {sample_weight.flat[row]:g}: sample weights must be "
+            "finite and ≥ 0; a weight of 0 leaves the row out"
         )
 
 

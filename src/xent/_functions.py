@@ -64,7 +64,7 @@ def normalise(logs: bool, logits: Any, axis: Any, out: NDArray[Any] | None, *, n
 
 
 def check_out(out: Any, z: NDArray[Any]) -> NDArray[Any]:
-    """Where results for `out` are written: there, or, where it lies across the logits, in an array of its own.
+    """Where results for `out` are written: there, or elsewhere first, if it lies across the logits.
 
     Raises ValueError, or TypeError for what is no array, where it cannot take them.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from . import _functions
@@ -19,10 +20,10 @@ def softmax(
 
     Rows sum to 1; a logit of −inf is a masked class with probability 0; NaN makes its row NaN.
 
-    Parameters: logits of any shape and strides, float64, float32, float16 or bfloat16 (ml_dtypes), which stay
-    what they are, the last two computed in float32 and rounded once; other real numbers become float64. axis: one,
-    the last if nothing is said, several, or None for all, SciPy's default. out: where the result goes, of its
-    shape and dtype; it may be `logits`.
+    Parameters: logits of any shape and strides: float64, float32, float16 and bfloat16 (ml_dtypes) stay what
+    they are, the last two computed in float32 and rounded once; other real numbers become float64. axis: one,
+    several, or None for all, which is SciPy's default. out: where the result goes, of its shape and dtype; it
+    may be `logits`.
     Returns the probabilities, `out` where that is given; the same bits for any number of threads.
     Raises ValueError for logits that are no real numbers or have no class along `axis`, and for an `out` that
     cannot take the result. Source: `xent.reference.softmax`.
@@ -53,9 +54,9 @@ def cross_entropy(
     Row i costs ℓ_i = log Σ_k exp(z_ik − z_iy), the label's logit subtracted before the sum, so that a
     confident correct row keeps its relative precision where 1 − p would be 0.
 
-    Parameters: logits (n, K) as `softmax` takes them, or of more axes, K of classes along `axis`; targets (n,)
-    integers in [0, K) or (n, K) rows of probabilities, n standing for the other axes; sample_weight (n,) ≥ 0, a
-    row of weight 0 counting exactly 0 even if it holds NaN.
+    Parameters: logits (n, K) as `softmax` takes them, the K classes along `axis`, or of more axes, for all of
+    which but `axis` n stands; targets (n,) integers in [0, K) or (n, K) rows of probabilities; sample_weight
+    (n,) ≥ 0, a row of weight 0 counting exactly 0 even if it holds NaN.
     Returns Σ s_i ℓ_i / Σ s_i ("mean"), Σ s_i ℓ_i ("sum"), both float summed in float64, or ℓ_i (n,) in
     the dtype of logits, 0 where the weight is 0 ("none"). Nothing of the size of logits is held.
     Raises ValueError naming the first offending row; for a mean over no weight.
@@ -73,7 +74,8 @@ def cross_entropy(
     weight = check_weight(sample_weight, rows)
     losses = _functions.losses(z, kind, axis, targets, weight)
     if reduction == "none":
-        return losses.astype(z.dtype, copy=False).reshape(rows)
+        with np.errstate(over="ignore"):
+            return losses.astype(z.dtype, copy=False).reshape(rows)
     total = float((losses if weight is None else weight * losses).sum())
     if reduction == "sum":
         return total
