@@ -104,13 +104,13 @@ int64_t losses(const FunctionKernels<XT>& kernels, const Array<const Stored<XT>>
   require(label.has_value() + soft_f.has_value() + soft_d.has_value() == 1, "labels, or soft rows of one kind");
   if (soft_f) require_same_shape(z, *soft_f, "soft rows must be of z's shape");
   if (soft_d) require_same_shape(z, *soft_d, "soft rows must be of z's shape");
-  if (z.size() == 0) return -1;
   const int64_t* const soft_stride = soft_f ? soft_f->stride_ptr() : soft_d ? soft_d->stride_ptr() : z.stride_ptr();
   const Axes axes({z.stride_ptr(), soft_stride}, z.shape_ptr(), z.ndim(), axis, false);
   const auto from = axes.rows<const XT>(z, axis, 0);
   if (label) require_length(*label, from.n, "label must have an entry a row");
   if (weight) require_length(*weight, from.n, "weight must have an entry a row");
   require_length(out, from.n, "out must have an entry a row");
+  if (z.size() == 0) return -1;
   RowTargets targets;
   targets.label = data_or_null(label);
   if (soft_f) targets.soft_f = axes.rows<const float>(*soft_f, axis, 1);
