@@ -294,7 +294,8 @@ NB_MODULE(_native, m) {
       .value("curvature", Task::curvature)
       .value("probabilities", Task::probabilities)
       .value("log_probabilities", Task::log_probabilities)
-      .value("classes", Task::classes);
+      .value("classes", Task::classes)
+      .value("logits", Task::logits);
   nb::class_<TargetArrays>(m, "Targets")
       .def(nb::init<>())
       .def_rw("label", &TargetArrays::label, nb::arg().noconvert().none())

@@ -62,7 +62,7 @@ template <class A, class B> void require_same_shape(const A& a, const B& b, cons
   require(a.ndim() == b.ndim() && std::equal(a.shape_ptr(), a.shape_ptr() + a.ndim(), b.shape_ptr()), what);
 }
 
-constexpr int64_t kAlone = 1 << 15;  // numbers: with fewer, waking a thread takes longer than it saves
+constexpr int64_t kAlone = 100000;  // numbers: with fewer, waking a thread takes longer than it saves
 
 // Runs work(lo, hi, scratch) over the rows, cut into one range a thread.
 template <class XT, class Work>

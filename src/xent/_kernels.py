@@ -121,8 +121,9 @@ def predict(
     offset: NDArray[Any] | None = None,
     n_threads: int = 0,
 ) -> NDArray[Any]:
-    """Of each row of X its 'probabilities' or 'log_probabilities' (n, K) in W's dtype, or its 'classes'
-    (n,) int64: the first of the largest logits. `offset` (n, K) as a `Batch` has it, added to the logits."""
+    """Of each row of X its 'probabilities', 'log_probabilities' or 'logits' (n, K) in W's dtype, or its
+    'classes' (n,) int64: the first of the largest logits. `offset` (n, K) as a `Batch` has it, added to the
+    logits."""
     n, K = X.shape[0], len(W)
     check_offset(offset, n, K)
     out = np.empty(n, np.int64) if task == "classes" else np.empty((n, K), W.dtype)

@@ -128,6 +128,13 @@ def predict(
     return _predict("classes", X, W, b, offset, n_threads)
 
 
+def logits(
+    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
+) -> NDArray[Any]:
+    """W x_i + b + o_i, (n, K), in the dtype that rows are computed in; `offset` as in `predict`."""
+    return _predict("logits", X, W, b, offset, n_threads)
+
+
 def predict_proba(
     X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
 ) -> NDArray[Any]:
