@@ -149,10 +149,10 @@ MUTANTS = [
         "",
     ),
     Mutant(
-        "rows of many axes do not carry over",
-        "native/functions.cpp",
-        "place -= rows.shape[a] * rows.stride[a];",
-        "place -= rows.stride[a];",
+        "a range's last row is left out",
+        "native/bind_functions.cpp",
+        "work(edge(t), edge(t + 1), scratch",
+        "work(edge(t), std::max(edge(t), edge(t + 1) - 1), scratch",
     ),
     Mutant(
         "columns are told from their neighbours no more",
