@@ -25,7 +25,7 @@ template <class XT> using Compute = std::conditional_t<sizeof(XT) == 8, double, 
 
 constexpr int64_t kTileBytes = 1536 << 10;  // of scratch memory, where it can be chosen
 constexpr int kMostColumns = 64;
-constexpr int kShort = 6;  // vectors in a row that is better turned than summed across lanes
+constexpr int kShort = 8;  // vectors in a row that is better turned than summed across lanes
 
 XENT_INLINE void put(Half* p, Vec<float> v) {  // to nearest even, subnormal results too; a NaN stays one
 #if defined(__AVX512F__)
@@ -131,9 +131,19 @@ void read_columns(const XT* p, const int64_t* base, int live, int64_t step, int6
     }
     return;
   }
+  constexpr int L = kLanes<CT>;
+  const int64_t turned = step == 1 ? classes / L * L : 0;  // of as many rows as classes a square in registers
   for (int r = 0; r < live; ++r) {
     const XT* from = p + base[r];
-    for (int64_t c = 0; c < classes; ++c) to[c * ld + r] = (CT)number(from[c * step]);
+    const bool square = r / L * L + L <= live;
+    if (square && r % L == 0)
+      for (int64_t c = 0; c < turned; c += L) {
+        Vec<CT> v[L];
+        for (int i = 0; i < L; ++i) v[i] = lanes<CT>(p + base[r + i] + c);
+        Transpose<CT, L>::eval(v);
+        for (int i = 0; i < L; ++i) store(to + (c + i) * ld + r, v[i]);
+      }
+    for (int64_t c = square ? turned : 0; c < classes; ++c) to[c * ld + r] = (CT)number(from[c * step]);
   }
   for (int64_t c = 0; live % whole && c < classes; ++c)
     for (int r = live; r % whole; ++r) to[c * ld + r] = filler;
@@ -235,14 +245,26 @@ void write_columns(CT* tile, int64_t ld, int64_t classes, int live, XT* out, con
   Finish<CT, Logs> finish[kMostColumns / L];
   for (int g = 0; g < groups; ++g) finish[g] = Finish<CT, Logs>(scan<CT, false, !Logs>(tile + g * L, ld, classes));
   const int together = side_by_side(base, live) ? live / L : 0;
-  XT* const done = reinterpret_cast<XT*>(tile);  // what is written elsewhere lies no further on than what was read
-  for (int64_t c = 0; c < classes; ++c) {
-    if (together) ask_for<true>(out + base[0] + (c + kAhead) * step, c + kAhead < classes ? live : 0);
+  for (int64_t c = 0; together && c < classes; ++c) {
+    ask_for<true>(out + base[0] + (c + kAhead) * step, c + kAhead < classes ? live : 0);
     for (int g = 0; g < together; ++g) put(out + base[0] + c * step + g * L, finish[g](load(tile + c * ld + g * L)));
-    for (int g = together; g < groups; ++g) put(done + c * ld + g * L, finish[g](load(tile + c * ld + g * L)));
   }
-  for (int r = together * L; r < live; ++r)
-    for (int64_t c = 0; c < classes; ++c) out[base[r] + c * step] = done[c * ld + r];
+  for (int g = together; g < groups; ++g) {
+    const int64_t* const at = base + g * L;
+    const int count = live - g * L < L ? live - g * L : L;
+    const int64_t turned = step == 1 && count == L ? classes / L * L : 0;
+    for (int64_t c = 0; c < turned; c += L) {
+      Vec<CT> v[L];
+      for (int i = 0; i < L; ++i) v[i] = finish[g](load(tile + (c + i) * ld + g * L));
+      Transpose<CT, L>::eval(v);
+      for (int i = 0; i < L; ++i) put(out + at[i] + c, v[i]);
+    }
+    for (int64_t c = turned; c < classes; ++c) {
+      XT end[L];
+      put(end, finish[g](load(tile + c * ld + g * L)));
+      for (int r = 0; r < count; ++r) out[at[r] + c * step] = end[r];
+    }
+  }
 }
 
 template <bool Logs, class XT>

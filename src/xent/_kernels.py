@@ -43,6 +43,11 @@ _STORED = {
 }
 
 
+# Predictions that one thread makes: passes of a fit find the others still awake, a single call must wake
+# them, which takes up to ten milliseconds where other programs want the cores.
+_FEW_FLOPS = 2e6
+
+
 class Totals(NamedTuple):
     """Plain sums over rows: Σ s ℓ in nats, Σ s, and Σ s q_w, w the row's largest logit: for class indices
     the weight of the rows whose argmax is the label."""
@@ -135,6 +140,8 @@ def predict(
         arrays.out_class = out
     else:
         arrays.out = out
+    if n_threads == 0 and n * K * (4 * X.shape[1] + 20) < _FEW_FLOPS:
+        n_threads = 1
     targets = _native.Targets()
     _set_offset(targets, offset)
     _run(getattr(_native.Task, task), X, targets, arrays, False, n_threads)
