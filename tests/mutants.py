@@ -18,7 +18,17 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "mutants"
 TESTS = [
     f"tests/test_{name}.py"
-    for name in ("passes", "offsets", "kernels", "functions", "vectors", "descent", "matrix", "torch_edges")
+    for name in (
+        "passes",
+        "offsets",
+        "kernels",
+        "functions",
+        "functions_calls",
+        "vectors",
+        "descent",
+        "matrix",
+        "torch_edges",
+    )
 ]
 
 
@@ -156,7 +166,7 @@ MUTANTS = [
     ),
     Mutant(
         "columns are told from their neighbours no more",
-        "native/functions.cpp",
+        "native/gather.hpp",
         "if (base[r] != base[0] + r) return false;",
         "if (base[r] < base[0]) return false;",
     ),
