@@ -1,5 +1,7 @@
 """Prediction of plain arrays goes past scikit-learn's validation, and of no others."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,14 +15,21 @@ from xent import _classifier
 METHODS = ("decision_function", "predict", "predict_proba", "predict_log_proba")
 
 
-@pytest.fixture(params=[2, 3, 70], ids="K = {}".format)
-def fitted(request, rng):
-    K = request.param
-    X, y = rng.normal(size=(300, 5)), np.arange(300) % K
+@pytest.fixture(scope="module", params=[2, 3, 70], ids="K = {}".format)
+def made(request):
+    K, rng = request.param, np.random.default_rng(3)
+    X, y = rng.normal(size=(300, 5)), np.arange(300) % request.param
     model = xent.SoftmaxRegression(tol=1e-3).fit(X, y)
-    peer = LogisticRegression().fit(X, y)
+    peer = LogisticRegression(max_iter=1000).fit(X[: 2 * K], y[: 2 * K])
     peer.coef_, peer.intercept_ = model.coef_, model.intercept_
     return model, peer, X
+
+
+@pytest.fixture
+def fitted(made):
+    """A model, scikit-learn's with its coefficients, and X."""
+    model, peer, X = made
+    return copy.copy(model), copy.copy(peer), X
 
 
 @pytest.fixture
