@@ -152,12 +152,28 @@ def prediction(most: float, rounds: int) -> Iterator[Cell]:
 
 
 def functions(most: float, rounds: int) -> Iterator[Cell]:
-    for shape in ((10, 10), (1000, 10), (1000, 1000), (10_000, 1000)):
-        z = np.random.default_rng(0).standard_normal(shape)
-        for name in ("softmax", "log_softmax"):
-            ours, peer = getattr(xent, name), getattr(scipy.special, name)
-            calls = [lambda f=ours: f(z), lambda f=peer: f(z, axis=1)]  # noqa: B023
-            yield Cell("functions", f"{name}, {shape[0]} × {shape[1]}", "SciPy", *in_turns(*calls, rounds))
+    for shape in ((10, 10), (100, 10), (1000, 10), (1000, 1000), (10_000, 1000)):
+        for dtype in (np.float64, np.float32):
+            z = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+            for axis in (1, 0):
+                for name in ("softmax", "log_softmax", "cross_entropy"):
+                    ours, peer = _function(name, z, axis)
+                    what = f"{name}, {shape[0]} × {shape[1]}, axis {axis}, {np.dtype(dtype).name}"
+                    yield Cell("functions", what, "SciPy", *in_turns(ours, peer, rounds))
+
+
+def _function(name: str, z: Any, axis: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """xent's, and SciPy's: of the cross-entropy what one writes with logsumexp, labels being 0 … K − 1."""
+    if name != "cross_entropy":
+        return lambda: getattr(xent, name)(z, axis), lambda: getattr(scipy.special, name)(z, axis=axis)
+    y = np.arange(z.shape[1 - axis]) % z.shape[axis]
+    rows = np.arange(len(y))
+
+    def peer() -> Any:
+        picked = z[rows, y] if axis == 1 else z[y, rows]
+        return (scipy.special.logsumexp(z, axis=axis) - picked).mean()
+
+    return lambda: xent.cross_entropy(z, y, axis=axis), peer
 
 
 def losses(most: float, rounds: int) -> Iterator[Cell]:
@@ -201,12 +217,12 @@ def main() -> None:
     warnings.simplefilter("ignore")  # peers that stop early
     cells: list[Cell] = []
     for part in asked.parts.split(","):
-        print(f"\n{part:<44} {'peer':<38} {'peer / xent':>11} {'xent, ms':>10} {'worse by':>9}")
+        print(f"\n{part:<48} {'peer':<38} {'peer / xent':>11} {'xent, ms':>10} {'worse by':>9}")
         own = []
         for cell in PARTS[part](asked.most, asked.rounds):
             worse = "" if cell.worse_by is None else f"{cell.worse_by:9.0e}"
             print(
-                f"{cell.name:<44} {cell.peer:<38} {cell.ratio:11.2f} {cell.ours_ms:10.3g} {worse}", flush=True
+                f"{cell.name:<48} {cell.peer:<38} {cell.ratio:11.2f} {cell.ours_ms:10.3g} {worse}", flush=True
             )
             own.append(cell)
         mean = float(np.exp(np.mean([np.log(cell.ratio) for cell in own])))

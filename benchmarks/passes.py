@@ -37,6 +37,7 @@ import machine
 import numpy as np
 import peers
 import picture
+import prediction
 import problems
 
 
@@ -94,7 +95,9 @@ def measure(cell: problems.Cell, scale: float, rounds: int) -> dict[str, Any]:
             entrants[entrant]["times"].append(machine.seconds(passes[entrant].run))
 
     X = problem.X
+    predicts = cell.dtype != "bfloat16"  # which the estimators, like scikit-learn's, do not take
     return {
+        "prediction": prediction.measure(problem, rounds) if predicts else [],
         "name": cell.name,
         "n": n,
         "d": cell.d,
@@ -189,8 +192,29 @@ def show(report: dict[str, Any]) -> None:
     table("time of one pass / the machine's limit", [*computing, "read"], over, more=True)
     table("extra memory at the peak of one pass (+ kept for ever after the first), MiB", computing, mebibytes)
     table("relative error of gradient / loss", computing, error)
+    console.print(prediction_table(cells))
     for line in behind(cells) + remarks(cells):
         console.print(line, highlight=False, markup=False)
+
+
+def prediction_table(cells: list[dict[str, Any]]) -> Any:
+    """scikit-learn's time over xent's, and xent's."""
+    from rich.table import Table
+
+    out = Table(title="prediction: scikit-learn's time / xent's (xent's, ms)")
+    for name in ("", "rows", *prediction.METHODS):
+        out.add_column(name, justify="right")
+    for cell in cells:
+        counts = sorted({entry["n"] for entry in cell["prediction"]})
+        for n in counts:
+            of = {entry["method"]: entry for entry in cell["prediction"] if entry["n"] == n}
+            figures = []
+            for method in prediction.METHODS:
+                own, peer = of[method]["xent"], of[method]["scikit-learn"]
+                ratio = "–" if peer is None else f"{peer / own:.2f} ×"
+                figures.append(f"{ratio} ({1e3 * own:.3g})")
+            out.add_row(picture.label(cell), str(n), *figures)
+    return out
 
 
 def behind(cells: list[dict[str, Any]]) -> list[str]:

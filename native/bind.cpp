@@ -229,7 +229,8 @@ NB_MODULE(_native, m) {
       .value("curvature", Task::curvature)
       .value("probabilities", Task::probabilities)
       .value("log_probabilities", Task::log_probabilities)
-      .value("classes", Task::classes);
+      .value("classes", Task::classes)
+      .value("logits", Task::logits);
   nb::class_<TargetArrays>(m, "Targets")
       .def(nb::init<>())
       .def_rw("label", &TargetArrays::label, nb::arg().noconvert().none())
@@ -259,6 +260,7 @@ NB_MODULE(_native, m) {
   define_arrays<double>(m, "Arrays_d");
   define_columns<float>(m, "Columns_f");
   define_columns<double>(m, "Columns_d");
+  define_functions(m);
   define_tiles(m);
   define_solver(m);
   define_descend<float>(m, "descend_f");

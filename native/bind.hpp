@@ -107,7 +107,8 @@ inline Result finish(const Totals& totals, const Targets& t, int64_t k) {
   return {totals.tally.loss, totals.tally.weight, totals.tally.hits};
 }
 
-void define_solver(nb::module_& m);  // bind_solver.cpp: what a solver asks besides passes
-void define_tiles(nb::module_& m);   // bind_tiles.cpp: arithmetic on tiles, and where threads meet
+void define_functions(nb::module_& m);  // bind_functions.cpp: softmax and losses along any axis
+void define_solver(nb::module_& m);     // bind_solver.cpp: what a solver asks besides passes
+void define_tiles(nb::module_& m);      // bind_tiles.cpp: arithmetic on tiles, and where threads meet
 
 }  // namespace xent

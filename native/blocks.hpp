@@ -165,7 +165,8 @@ CT* evaluate(const Job<CT>& job, const Block<CT>& block, const int64_t* index, i
     scan_tile<CT, Target::none, false, false>(block.z, ld, 0, classes, filled, nullptr, state, nullptr);
     finish_rows<CT, Target::none, false>(filled, 0, state, tally);
     if (job.task == Task::log_probabilities) log_probabilities<CT>(block.z, ld, classes, filled, state);
-  } else {  // probabilities, for themselves or for the curvature, are a gradient without a target, of weight 1
+  } else if (job.task != Task::logits) {
+    // Probabilities, for themselves or for the curvature, are a gradient without a target, of weight 1.
     double weight[kMaxRows];
     for (int r = 0; r < filled; ++r) weight[r] = state.weight[r], state.weight[r] = 1;
     scan_tile<CT, Target::none, false, true>(block.z, ld, 0, classes, filled, nullptr, state, nullptr);

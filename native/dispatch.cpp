@@ -230,7 +230,7 @@ Totals run_pass(const Kernels& set, Task task, const Dense<XT>& rows, const Targ
                 const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int requested) {
   const auto& kernels = kernels_of<XT, CT>(set, rows);
   const int64_t n = rows.n, d = rows.d, width = std::max<int64_t>(d, kernels.lanes);
-  const int pinned = pinned_classes(at, classes, d), k = classes - pinned;
+  const int pinned = task == Task::logits ? 0 : pinned_classes(at, classes, d), k = classes - pinned;
   const int threads = plan_threads(requested, n, 4.0 * n * d * k + 20.0 * n * classes);
   const bool transposed = kernels.along_rows(width, k);
   const int64_t line = kAlign / sizeof(CT), ld = transposed ? k : (width + line - 1) / line * line;
@@ -267,7 +267,7 @@ Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, co
   const int64_t n = rows.n, d = rows.d;
   for (int64_t i = 0; i < n; ++i)
     if (rows.start[i] < 0 || rows.start[i] > rows.start[i + 1] || rows.start[i + 1] > rows.stored) return {{}, -1, i};
-  const int pinned = pinned_classes(at, classes, d), k = classes - pinned;
+  const int pinned = task == Task::logits ? 0 : pinned_classes(at, classes, d), k = classes - pinned;
   const int64_t ld = k == 1 ? 1 : k <= 4 ? 4 : (k + 7) / 8 * 8;
   const int threads = plan_threads(requested, n, 4.0 * rows.stored * k + 20.0 * n * classes + 2.0 * d * k);
   const Packed<CT> model(at, k, pinned, d, d, true, ld, threads);

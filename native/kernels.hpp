@@ -86,7 +86,7 @@ struct alignas(kAlign) Accumulator {
   int64_t bad_sparse = -1;  // first row of CSR that points outside of X
 };
 
-enum class Task { sums, curvature, probabilities, log_probabilities, classes };
+enum class Task { sums, curvature, probabilities, log_probabilities, classes, logits };
 
 // A pass, as one thread sees it.
 template <class CT>
@@ -94,7 +94,7 @@ struct Job {
   Task task;
   Model<CT> model, direction;  // direction: of a curvature pass
   Targets targets;
-  CT* out = nullptr;             // probabilities, log-probabilities: (n, classes)
+  CT* out = nullptr;             // probabilities, log-probabilities, logits: (n, classes)
   int64_t* out_class = nullptr;  // (n)
   void* scratch = nullptr;
 };

@@ -100,7 +100,7 @@ def expectation(case, run):
     n, K, y = case.n, case.K, case.y
     if n and case.W.shape != (len(case.b), case.d):
         return "error"
-    if run in (predict, predict_proba, predict_log_proba):
+    if run in (predict, predict_proba, predict_log_proba, logits):
         return case.expect
     if case.weight is not None and case.weight.shape != (n,):
         return "error"
@@ -224,6 +224,17 @@ def check_predict_log_proba(case, got):
     return truth.safe
 
 
+def logits(case):
+    return linear.logits(case.X, case.W, case.b, **offset_of(case))
+
+
+def check_logits(case, got):
+    truth = Truth(case)
+    if truth.safe:
+        near("logits", got, truth.Z, truth.logit[:, None] + truth.tiny)
+    return truth.safe
+
+
 CALLS = {
     "sums": (6, (sums, check_sums)),
     "sums, loss only": (2, (sums_without_gradient, check_sums_without_gradient)),
@@ -231,4 +242,5 @@ CALLS = {
     "predict": (1, (predict, check_predict)),
     "predict_proba": (1, (predict_proba, check_predict_proba)),
     "predict_log_proba": (1, (predict_log_proba, check_predict_log_proba)),
+    "logits": (1, (logits, check_logits)),
 }

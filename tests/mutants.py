@@ -18,7 +18,18 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "mutants"
 TESTS = [
     f"tests/test_{name}.py"
-    for name in ("passes", "offsets", "kernels", "vectors", "descent", "matrix", "short", "torch_edges")
+    for name in (
+        "passes",
+        "offsets",
+        "kernels",
+        "functions",
+        "functions_calls",
+        "vectors",
+        "descent",
+        "matrix",
+        "short",
+        "torch_edges",
+    )
 ]
 
 
@@ -135,6 +146,42 @@ MUTANTS = [
         "native/rowwise.hpp",
         "share.part += masked ? Vec<CT>{} : weight",
         "share.part += weight",
+    ),
+    Mutant(
+        "ties with the largest are forgotten",
+        "native/functions.cpp",
+        "rest.total[h] + (ties.total[h] - 1)",
+        "rest.total[h]",
+    ),
+    Mutant(
+        "the last vector of a row is not written",
+        "native/functions.cpp",
+        "    put(out + classes - L, finish(load(row + classes - L)));",
+        "",
+    ),
+    Mutant(
+        "a range's last row is left out",
+        "native/bind_functions.cpp",
+        "work(edge(t), edge(t + 1), scratch",
+        "work(edge(t), std::max(edge(t), edge(t + 1) - 1), scratch",
+    ),
+    Mutant(
+        "columns are told from their neighbours no more",
+        "native/gather.hpp",
+        "if (base[r] != base[0] + r) return false;",
+        "if (base[r] < base[0]) return false;",
+    ),
+    Mutant(
+        "soft rows may be negative",
+        "native/functions.cpp",
+        "least[r] >= 0 && ",
+        "",
+    ),
+    Mutant(
+        "float16 is cut off",
+        "native/functions.cpp",
+        "(112u << 23) + 0xfff + ((size >> 13) & 1))",
+        "(112u << 23))",
     ),
     Mutant("a step ends outside its bounds", "native/descent.hpp", "to < penalty_.lower[i]", "to < to"),
     Mutant(

@@ -57,5 +57,5 @@ python() { LD_PRELOAD=$preload "$bin/python" -S "$@"; }
 echo "== $kind: $($compiler --version | head -1)"
 # pytest keeps its hands off file descriptor 2, where the sanitizers write. How much memory a pass takes is no
 # question to ask here.
-python -m pytest --quiet --capture=sys -p no:cacheprovider -k "not working_memory" tests/test_{passes,offsets,kernels,linear,short,vectors,matrix}.py
+python -m pytest --quiet --capture=sys -p no:cacheprovider -k "not working_memory" tests/test_{passes,offsets,kernels,functions,functions_calls,linear,short,vectors,matrix}.py
 python tests/fuzz_kernels.py --calls "$calls"

@@ -48,6 +48,11 @@ def test_passes_reports_every_entrant(tmp_path):
             assert entry["loss_error"] < 1e-4
             assert 0 <= entry.get("extra_bytes", 0) < 64 << 20  # absent but on Linux
     assert 0 < cell["best_peer_over_xent"] < math.inf
+    assert [(entry["method"], entry["n"]) for entry in cell["prediction"]] == [
+        (method, n) for n in (1, 1000, 2000) for method in ("decision_function", "predict", "predict_proba")
+    ]
+    assert all(0 < entry[name] < 10 for entry in cell["prediction"] for name in ("xent", "scikit-learn"))
+    assert "prediction: scikit-learn's time / xent's" in done.stdout
 
 
 def test_race_reports_gaps_times_and_memory(tmp_path):

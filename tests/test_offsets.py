@@ -262,7 +262,7 @@ def test_second_order_sums(monkeypatch, rng, sparse, block_bytes):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize(("d", "K"), [(1, 1), (5, 2), (40, 3), (6, 50)])
+@pytest.mark.parametrize(("d", "K"), [(1, 1), (5, 2), (40, 3), (6, 50), (6, 70)])
 def test_predictions(on, rng, backend, sparse, d, K):
     on(backend)
     X, _, _, _, W, b, offset = problem(rng, "labels", 331, d, K)
@@ -271,6 +271,7 @@ def test_predictions(on, rng, backend, sparse, d, K):
     for stored, threads in (("d", 1), ("f", 3)):
         options = {"offset": offset.astype(stored), "n_threads": threads}
         assert_array_equal(linear.predict(rows, W, b, **options), Z.argmax(axis=1))
+        assert_allclose(linear.logits(rows, W, b, **options), Z, rtol=1e-12, atol=1e-13)
         assert_allclose(linear.predict_proba(rows, W, b, **options), reference.softmax(Z), rtol=1e-12)
         got = linear.predict_log_proba(rows, W, b, **options)
         assert_allclose(got, reference.log_softmax(Z), rtol=1e-12, atol=1e-15)

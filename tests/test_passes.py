@@ -318,7 +318,7 @@ def test_curvature_of_a_confident_row_keeps_relative_accuracy(gap):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", ["C", "F", "csr", "memmap"])
-@pytest.mark.parametrize(("d", "K"), [(1, 1), (5, 2), (40, 3), (6, 50)])
+@pytest.mark.parametrize(("d", "K"), [(1, 1), (5, 2), (40, 3), (6, 50), (6, 70)])
 def test_predictions(on, rng, tmp_path, backend, kind, d, K):
     on(backend)
     X, W, b = rng.normal(size=(331, d)), rng.normal(size=(K, d)), rng.normal(size=K)
@@ -332,6 +332,7 @@ def test_predictions(on, rng, tmp_path, backend, kind, d, K):
         X = np.asarray(X, order=kind)
     for threads in (1, 3):
         assert_array_equal(linear.predict(X, W, b, n_threads=threads), Z.argmax(axis=1))
+        assert_allclose(linear.logits(X, W, b, n_threads=threads), Z, rtol=1e-12, atol=1e-13)
         p, log_p = (f(X, W, b, n_threads=threads) for f in (linear.predict_proba, linear.predict_log_proba))
         assert_allclose(p, reference.softmax(Z), rtol=1e-12)
         assert_allclose(log_p, reference.log_softmax(Z), rtol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,48 +14,58 @@ def shown(label: Any) -> str:
     return repr(label.item() if isinstance(label, np.generic) else label)
 
 
-def check_logits(logits: Any) -> NDArray[Any]:
-    """(n, K) float32 or float64, K ≥ 1; other real dtypes become float64."""
-    z = np.asarray(logits)
-    if z.ndim != 2 or z.shape[1] == 0:
-        raise ValueError(
-            f"logits: expected shape (n_samples, n_classes) with at least one class, got {z.shape}"
-        )
-    if z.dtype.kind not in "fiub":
-        raise ValueError(f"logits: expected real numbers, got dtype {z.dtype}")
-    return z if z.dtype in (np.float32, np.float64) else z.astype(np.float64)
-
-
-def check_targets(targets: Any, n: int, K: int, weight: NDArray[np.float64]) -> NDArray[Any]:
-    """(n,) integers in [0, K), or (n, K) rows of probabilities; rows of weight 0 are not looked at."""
-    y = np.asarray(targets)
-    if y.ndim == 2:
+def check_targets(
+    targets: Any, axis: int, shape: tuple[int, ...], weight: NDArray[np.float64] | None
+) -> NDArray[Any]:
+    """For logits of this shape with the classes on this axis: (n,) integers in [0, K), or (n, K) rows of
+    probabilities, the rows in C order; those of weight 0 are not looked at."""
+    y, K = np.asarray(targets), shape[axis]
+    rows = (*shape[:axis], *shape[axis + 1 :])
+    n = math.prod(rows)
+    counted = np.ones(n, np.bool_) if weight is None else weight != 0
+    if y.ndim == len(shape):
         y = y if y.dtype in (np.float32, np.float64) else y.astype(np.float64)
-        check_probabilities(y, n, K, weight, "targets")
+        y = np.moveaxis(y, axis, -1)
+        _check_rows("targets", y.shape[:-1], rows)
+        y = y.reshape(n, y.shape[-1])
+        check_probabilities(y, n, K, counted, "targets", rows)
         return y
-    if y.ndim != 1 or y.dtype.kind not in "iub":
+    if y.ndim != len(rows) or y.dtype.kind not in "iub":
         raise ValueError(
-            f"targets: expected integers (n_samples,) or probability rows (n_samples, n_classes), got "
+            f"targets: expected integers {_shown(rows)} or probability rows {_shown(shape)}, got "
             f"dtype {y.dtype} and shape {y.shape}"
         )
-    _check_length("targets", len(y), n)
-    outside = ((y < 0) | (y >= K)) & (weight != 0)
+    _check_rows("targets", y.shape, rows)
+    y = y.reshape(n)
+    outside = ((y < 0) | (y >= K)) & counted
     if outside.any():
         row = int(np.argmax(outside))
         raise ValueError(
-            f"targets[{row}] = {y[row]} is outside [0, {K}); to leave a row out give it sample_weight 0"
+            f"targets[{_place(row, rows)}] = {y[row]} is outside [0, {K}); to leave a row out give it "
+            "sample_weight 0"
         )
-    return np.where(weight != 0, y, 0).astype(np.int64)
+    return np.where(counted, y, 0).astype(np.int64)
 
 
-def check_probabilities(y: NDArray[Any], n: int, K: int, weight: NDArray[np.float64], name: str) -> None:
-    """(n, K) rows ≥ 0 that sum to 1; rows of weight 0 are not looked at."""
+def soft_slack(y: NDArray[Any], K: int) -> float:
+    """By how much the sum of a row of probabilities may differ from 1."""
+    return (1e-12 if y.dtype == np.float64 else 1e-5) * max(K, 8)
+
+
+def check_probabilities(
+    y: NDArray[Any],
+    n: int,
+    K: int,
+    weight: NDArray[Any],
+    name: str,
+    rows: tuple[int, ...] | None = None,
+) -> None:
+    """(n, K) rows ≥ 0 that sum to 1; rows of weight 0 are not looked at. `rows`: the shape that n had."""
     _check_length(name, len(y), n)
     if y.shape[1] != K:
         raise ValueError(f"{name}: expected {K} columns, one a class of logits, got {y.shape[1]}")
     totals = y.sum(axis=1)
-    slack = 1e-12 if y.dtype == np.float64 else 1e-5
-    wrong = ~((y >= 0).all(axis=1) & (np.abs(totals - 1) <= slack * max(K, 8))) & (weight != 0)
+    wrong = ~((y >= 0).all(axis=1) & (np.abs(totals - 1) <= soft_slack(y, K))) & (weight != 0)
     if wrong.any():
         row = int(np.argmax(wrong))
         problem, remedy = f"sums to {totals[row]:.9g}", "divide each by its sum"
@@ -64,18 +75,21 @@ def check_probabilities(y: NDArray[Any], n: int, K: int, weight: NDArray[np.floa
             problem = "has a negative entry"
         elif totals[row] == 0:
             problem, remedy = "is 0 in every class", "fill it, or leave it out with a sample weight of 0"
-        raise ValueError(f"{name}: row {row} {problem}; probability rows must be ≥ 0 and sum to 1: {remedy}")
+        raise ValueError(
+            f"{name}: row {_place(row, rows or (n,))} {problem}; probability rows must be ≥ 0 and sum to 1: "
+            f"{remedy}"
+        )
 
 
-def check_weight(sample_weight: Any, n: int) -> NDArray[np.float64]:
-    """(n,) finite and ≥ 0, float64; None is all ones."""
+def check_weight(sample_weight: Any, rows: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """Finite and ≥ 0, float64, of the rows' shape, flat; None stays."""
     if sample_weight is None:
-        return np.ones(n)
+        return None
     s = np.asarray(sample_weight, dtype=np.float64)
-    if s.shape != (n,):
-        raise ValueError(f"sample_weight: expected shape ({n},), got {s.shape}")
+    if s.shape != rows:
+        raise ValueError(f"sample_weight: expected shape {rows}, got {s.shape}")
     check_non_negative(s)
-    return s
+    return np.require(s.reshape(-1), requirements=["C", "A"])
 
 
 def check_non_negative(sample_weight: NDArray[np.float64]) -> None:
@@ -84,8 +98,8 @@ def check_non_negative(sample_weight: NDArray[np.float64]) -> None:
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
-            f"sample_weight[{row}] = {sample_weight[row]:g}: sample weights must be finite and ≥ 0; "
-            "a weight of 0 leaves the row out"
+            f"sample_weight[{_place(row, bad.shape)}] = {sample_weight.flat[row]:g}: sample weights must be "
+            "finite and ≥ 0; a weight of 0 leaves the row out"
         )
 
 
@@ -102,3 +116,20 @@ def check_sums(sums: NDArray[np.float64], d: int, what: str) -> None:
 def _check_length(name: str, got: int, expected: int) -> None:
     if got != expected:
         raise ValueError(f"{name}: expected {expected} rows, one a row of logits, got {got}")
+
+
+def _check_rows(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if len(expected) == 1:
+        _check_length(name, got[0], expected[0])
+    if got != expected:
+        raise ValueError(f"{name}: expected rows of shape {expected}, one a row of logits, got {got}")
+
+
+def _place(row: int, rows: tuple[int, ...]) -> str:
+    """Where a row of an array's is, counted in C order, as one would write it."""
+    return ", ".join(str(i) for i in np.unravel_index(row, rows))
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    names = {1: "(n_samples,)", 2: "(n_samples, n_classes)"}
+    return names.get(len(shape), str(shape))

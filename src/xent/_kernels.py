@@ -46,6 +46,11 @@ _STORED = {
 }
 
 
+# Predictions that one thread makes: passes of a fit find the others still awake, a single call must wake
+# them, which takes up to ten milliseconds where other programs want the cores.
+_FEW_FLOPS = 2e6
+
+
 class Totals(NamedTuple):
     """Plain sums over rows: Σ s ℓ in nats, Σ s, and Σ s q_w, w the row's largest logit: for class indices
     the weight of the rows whose argmax is the label."""
@@ -191,8 +196,9 @@ def predict(
     offset: NDArray[Any] | None = None,
     n_threads: int = 0,
 ) -> NDArray[Any]:
-    """Of each row of X its 'probabilities' or 'log_probabilities' (n, K) in W's dtype, or its 'classes'
-    (n,) int64: the first of the largest logits. `offset` (n, K) as a `Batch` has it, added to the logits."""
+    """Of each row of X its 'probabilities', 'log_probabilities' or 'logits' (n, K) in W's dtype, or its
+    'classes' (n,) int64: the first of the largest logits. `offset` (n, K) as a `Batch` has it, added to the
+    logits."""
     n, K = X.shape[0], len(W)
     check_offset(offset, n, K)
     out = np.empty(n, np.int64) if task == "classes" else np.empty((n, K), W.dtype)
@@ -204,6 +210,8 @@ def predict(
         arrays.out_class = out
     else:
         arrays.out = out
+    if n_threads == 0 and n * K * (4 * X.shape[1] + 20) < _FEW_FLOPS:
+        n_threads = 1
     targets = _native.Targets()
     _set_offset(targets, offset)
     _run(getattr(_native.Task, task), X, targets, arrays, False, n_threads)

@@ -91,15 +91,16 @@ def predict(
     offset: NDArray[Any] | None = None,
 ) -> None:
     """Fills `out` with what `task` names of the rows of X: see `_kernels.predict`."""
-    value = {
+    value: dict[str, Callable[..., Any]] = {
         "probabilities": reference.softmax,
         "log_probabilities": reference.log_softmax,
         "classes": reference.predict,
-    }[task]
+        "logits": lambda z: z,
+    }
     start = 0
     batch = Batch(X, np.zeros(X.shape[0], np.int64), offset=offset)
     for _, Z, _, _ in _blocks(batch, W, b):
-        out[start : start + len(Z)] = value(Z)
+        out[start : start + len(Z)] = value[task](Z)
         start += len(Z)
 
 

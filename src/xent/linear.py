@@ -25,6 +25,7 @@ from ._batch import TopK as TopK
 from ._threads import blas_for
 
 _BLOCK_BYTES = 32 << 20
+_FEW_CLASSES = 64
 # The fused kernel keeps a float64 gradient a thread: 16 MiB at most. Below that it beat the blocks in
 # float32 and float64 alike (20000×384 K=100: 21 against 48; 20000×768 K=1000: 390 against 473).
 _FUSED_MAX_COEFFICIENTS = 1 << 21
@@ -126,6 +127,21 @@ def predict(
 
     `offset` o (n, K) as a `Batch` has it; ValueError for another shape."""
     return _predict("classes", X, W, b, offset, n_threads)
+
+
+def logits(
+    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
+) -> NDArray[Any]:
+    """W x_i + b + o_i, (n, K), in the dtype that rows are computed in; `offset` as in `predict`.
+
+    BLAS takes 2 to 20 times as long for 3 to 10 classes, and half as long for 1000.
+    """
+    if len(W) <= _FEW_CLASSES or X.dtype != W.dtype or not isinstance(X, np.ndarray):
+        return _predict("logits", X, W, b, offset, n_threads)
+    W, b = _parameters(X, W, b)
+    Z = X @ W.T
+    Z += b
+    return Z if offset is None else Z + offset_rows(offset, X.shape[0])
 
 
 def predict_proba(
