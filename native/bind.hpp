@@ -43,6 +43,7 @@ template <class Array> auto* data_or_null(const Maybe<Array>& a) { return a ? a-
 // X as it is stored: float16 and bfloat16 come as uint16.
 template <class XT> using Stored = std::conditional_t<sizeof(XT) == 2, uint16_t, XT>;
 
-void define_tiles(nb::module_& m);  // bind_tiles.cpp: arithmetic on tiles, and where threads meet
+void define_tiles(nb::module_& m);   // bind_tiles.cpp: arithmetic on tiles, and where threads meet
+void define_losses(nb::module_& m);  // bind_torch.cpp: the losses of whole calls
 
 }  // namespace xent

@@ -17,9 +17,6 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 namespace xent {
 namespace {
@@ -34,17 +31,6 @@ std::atomic<bool> forked{false};
   return true;
 }();
 
-template <class T>
-Buffer<T> allocate(size_t count) {
-  constexpr size_t huge = size_t(2) << 20;
-  const size_t bytes = count * sizeof(T), align = bytes >= 2 * huge ? huge : kAlign;
-  void* p = std::aligned_alloc(align, std::max(align, (bytes + align - 1) / align * align));
-  if (!p) throw std::bad_alloc();
-#if defined(__linux__)
-  if (align == huge) madvise(p, bytes, MADV_HUGEPAGE);  // sparse rows reach all over: a page fault and a TLB miss each
-#endif
-  return Buffer<T>(static_cast<T*>(p));
-}
 template <class T>
 Buffer<T> zeros(size_t count) {
   auto p = allocate<T>(count);

@@ -187,6 +187,23 @@ def residual_rows(
     getattr(_native, f"residual_rows_{kind}")(z, factor, w, given, out, _isa)
 
 
+def kept_stride(rows: int) -> int:
+    """How many numbers a class of logits takes that are kept for so many rows. Native only."""
+    return int(_native.kept_stride(rows))
+
+
+def loss_forward(kind: str, given: tuple[Any, ...], out: tuple[int, int]) -> int:
+    """Cross-entropy of class indices on memory that others own: see native/losses.hpp. `given`, `out`: addresses,
+    strides in numbers and sizes as native/bind_torch.cpp names them, which the caller has checked; `kind` as in
+    `multiply`, but "h". How many rows count; −1 − the number of the first whose label is no class. Native only."""
+    return int(getattr(_native, f"loss_forward_{kind}")(*given, *out, _isa))
+
+
+def loss_backward(kind: str, given: tuple[Any, ...], *out: Any) -> None:
+    """Its gradient: what is known of rows, what is upstream, and where gradients go. Native only."""
+    getattr(_native, f"loss_backward_{kind}")(*given, *out, _isa)
+
+
 def has_pairs() -> bool:
     """Whether bfloat16 is multiplied in pairs: at twice the speed of float32."""
     return HAS_NATIVE and _isa == "avx512" and hasattr(_native, "multiply_pairs_bb")
