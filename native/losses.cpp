@@ -14,7 +14,7 @@ constexpr int64_t kRows = 256;      // at a time: a tile of 512 classes is half 
 constexpr int64_t kClasses = 512;
 constexpr int64_t kShort = 48;      // classes: shorter rows of logits are turned, since vectors along them would idle
 constexpr int64_t kVector = 16;     // a multiple of every kernel's lanes
-enum Field { kPeak, kRest, kMass, kShare, kLive, kWinner, kEntropy, kTarget };
+enum Field { kPeak, kRest, kWinner, kTarget };
 
 int64_t filled_up(int64_t rows) { return (rows + kVector - 1) / kVector * kVector; }
 
@@ -92,7 +92,7 @@ struct Known {
     std::fill_n(stats, kFields * n, 0.0);
   }
   void put(int64_t i, double peak, double rest, double winner, double loss_here, double target) const {
-    const double fields[kFields] = {peak, rest, 1, 0, 0, winner, 0, target};
+    const double fields[kFields] = {peak, rest, winner, target};
     for (int f = 0; f < kFields; ++f) stats[f * n + i] = fields[f];
     loss[i] = loss_here;
   }
@@ -122,8 +122,8 @@ struct Upstream {
     return {peak == -HUGE_VAL ? 0 : peak, rest, winner, all * inverse, factor, 0, (all - own) - all * rest * inverse};
   }
   std::vector<Row> of(const std::vector<int64_t>& rows) const {
-    std::vector<Row> found;
-    for (int64_t i : rows) found.push_back(row(i));
+    std::vector<Row> found(rows.size());
+    for (size_t r = 0; r < rows.size(); ++r) found[r] = row(rows[r]);
     return found;
   }
 };
@@ -518,14 +518,20 @@ int64_t tile_classes(int64_t d, int64_t k, int64_t max_bytes, int64_t itemsize) 
 }
 
 template <class XT>
-Counted loss_forward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>& kept, double* loss, double* stats) {
+Counted loss_forward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>& kept, double* loss, double* stats, XT* total,
+                     bool mean) {
   const Alive alive(call);
   if (alive.counted.bad_row >= 0) return alive.counted;
   const Known known{loss, stats, call.n};
   if (!alive.all) known.clear();
-  if (!alive.counted.live) return alive.counted;
-  if (call.w.p) Layer<XT>(set, call, alive, kept).forward(known);
-  else forward_of_logits(set, call, alive, known);
+  if (alive.counted.live && call.w.p) Layer<XT>(set, call, alive, kept).forward(known);
+  else if (alive.counted.live) forward_of_logits(set, call, alive, known);
+  if (total) {
+    double sums[8] = {}, all = 0;
+    for (int64_t i = 0; i < call.n; ++i) sums[i % 8] += loss[i];
+    for (double sum : sums) all += sum;
+    put(*total, static_cast<Computed<XT>>(mean ? all / std::max<int64_t>(alive.counted.live, 1) : all));
+  }
   return alive.counted;
 }
 
@@ -545,7 +551,7 @@ void loss_backward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>&
 }
 
 #define XENT_LOSS(XT)                                                                                            \
-  template Counted loss_forward(const Kernels&, const LossCall<XT>&, const Kept<XT>&, double*, double*);         \
+  template Counted loss_forward(const Kernels&, const LossCall<XT>&, const Kept<XT>&, double*, double*, XT*, bool); \
   template void loss_backward(const Kernels&, const LossCall<XT>&, const Kept<XT>&, const double*, const double*, \
                               int64_t, const LossGradients<XT>&);
 XENT_LOSS(double)

@@ -36,7 +36,7 @@ struct Kept {
   float* peak = nullptr;
 };
 
-constexpr int kFields = 8;  // what is known of rows: see xent.torch._ops.FIELDS
+constexpr int kFields = 4;  // what is known of rows: the largest logit m, R, where it is, the target's logit less m
 struct Counted {
   int64_t live = 0, bad_row = -1;  // rows not ignored; the first whose label is no class
 };
@@ -51,9 +51,11 @@ int64_t kept_stride(int64_t n);
 // Classes of a tile: depends on the model alone.
 int64_t tile_classes(int64_t d, int64_t k, int64_t max_bytes, int64_t itemsize);
 
-// loss (n), stats (kFields, n); of ignored rows 0. Nothing is written if a label is no class.
+// loss (n), stats (kFields, n); of ignored rows 0. Into `total` Σ loss, over the rows that count if `mean`, or null. Nothing
+// is written if a label is no class.
 template <class XT>
-Counted loss_forward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>& kept, double* loss, double* stats);
+Counted loss_forward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>& kept, double* loss, double* stats, XT* total,
+                     bool mean);
 // Of Σ up_i loss_i; up: up_stride apart, 0 for one number for all rows.
 template <class XT>
 void loss_backward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>& kept, const double* stats, const double* up,

@@ -192,16 +192,11 @@ def kept_stride(rows: int) -> int:
     return int(_native.kept_stride(rows))
 
 
-def loss_forward(kind: str, given: tuple[Any, ...], out: tuple[int, int]) -> int:
-    """Cross-entropy of class indices on memory that others own: see native/losses.hpp. `given`, `out`: addresses,
-    strides in numbers and sizes as native/bind_torch.cpp names them, which the caller has checked; `kind` as in
-    `multiply`, but "h". How many rows count; −1 − the number of the first whose label is no class. Native only."""
-    return int(getattr(_native, f"loss_forward_{kind}")(*given, *out, _isa))
-
-
-def loss_backward(kind: str, given: tuple[Any, ...], *out: Any) -> None:
-    """Its gradient: what is known of rows, what is upstream, and where gradients go. Native only."""
-    getattr(_native, f"loss_backward_{kind}")(*given, *out, _isa)
+def loss_calls(kind: str) -> tuple[Any, Any]:
+    """Cross-entropy of class indices and its gradient on memory that others own, of what `kind` names, not "h": see
+    native/losses.hpp. Their arguments, addresses, sizes and strides in numbers, are as native/bind_torch.cpp names
+    them, and the caller has checked them. Native only."""
+    return getattr(_native, f"loss_forward_{kind}"), getattr(_native, f"loss_backward_{kind}")
 
 
 def has_pairs() -> bool:

@@ -78,9 +78,9 @@ def loss(
     if not _whole.serves(call):
         return None
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, W, b)):
-        found = _Loss.apply(*call, reduction)
+        found = _apply(x, W, b, call, reduction)
     else:
-        found = _reduced(call, reduction, *_rows(call))
+        found = _forward(call, reduction)[0]
     return found.reshape(lead) if reduction == "none" and len(lead) > 1 else found
 
 
@@ -93,50 +93,45 @@ def _tensors(x: Any, W: Any, b: Any, target: Any) -> bool:
     return True
 
 
-def _rows(call: Call, room: Any = _whole.NO_ROOM) -> tuple[Tensor, Tensor, int]:
-    found = _whole.forward(call, room)
-    if found[2] < 0:
+def _forward(call: Call, reduction: str, room: _whole.Room = _whole.NO_ROOM) -> tuple[Tensor, Tensor, int]:
+    loss, rows, live = _whole.forward(call, reduction, room)
+    if live < 0:
         _ops.check_classes(call.target, call.ignore_index, call.K)
-    return found
-
-
-def _reduced(call: Call, reduction: str, loss: Tensor, _: Tensor, live: int) -> Tensor:
-    if reduction != "none":
-        loss = loss.sum()
-    if reduction == "mean":
-        loss = loss.div_(max(live, 1))
-    return loss.to(call.x.dtype)
+    return loss.to(call.x.dtype) if reduction == "none" else loss, rows, live
 
 
 class _Loss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *given: Any) -> Tensor:
-        call, reduction = Call(*given[:6]), given[6]
+    def forward(ctx: Any, x: Tensor, W: Tensor | None, b: Tensor | None, call: Call, reduction: str) -> Tensor:
         room = _whole.room(call)
-        rows = _rows(call, room)
-        ctx.save_for_backward(*call[:4], rows[1], *room)
-        ctx.numbers = call.ignore_index, call.max_bytes, reduction, max(rows[2], 1)
-        return _reduced(call, reduction, *rows)
+        loss, rows, live = _forward(call, reduction, room)
+        ctx.save_for_backward(x, W, b, call.target, rows, *room)
+        ctx.numbers = call.ignore_index, call.max_bytes, reduction, max(live, 1)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, up: Tensor) -> Any:
-        *tensors, stats, z, e, peaks = ctx.saved_tensors
+        x, W, b, target, rows, *room = ctx.saved_tensors
         ignore_index, max_bytes, reduction, live = ctx.numbers
-        call, need = Call(*tensors, ignore_index, max_bytes), ctx.needs_input_grad[:3]
+        call, need = Call(x, W, b, target, ignore_index, max_bytes), ctx.needs_input_grad[:3]
         if torch.is_grad_enabled() or not quiet():
             up = up.double() / live if reduction == "mean" else up.double()
-            found = _again(call, stats, up.expand(len(call.x)), need)
+            found = _again(call, rows, up.expand(x.shape[0]), need)
         elif reduction == "none":
-            found = _whole.backward(call, stats, up.double().contiguous(), need, (z, e, peaks))
+            found = _whole.backward(call, rows, up.double().contiguous(), need, tuple(room))
         else:
             every = up.item() / live if reduction == "mean" else up.item()
-            found = _whole.backward(call, stats, every, need, (z, e, peaks))
-        return *found, None, None, None, None
+            found = _whole.backward(call, rows, every, need, tuple(room))
+        return *found, None, None
 
 
-def _again(call: Call, stats: Tensor, up: Tensor, need: Any) -> tuple[Tensor | None, ...]:
+# What Function.apply does besides is for torch.func, which `quiet` has ruled out.
+_apply: Any = super(torch.autograd.Function, _Loss).apply
+
+
+def _again(call: Call, rows: Tensor, up: Tensor, need: Any) -> tuple[Tensor | None, ...]:
     """By the operations, which are differentiable once more, and known to torch.func."""
-    none, empty = torch.zeros_like(up), stats.new_empty(0)
+    stats, none, empty = _whole.stats(rows, call), torch.zeros_like(up), rows.new_empty(0)
     given = Tensors(*call[:4], None, None), Settings(call.ignore_index, max_bytes=call.max_bytes)
     wanted = sum(1 << i for i, here in enumerate(need) if here)
     operation: Any = _ops.rows_gradient if torch.compiler.is_compiling() else _autograd.RowsGradient.apply

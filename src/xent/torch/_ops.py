@@ -168,9 +168,10 @@ def rows(*given: Any) -> Any:
     check_targets(tensors, settings)
     room = _cpu.room_to_keep(tensors.x, tensors.W, settings.keep)
     if (whole := _whole_call(tensors, settings)) is not None:
-        loss, known, _ = _whole.forward(whole, (None, *room) if settings.keep else _whole.NO_ROOM)
-        peak, rest, target = (known[FIELDS.index(name)] for name in ("peak", "rest", "target"))
-        return loss, peak + torch.log1p(rest), target - torch.log1p(rest), torch.zeros_like(loss), known, *room
+        loss, found, _ = _whole.forward(whole, room=(None, *room) if settings.keep else _whole.NO_ROOM)
+        peak, log_rest, target = found[0], torch.log1p(found[1]), found[3]
+        outputs = loss.clone(), peak + log_rest, target - log_rest, torch.zeros_like(loss)
+        return *outputs, _whole.stats(found, whole), *room
     call = _Call(tensors, settings)
     logits, targets, entropy = call.logits, call.targets, settings.entropy
     if _cpu.serves(logits, targets, entropy):
@@ -202,7 +203,7 @@ def rows_gradient(*given: Any) -> Any:
     asked, whole = wanted(need), _whole_call(tensors, settings)
     if whole is not None and not need & WIDE and not any(bool(part.any()) for part in given[1:4]):
         kept = (None, *room) if room[0].numel() else _whole.NO_ROOM
-        of = _whole.backward(whole, given[4], given[0].contiguous(), asked[:3], kept)
+        of = _whole.backward(whole, _whole.known(given[4]), given[0].contiguous(), asked[:3], kept)
         return *(tensors.x.new_empty(0) if g is None else g for g in of), tensors.x.new_empty(0)
     call = _Call(tensors, settings)
     logits, targets = call.logits, call.targets

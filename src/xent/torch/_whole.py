@@ -11,13 +11,15 @@ from torch import Tensor
 from .. import _kernels
 from ._cpu import KINDS, keeps, narrows, room_to_keep
 
-# Logits are kept for backward in this share of `max_bytes` at most: 8 MiB unless told otherwise.
-_SHARE = 4
-
+# Logits are kept for backward if they take this part of `max_bytes` at most: 16 MiB unless told otherwise.
+_PART = 2
 
 # For logits; or for exp(z − m) and its m, as `_cpu.room_to_keep` has them.
 Room = tuple[Tensor | None, Tensor | None, Tensor | None]
 NO_ROOM: Room = (None, None, None)
+_CALLS = {}
+if _kernels.HAS_NATIVE:
+    _CALLS = {dtype: _kernels.loss_calls(kind) for dtype, kind in KINDS.items() if kind != "h"}
 
 
 class Call(NamedTuple):
@@ -39,18 +41,20 @@ def serves(call: Call) -> bool:
     """Whether the kernels have what it takes, of tensors whose shapes fit."""
     x, W, b, target, *_ = call
     kind = x.dtype
-    if not _kernels.HAS_NATIVE or kind not in KINDS or kind is torch.float16 or target.dtype is not torch.int64:
+    if kind not in _CALLS or not _kernels.HAS_NATIVE or target.dtype is not torch.int64:
         return False
-    if W is None and x.shape[1] >= 2 and x.stride(1) != 1:
-        return False
-    for t in (x, W, b):
-        if t is not None and (t.dtype is not kind or not _lies_plain(t)):
+    if W is None:
+        if x.stride(1) != 1 and x.shape[1] > 1:
             return False
-    return _lies_plain(target) and target.is_contiguous()
+    elif W.dtype is not kind or not _lies_plain(W):
+        return False
+    if b is not None and (b.dtype is not kind or not _lies_plain(b)):
+        return False
+    return _lies_plain(x) and _lies_plain(target) and target.is_contiguous()
 
 
 def _lies_plain(t: Tensor) -> bool:
-    """Whether numbers lie at `data_ptr`, as they are."""
+    """Whether there are numbers at `data_ptr`, as they are."""
     return t.is_cpu and t.layout is torch.strided and not t.is_neg() and t.numel() > 0
 
 
@@ -61,35 +65,45 @@ def room(call: Call) -> Room:
         return NO_ROOM
     if narrows(x, W, 0.0):
         return None, *room_to_keep(x, W, keeps(x, W, 0.0, call.max_bytes))
-    size = len(W) * _kernels.kept_stride(len(x))
+    size = W.shape[0] * _kernels.kept_stride(x.shape[0])
     kind = torch.float64 if x.dtype is torch.float64 else torch.float32
-    if size * kind.itemsize * _SHARE > call.max_bytes:
+    if size * kind.itemsize * _PART > call.max_bytes:
         return NO_ROOM
     return torch.empty(size, dtype=kind), None, None
 
 
 def _given(call: Call, room: Room) -> tuple[Any, ...]:
+    """What native calls take first."""
     x, W, b, target, ignore_index, max_bytes = call
-    layer: tuple[int, ...] = (0,) * 5
-    d, rounds = 0, False
-    if W is not None:
-        layer = (W.data_ptr(), *W.stride(), *((0, 0) if b is None else (b.data_ptr(), b.stride(0))))
-        d, rounds = W.shape[1], narrows(x, W, 0.0)
-    sizes = target.data_ptr(), len(x), d, call.K, ignore_index, max_bytes, torch.get_num_threads(), rounds
-    return x.data_ptr(), *x.stride(), *layer, *sizes, *(0 if t is None else t.data_ptr() for t in room)
+    at = [0 if t is None else t.data_ptr() for t in (x, W, b, target, *room)]
+    n, columns = x.shape
+    last = ignore_index, max_bytes, torch.get_num_threads()
+    if W is None:
+        return *at, n, 0, columns, *x.stride(), 0, 0, 0, *last, False
+    of_b = 0 if b is None else b.stride(0)
+    return *at, n, columns, W.shape[0], *x.stride(), *W.stride(), of_b, *last, narrows(x, W, 0.0)
 
 
-def forward(call: Call, room: Room = NO_ROOM) -> tuple[Tensor, Tensor, int]:
-    """Losses of rows, float64 (N,), what is known of them, `_ops.FIELDS`, and how many count; or, of the first whose
-    target is no class, −1 − its number. Fills `room`."""
-    n = len(call.x)
-    loss, stats = torch.empty(n, dtype=torch.float64), torch.empty((8, n), dtype=torch.float64)
-    to = loss.data_ptr(), stats.data_ptr()
-    return loss, stats, _kernels.loss_forward(KINDS[call.x.dtype], _given(call, room), to)
+def forward(call: Call, reduction: str = "none", room: Room = NO_ROOM) -> tuple[Tensor, Tensor, int]:
+    """The loss in x's dtype, or of rows, float64 (N,); what is known of rows, float64 (4, N); and how many count, or, of
+    the first whose target is no class, −1 − its number. Fills `room`."""
+    x = call.x
+    n, kind = x.shape[0], x.dtype
+    rows = torch.empty((5, n), dtype=torch.float64)
+    known = rows.data_ptr()
+    # Sums of float64 are PyTorch's, which compiled calls take: others are rounded before one could tell.
+    own = reduction != "none" and kind is not torch.float64
+    loss = torch.empty((), dtype=kind) if own else rows[4]
+    total = loss.data_ptr() if own else 0
+    live = _CALLS[kind][0](*_given(call, room), known + 32 * n, known, total, reduction == "mean", _kernels.isa())
+    if reduction != "none" and not own:
+        loss = loss.sum()
+        loss = loss / max(live, 1) if reduction == "mean" else loss
+    return loss, rows, live
 
 
 def backward(
-    call: Call, stats: Tensor, up: Tensor | float, need: Any, room: Room = NO_ROOM
+    call: Call, rows: Tensor, up: Tensor | float, need: Any, room: Room = NO_ROOM
 ) -> tuple[Tensor | None, ...]:
     """Gradients of x, W and b, None of what is not needed; `up`: float64 (N,), or one number for all; the others
     as `forward` left them."""
@@ -99,5 +113,18 @@ def backward(
     ]
     own, every = (0, up) if isinstance(up, float) else (up.data_ptr(), 0.0)
     out = [0 if g is None else g.data_ptr() for g in found]
-    _kernels.loss_backward(KINDS[call.x.dtype], _given(call, room), stats.data_ptr(), own, every, *out)
+    _CALLS[call.x.dtype][1](*_given(call, room), rows.data_ptr(), own, every, *out, _kernels.isa())
     return tuple(found)
+
+
+def stats(rows: Tensor, call: Call) -> Tensor:
+    """What is known of rows as `_ops.FIELDS` has it."""
+    peak, rest, winner, target = rows[:4]
+    none, live = torch.zeros_like(peak), (call.target != call.ignore_index).double()
+    return torch.stack((peak, rest, live, none, none, winner, none, target))
+
+
+def known(stats: Tensor) -> Tensor:
+    """`rows` for backward, of `_ops.FIELDS`."""
+    peak, rest, _, _, _, winner, _, target = stats
+    return torch.stack((peak, rest, winner, target))
