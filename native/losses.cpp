@@ -248,7 +248,7 @@ class Layer {
         product_(KernelsOf<XT>::product(set)), back_(KernelsOf<XT>::back(set, call.rounds)), ldk_(kept_stride(n_)),
         step_(tile_classes(call.d, call.k, call.max_bytes, sizeof(CT))) {
     const double work = static_cast<double>(n_) * call.k * (call.d + 32);
-    threads_ = static_cast<int>(std::clamp(work / (1 << 21), 1.0, static_cast<double>(std::max(call.threads, 1))));
+    threads_ = static_cast<int>(std::clamp(work / (1 << 22), 1.0, static_cast<double>(std::max(call.threads, 1))));
     few_ = threads_ > 1 && n_ < 2 * kVector * threads_;
     height_ = std::clamp(filled_up((n_ + threads_ - 1) / threads_), kVector, kRows);
     if (alive.all) return;
@@ -302,7 +302,8 @@ class Layer {
     const int64_t ldg = together ? filled_up(std::min(block, n_)) + kVector : height_ + kVector;
     const auto shared = allocate<CT>(together ? step_ * ldg : 1);
     const bool direct = std::is_same_v<XT, CT> && alive_.all;  // dx is summed where the caller wants it
-    const auto sums = allocate<CT>(out.x && !direct ? n_ * call_.d : 1);
+    const bool at_once = !direct && !few_ && step_ == call_.k;   // of one tile no sum waits for others
+    const auto sums = allocate<CT>(out.x && !direct && !at_once ? n_ * call_.d : 1);
     CT* const dx = direct ? reinterpret_cast<CT*>(out.x) : sums.get();
     if (out.x && !alive_.all) std::fill_n(out.x, call_.n * call_.d, XT{});
     std::barrier barrier(threads_);
@@ -310,6 +311,7 @@ class Layer {
       Meeting meet(barrier);
       const auto scratch = room();
       const auto spare = allocate<CT>(together ? 1 : step_ * ldg);
+      const auto own = allocate<CT>(out.x && at_once ? height_ * call_.d : 1);
       const Range features = share(call_.d, kVector, t, threads_);
       std::vector<std::pair<Range, std::vector<Part>>> blocks;
       for (int64_t at = 0; at < n_; at += block) {
@@ -319,36 +321,35 @@ class Layer {
       }
       over_tiles([&](Range classes) {
         const Range mine = share(classes.size(), 1, t, threads_);
-        Sums of_classes(*this, {classes.from + mine.from, classes.from + mine.to}, out);
+        Sums sums_here(*this, classes, t, out);
         for (auto& [rows, parts] : blocks) {
           CT* const first = together ? shared.get() : spare.get();
           if (few_) {
-            if (kept_.z) copy_kept(of_classes.classes, rows, filled_up(n_), first + mine.from * ldg, ldg);
-            else if (!kept_.e) multiply(of_classes.classes, rows, filled_up(n_), first + mine.from * ldg, ldg, scratch.get());
+            if (kept_.z) copy_kept(Sums::within(classes, mine), rows, filled_up(n_), first + mine.from * ldg, ldg);
+            else if (!kept_.e) multiply(Sums::within(classes, mine), rows, filled_up(n_), first + mine.from * ldg, ldg, scratch.get());
             meet.wait();
           }
           for (auto& part : parts) {
             CT* g = together ? first + part.rows.from - rows.from : first;
             if (!few_) make(classes, part, g, ldg, scratch.get());
             residual(part, g, ldg, classes);
-            if (out.x && !few_) add_to_rows(g, ldg, part.rows, {0, call_.d}, classes, dx, scratch.get());
+            if (!out.x || few_) continue;
+            CT* const to = at_once ? own.get() : dx + part.rows.from * call_.d;
+            add_to_rows(g, ldg, part.rows, {0, call_.d}, classes, to, scratch.get());
+            if (at_once) finish_rows(to, part.rows, out.x);
           }
           if (!together) continue;
           meet.wait();
-          if (out.x && few_) add_to_rows(first, ldg, rows, features, classes, dx, scratch.get());
-          of_classes.add(first + mine.from * ldg, ldg, rows, scratch.get());
+          if (out.x && few_) add_to_rows(first, ldg, rows, features, classes, dx + rows.from * call_.d, scratch.get());
+          sums_here.add(first, ldg, rows, scratch.get());
           meet.wait();
         }
-        of_classes.end();
+        sums_here.end();
       });
-      if (out.x && !direct) {
-        if (few_) meet.wait();
-        const Range mine = few_ ? share(n_, kVector, t, threads_) : Range{0, 0};
-        if (few_) finish_rows(dx, mine, out.x);
-        for (auto& [rows, parts] : blocks)
-          for (auto& part : parts)
-            if (!few_) finish_rows(dx, part.rows, out.x);
-      }
+      if (!out.x || direct || at_once) return;
+      if (few_) meet.wait();  // for the others' features
+      for (auto& [rows, parts] : blocks)
+        for (auto& part : parts) finish_rows(dx + part.rows.from * call_.d, part.rows, out.x);
     });
   }
 
@@ -359,36 +360,45 @@ class Layer {
     std::unique_ptr<Columns<CT>> again;  // makes exp(z − m) anew, as forward would have kept it
   };
 
-  // Gradients of some classes over blocks of rows, rounded once at the end.
+  // A thread's share of a tile's gradients over blocks of rows, rounded once at the end: of some classes, or of some features
+  // of all of them, whichever packs less for the product.
   struct Sums {
-    const Layer& layer;
-    Range classes;
-    LossGradients<XT> out;
-    Buffer<CT> own;
-    std::vector<double> of_bias;
-    CT* sums;
     static constexpr bool direct = std::is_same_v<XT, CT>;
-    Sums(const Layer& layer, Range classes, const LossGradients<XT>& out)
-        : layer(layer), classes(classes), out(out),
-          own(allocate<CT>(out.w && !direct ? std::max<int64_t>(classes.size() * layer.call_.d, 1) : 1)),
-          of_bias(out.b ? classes.size() : 0) {
-      sums = direct && out.w ? reinterpret_cast<CT*>(out.w) + classes.from * layer.call_.d : own.get();
+    const Layer& layer;
+    const LossGradients<XT>& out;
+    Range tile, classes, features, of_bias;
+    Buffer<CT> own;
+    std::vector<double> bias;
+    CT* sums;
+    int64_t ld;
+    Sums(const Layer& layer, Range tile, int t, const LossGradients<XT>& out)
+        : layer(layer), out(out), tile(tile), classes(within(tile, share(tile.size(), 1, t, layer.threads_))),
+          features{0, layer.call_.d}, of_bias(classes), bias(out.b ? classes.size() : 0) {
+      if (layer.step_ < layer.call_.d) classes = tile, features = share(layer.call_.d, 4 * kVector, t, layer.threads_);
+      own = allocate<CT>(out.w && !direct ? std::max<int64_t>(classes.size() * features.size(), 1) : 1);
+      sums = direct && out.w ? reinterpret_cast<CT*>(out.w) + first() : own.get();
+      ld = direct ? layer.call_.d : features.size();
     }
+    static Range within(Range all, Range part) { return {all.from + part.from, all.from + part.to}; }
+    int64_t first() const { return classes.from * layer.call_.d + features.from; }
+    // g: of all classes of the tile.
     void add(const CT* g, int64_t ldg, Range rows, char* scratch) {
       const auto& x = layer.x_;
-      if (out.w && classes.size())
-        layer.back_.run({g, ldg, 1}, {x.p + rows.from * x.row_stride, x.row_stride, x.column_stride}, sums, layer.call_.d,
-                        classes.size(), layer.call_.d, rows.size(), rows.from > 0, scratch);
-      for (size_t c = 0; c < of_bias.size(); ++c) {
+      if (out.w && classes.size() && features.size())
+        layer.back_.run({g + (classes.from - tile.from) * ldg, ldg, 1},
+                        {x.p + rows.from * x.row_stride + features.from * x.column_stride, x.row_stride, x.column_stride}, sums, ld,
+                        classes.size(), features.size(), rows.size(), rows.from > 0, scratch);
+      for (size_t c = 0; c < bias.size(); ++c) {
+        const CT* of_class = g + (of_bias.from - tile.from + c) * ldg;
         double parts[8] = {};
-        for (int64_t r = 0; r < rows.size(); ++r) parts[r % 8] += g[c * ldg + r];
-        for (double part : parts) of_bias[c] += part;
+        for (int64_t r = 0; r < rows.size(); ++r) parts[r % 8] += of_class[r];
+        for (double part : parts) bias[c] += part;
       }
     }
     void end() {
-      for (size_t c = 0; c < of_bias.size(); ++c) put(out.b[classes.from + c], static_cast<CT>(of_bias[c]));
+      for (size_t c = 0; c < bias.size(); ++c) put(out.b[of_bias.from + c], static_cast<CT>(bias[c]));
       if constexpr (!direct)
-        if (out.w) layer.set_.narrow(sums, layer.call_.d, out.w + classes.from * layer.call_.d, layer.call_.d, classes.size(), layer.call_.d);
+        if (out.w) layer.set_.narrow(sums, ld, out.w + first(), layer.call_.d, classes.size(), features.size());
     }
   };
 
@@ -440,13 +450,12 @@ class Layer {
     if (kept_.z) copy_kept(classes, part.rows, part.column.filled(), z, ldz);
     else if (!kept_.e) multiply(classes, part.rows, part.column.filled(), z, ldz, scratch);
   }
-  float* peaks(Range classes, const Part& part) const { return kept_.peak + classes.from / step_ * n_stride() + part.rows.from; }
-  int64_t n_stride() const { return call_.n; }
+  float* peaks(Range classes, const Part& part) const { return kept_.peak + classes.from / step_ * call_.n + part.rows.from; }
 
   void scan(Part& part, CT* z, int64_t ldz, Range classes) const {
     if constexpr (std::is_same_v<XT, BFloat16>)
-      if (kept_.e) return round(part.column, part.rows.size(), z, ldz, classes, kept_.e + classes.from * n_stride() + part.rows.from,
-                                n_stride(), peaks(classes, part));
+      if (kept_.e) return round(part.column, part.rows.size(), z, ldz, classes, kept_.e + classes.from * call_.n + part.rows.from,
+                                call_.n, peaks(classes, part));
     part.column.scan(z, ldz, classes.from, classes.size(), nullptr);
   }
   // exp(z − m) into `e`, rounded, and the m of this tile's time into `peak`.
@@ -465,8 +474,8 @@ class Layer {
         const int64_t live = part.rows.size(), filled = part.column.filled();
         float at[kRows] = {};
         Buffer<BFloat16> own;
-        const BFloat16* e = kept_.e + classes.from * n_stride() + part.rows.from;
-        int64_t lde = n_stride();
+        const BFloat16* e = kept_.e + classes.from * call_.n + part.rows.from;
+        int64_t lde = call_.n;
         if (kept_.e) std::copy_n(peaks(classes, part), live, at);
         else {
           own = allocate<BFloat16>(classes.size() * live);
@@ -481,19 +490,19 @@ class Layer {
     part.column.residual(z, ldz, classes.from, classes.size(), nullptr);
   }
 
+  // dx: where the first of the rows is.
   void add_to_rows(const CT* g, int64_t ldg, Range rows, Range features, Range classes, CT* dx, char* scratch) const {
     if (!rows.size() || !features.size()) return;
     const auto& w = call_.w;
     back_.run({g, 1, ldg}, {w.p + classes.from * w.row_stride + features.from * w.column_stride, w.row_stride, w.column_stride},
-              dx + rows.from * call_.d + features.from, call_.d, rows.size(), features.size(), classes.size(), classes.from > 0,
-              scratch);
+              dx + features.from, call_.d, rows.size(), features.size(), classes.size(), classes.from > 0, scratch);
   }
-  // Sums of gradients become the caller's.
+  // Sums of gradients of these rows become the caller's.
   void finish_rows(const CT* dx, Range rows, XT* out) const {
     const int64_t d = call_.d;
-    for (int64_t r = rows.from; r < rows.to; ++r)
-      if constexpr (std::is_same_v<XT, BFloat16>) set_.narrow(dx + r * d, d, out + alive_.rows[r] * d, d, 1, d);
-      else std::copy_n(dx + r * d, d, out + alive_.rows[r] * d);
+    for (int64_t r = rows.from; r < rows.to; ++r, dx += d)
+      if constexpr (std::is_same_v<XT, BFloat16>) set_.narrow(dx, d, out + alive_.rows[r] * d, d, 1, d);
+      else std::copy_n(dx, d, out + alive_.rows[r] * d);
   }
 
   const Kernels& set_;

@@ -114,7 +114,7 @@ class _Loss(torch.autograd.Function):
         x, W, b, target, rows, *room = ctx.saved_tensors
         ignore_index, max_bytes, reduction, live = ctx.numbers
         call, need = Call(x, W, b, target, ignore_index, max_bytes), ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled() or not quiet():
+        if torch.is_grad_enabled() or not torch._C._has_storage(up) or not quiet():
             up = up.double() / live if reduction == "mean" else up.double()
             found = _again(call, rows, up.expand(x.shape[0]), need)
         elif reduction == "none":

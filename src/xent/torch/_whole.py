@@ -55,7 +55,7 @@ def serves(call: Call) -> bool:
 
 def _lies_plain(t: Tensor) -> bool:
     """Whether there are numbers at `data_ptr`, as they are."""
-    return t.is_cpu and t.layout is torch.strided and not t.is_neg() and t.numel() > 0
+    return t.is_cpu and t.layout is torch.strided and torch._C._has_storage(t) and not t.is_neg() and t.numel() > 0
 
 
 def room(call: Call) -> Room:
