@@ -21,7 +21,7 @@ template <class XT> struct Given {
       : call{{at<const XT>(x), x_row, x_column}, {at<const XT>(w), w_row, w_column}, at<const XT>(b), b_stride,
              at<const int64_t>(label), n, d, k, ignored, max_bytes, threads, rounds},
         kept{at<Computed<XT>>(z), at<BFloat16>(e), at<float>(peak)} {
-    require(x && label && n >= 1 && k >= 1 && (w != 0) == (d >= 1) && max_bytes >= 1 && threads >= 1, "an empty call");
+    require(x && label && n >= 1 && k >= 1 && (w != 0) == (d >= 1) && max_bytes >= 1 && threads >= 1, "a tensor without memory, or of no rows");
   }
 };
 
