@@ -24,13 +24,14 @@ from dataclasses import fields
 import fuzz_cases
 import fuzz_checks
 import fuzz_descent
+import fuzz_losses
 import fuzz_tiles
 import numpy as np
 
 from xent import _kernels, linear
 
 CHECK_EVERY = 20
-DESCENT_EVERY = TILES_EVERY = 20
+DESCENT_EVERY = TILES_EVERY = LOSSES_EVERY = 20
 STUCK_SECONDS = 120
 MOST_FAILURES = 5  # a process stops there
 MOAT = 64
@@ -117,6 +118,9 @@ def one_call(seed, index, sets, guard, counts):
     if index % TILES_EVERY == 13 and hasattr(_kernels, "multiply"):
         fuzz_tiles.one_call(seed, index, sets, counts)
         return
+    if index % LOSSES_EVERY == 17 and hasattr(_kernels, "loss_calls"):
+        fuzz_losses.one_call(seed, index, sets, counts)
+        return
     case = fuzz_cases.draw_case(seed, index)
     run, check = case.draw(fuzz_checks.CALLS)
     _kernels._isa = sets[case.rng.integers(len(sets))]
@@ -147,8 +151,7 @@ def one_call(seed, index, sets, guard, counts):
 
 
 def describe(seed, index):
-    if index % 20 in (7, 13):
-        kind = "descend" if index % 20 == 7 else "tiles"
+    if kind := {7: "descend", 13: "tiles", 17: "losses"}.get(index % 20):
         return f"call {index}: {kind}\n  again: python tests/fuzz_kernels.py --seed {seed} --only {index}"
     case = fuzz_cases.draw_case(seed, index)
     kinds = ", ".join(case.kinds)
