@@ -1,5 +1,5 @@
-"""Losses of whole calls among the calls of `fuzz_kernels.py`: of logits and of layers, any sizes, strides, numbers
-and threads, with logits or exp(z − m) kept or not; targets that are no class must be refused."""
+"""Losses of whole calls among the calls of `fuzz_kernels.py`: of logits and of layers, any sizes, strides,
+numbers and threads, with logits or exp(z − m) kept or not; targets that are no class must be refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def one_call(seed, index, sets, counts):
     kind = str(rng.choice(["d", "f", "b"]))
     forward, backward = _kernels.loss_calls(kind)
     n, d = int(rng.choice([1, 2, 17, rng.integers(1, 400)])), int(rng.choice([1, 3, rng.integers(1, 100)]))
-    K, layer, tame = int(rng.choice([1, 2, 50, rng.integers(1, 1300)])), rng.random() < 0.7, rng.random() < 0.8
+    K, layer = int(rng.choice([1, 2, 50, rng.integers(1, 1300)])), rng.random() < 0.7
+    tame = rng.random() < 0.8
     wide = np.float64 if kind == "d" else np.float32
     x = draw(rng, kind, (n, d if layer else K), tame, contiguous=not layer)
     W, b = draw(rng, kind, (K, d), tame), draw(rng, kind, (K, 1), tame)[:, 0]

@@ -14,7 +14,14 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_data import backward, tensors
 
-from xent.torch import CrossEntropyLoss, LinearCrossEntropyLoss, _door, _ops, cross_entropy, linear_cross_entropy
+from xent.torch import (
+    CrossEntropyLoss,
+    LinearCrossEntropyLoss,
+    _door,
+    _ops,
+    cross_entropy,
+    linear_cross_entropy,
+)
 
 pytestmark = [native, pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")]
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
@@ -22,7 +29,7 @@ DTYPES = [torch.float64, torch.float32, torch.bfloat16]
 
 @pytest.fixture
 def taken(monkeypatch):
-    """A note for each call that went through the door, and for each that did not and came to the operation."""
+    """A note for each call that went through the door, and for each that came to the operation."""
     notes = []
 
     def noting(name, inner):
@@ -113,6 +120,16 @@ def test_shapes_and_modules_take_the_door(taken):
     assert taken[4:] == ["operation"] * 2
 
 
+def test_classes_on_axis_1(taken):
+    """Of more axes, of the same length too."""
+    z, y = torch.randn(5, 7, 7, requires_grad=True), torch.randint(0, 7, (5, 7))
+    found, want = cross_entropy(z, y), F.cross_entropy(z, y)
+    assert_close(found, want)
+    assert_close(backward(found, z), backward(want, z))
+    assert_close(cross_entropy(z[0, 0], y[0, 0]), F.cross_entropy(z[0, 0], y[0, 0]))
+    assert taken == ["operation"] * 2
+
+
 def test_who_looks_on_takes_the_operation(taken):
     x, W, y = tensors()
     x, W = x.detach(), W.detach()
@@ -190,7 +207,8 @@ def test_against_float64(size, dtype):
         W /= d**0.5
     b = torch.linspace(-1, 1, K).to(dtype).requires_grad_()
     wide = [t.detach().double().requires_grad_() for t in (x, W, b)]
-    loss, want = linear_cross_entropy(x, W, y, bias=b, max_bytes=max_bytes), F.cross_entropy(F.linear(*wide), y)
+    loss = linear_cross_entropy(x, W, y, bias=b, max_bytes=max_bytes)
+    want = F.cross_entropy(F.linear(*wide), y)
     ulp = torch.finfo(dtype).eps
     assert_close(loss.double(), want, rtol=ulp, atol=1e-300)
     for mine, theirs in zip(backward(loss, x, W, b), backward(want, *wide), strict=True):
@@ -200,8 +218,7 @@ def test_against_float64(size, dtype):
 
 @pytest.mark.parametrize("frozen", range(1, 7))
 def test_what_takes_no_gradient(taken, frozen):
-    """Of input, weight and bias: the others' gradients are what they are without; and nothing is differentiated in
-    vain."""
+    """Of input, weight and bias: the others' gradients are what they are without."""
     leaves = [*tensors()[:2], torch.zeros(90, requires_grad=True)]
     y = tensors()[2]
     want = backward(linear_cross_entropy(*leaves[:2], y, bias=leaves[2]), *leaves)
@@ -221,7 +238,9 @@ def test_no_grad_inference_and_parameters(taken):
             found = linear_cross_entropy(x, torch.nn.Parameter(W), y)
             assert torch.equal(found, want)
             assert not found.requires_grad
-            assert linear_cross_entropy(x.clone(), W.clone(), y.clone()).is_inference() == found.is_inference()
+            made = linear_cross_entropy(x.clone(), W.clone(), y.clone())
+            assert torch.equal(made, want)
+            assert made.is_inference() == torch.is_inference_mode_enabled()
     assert not linear_cross_entropy(x.detach(), W.detach(), y).requires_grad
     weight = torch.nn.Parameter(W.detach())
     linear_cross_entropy(x, weight, y).backward()
@@ -360,6 +379,7 @@ def bad_calls():
     yield {"target": y[:3]}
     yield {"target": y[:, None]}
     yield {"target": y.bool()}
+    yield {"weight": None}
     yield {"weight": W[:, :3]}
     yield {"weight": W[0]}
     yield {"weight": W.double()}

@@ -1,5 +1,6 @@
 """The short way for plain calls: class indices on the CPU, no option but a bias, ignore_index, reduction and
-max_bytes, and nothing but autograd looking on. A few checks, one function of autograd, one native call each way.
+max_bytes, and nothing but autograd looking on. A few checks, one function of autograd, one native call each
+way.
 
 Whatever else there is, bad input too, takes the way of `_asked`, which says what is wrong. The numbers are
 the same bits on both ways.
@@ -61,16 +62,27 @@ def quiet() -> bool:
 
 
 def loss(
-    x: Tensor, W: Tensor | None, b: Tensor | None, target: Any, ignore_index: int, reduction: str, max_bytes: int
+    x: Tensor,
+    W: Tensor | None,
+    b: Tensor | None,
+    target: Any,
+    ignore_index: int,
+    reduction: str,
+    max_bytes: int,
 ) -> Tensor | None:
-    """The loss of rows x (…, D) and a layer W (K, D), or of logits x (…, K) where W is None; None if the call is not
-    plain."""
-    if not quiet() or torch.is_autocast_enabled("cpu") or not _tensors(x, W, b, target):
+    """The loss of rows x (…, D) and a layer W (K, D), or of logits x (N, K) where W is None; None if the call
+    is not plain."""
+    if not quiet() or torch.is_autocast_enabled("cpu"):
+        return None
+    if not (_own(x) and _own(target) and (W is None or _own(W)) and (b is None or _own(b))):
         return None
     lead = x.shape[:-1]
-    if target.shape != lead or not lead or (W is not None and (W.ndim != 2 or W.shape[1] != x.shape[-1])):
+    if target.shape != lead or not lead:
         return None
-    if b is not None and (W is None or b.shape != W.shape[:1]):
+    if W is None:
+        if b is not None or x.ndim != 2:  # of more axes the classes are not the last
+            return None
+    elif W.ndim != 2 or W.shape[1] != x.shape[-1] or (b is not None and b.shape != W.shape[:1]):
         return None
     if len(lead) > 1:
         x, target = x.reshape(-1, x.shape[-1]), target.reshape(-1)
@@ -84,13 +96,9 @@ def loss(
     return found.reshape(lead) if reduction == "none" and len(lead) > 1 else found
 
 
-def _tensors(x: Any, W: Any, b: Any, target: Any) -> bool:
-    """Whether all are tensors, and of no class that may think otherwise of what is done to it."""
-    for t in (x, W, b, target):
-        kind = type(t)
-        if kind is not Tensor and kind is not Parameter and (t is x or t is target or t is not None):
-            return False
-    return True
+def _own(t: Any) -> bool:
+    """Whether it is a tensor, and of no class that may think otherwise of what is done to it."""
+    return type(t) is Tensor or type(t) is Parameter
 
 
 def _forward(call: Call, reduction: str, room: _whole.Room = _whole.NO_ROOM) -> tuple[Tensor, Tensor, int]:
@@ -102,7 +110,9 @@ def _forward(call: Call, reduction: str, room: _whole.Room = _whole.NO_ROOM) -> 
 
 class _Loss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, W: Tensor | None, b: Tensor | None, call: Call, reduction: str) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, W: Tensor | None, b: Tensor | None, call: Call, reduction: str
+    ) -> Tensor:
         room = _whole.room(call)
         loss, rows, live = _forward(call, reduction, room)
         ctx.save_for_backward(x, W, b, call.target, rows, *room)

@@ -168,10 +168,10 @@ def rows(*given: Any) -> Any:
     check_targets(tensors, settings)
     room = _cpu.room_to_keep(tensors.x, tensors.W, settings.keep)
     if (whole := _whole_call(tensors, settings)) is not None:
-        loss, found, _ = _whole.forward(whole, room=(None, *room) if settings.keep else _whole.NO_ROOM)
-        peak, log_rest, target = found[0], torch.log1p(found[1]), found[3]
-        outputs = loss.clone(), peak + log_rest, target - log_rest, torch.zeros_like(loss)
-        return *outputs, _whole.stats(found, whole), *room
+        loss, at, _ = _whole.forward(whole, room=(None, *room) if settings.keep else _whole.NO_ROOM)
+        peak, log_rest, target = at[0], torch.log1p(at[1]), at[3]
+        of_rows = loss.clone(), peak + log_rest, target - log_rest, torch.zeros_like(loss)
+        return *of_rows, _whole.stats(at, whole), *room
     call = _Call(tensors, settings)
     logits, targets, entropy = call.logits, call.targets, settings.entropy
     if _cpu.serves(logits, targets, entropy):

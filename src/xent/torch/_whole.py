@@ -1,5 +1,5 @@
-"""Class indices without further options: forward and backward by one native call each (native/losses.hpp), on the
-tensors' own memory."""
+"""Class indices without further options: forward and backward by one native call each (native/losses.hpp),
+on the tensors' own memory."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def serves(call: Call) -> bool:
 
 def _lies_plain(t: Tensor) -> bool:
     """Whether there are numbers at `data_ptr`, as they are."""
-    return t.is_cpu and t.layout is torch.strided and torch._C._has_storage(t) and not t.is_neg() and t.numel() > 0
+    there = t.is_cpu and t.layout is torch.strided and torch._C._has_storage(t)
+    return there and not t.is_neg() and t.numel() > 0
 
 
 def room(call: Call) -> Room:
@@ -85,8 +86,8 @@ def _given(call: Call, room: Room) -> tuple[Any, ...]:
 
 
 def forward(call: Call, reduction: str = "none", room: Room = NO_ROOM) -> tuple[Tensor, Tensor, int]:
-    """The loss in x's dtype, or of rows, float64 (N,); what is known of rows, float64 (4, N); and how many count, or, of
-    the first whose target is no class, −1 − its number. Fills `room`."""
+    """The loss in x's dtype, or of rows, float64 (N,); what is known of rows, float64, and their losses (5, N);
+    and how many count, or, of the first whose target is no class, −1 − its number. Fills `room`."""
     x = call.x
     n, kind = x.shape[0], x.dtype
     rows = torch.empty((5, n), dtype=torch.float64)
@@ -95,7 +96,8 @@ def forward(call: Call, reduction: str = "none", room: Room = NO_ROOM) -> tuple[
     own = reduction != "none" and kind is not torch.float64
     loss = torch.empty((), dtype=kind) if own else rows[4]
     total = loss.data_ptr() if own else 0
-    live = _CALLS[kind][0](*_given(call, room), known + 32 * n, known, total, reduction == "mean", _kernels.isa())
+    out = known + 4 * n * 8, known, total, reduction == "mean"
+    live = _CALLS[kind][0](*_given(call, room), *out, _kernels.isa())
     if reduction != "none" and not own:
         loss = loss.sum()
         loss = loss / max(live, 1) if reduction == "mean" else loss
@@ -105,8 +107,8 @@ def forward(call: Call, reduction: str = "none", room: Room = NO_ROOM) -> tuple[
 def backward(
     call: Call, rows: Tensor, up: Tensor | float, need: Any, room: Room = NO_ROOM
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of x, W and b, None of what is not needed; `up`: float64 (N,), or one number for all; the others
-    as `forward` left them."""
+    """Gradients of x, W and b, None of what is not needed; `up`: float64 (N,), or one number for all; the
+    others as `forward` left them."""
     found = [
         torch.empty(t.shape, dtype=t.dtype) if here and t is not None else None
         for t, here in zip(call[:3], need, strict=True)

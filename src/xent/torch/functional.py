@@ -87,7 +87,7 @@ def linear_cross_entropy(
         max_bytes,
         returns,
     )
-    if _door.plain(*options, shift):
+    if weight is not None and _door.plain(*options, shift):
         loss = _door.loss(input, weight, bias, target, ignore_index, reduction, max_bytes or MAX_BYTES)
         if loss is not None:
             return loss
