@@ -1,5 +1,6 @@
 """The short way of plain calls: who takes it, and that nobody can tell but by the time."""
 
+import math
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -199,21 +200,44 @@ def test_the_same_bits_on_both_ways(taken, size, dtype, threads):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("size", SIZES)
-def test_against_float64(size, dtype):
-    """PyTorch's own cross-entropy, in float64 from the same numbers."""
+def test_against_float64(taken, size, dtype):
+    """PyTorch's own cross-entropy, in float64 from the same numbers, of a layer and of logits."""
     n, d, K, max_bytes = SIZES[size]
     x, W, y = tensors(n, d, K, dtype)
     with torch.no_grad():
         W /= d**0.5
     b = torch.linspace(-1, 1, K).to(dtype).requires_grad_()
-    wide = [t.detach().double().requires_grad_() for t in (x, W, b)]
-    loss = linear_cross_entropy(x, W, y, bias=b, max_bytes=max_bytes)
-    want = F.cross_entropy(F.linear(*wide), y)
+    z = F.linear(x, W, b).detach().requires_grad_()
     ulp = torch.finfo(dtype).eps
-    assert_close(loss.double(), want, rtol=ulp, atol=1e-300)
-    for mine, theirs in zip(backward(loss, x, W, b), backward(want, *wide), strict=True):
-        assert mine.dtype == dtype
-        assert_close(mine.double(), theirs, rtol=4 * ulp, atol=20 * ulp * theirs.abs().max().item())
+    for leaves, loss, truth in (
+        ((x, W, b), lambda x, W, b: linear_cross_entropy(x, W, y, bias=b, max_bytes=max_bytes), F.linear),
+        ((z,), lambda z: cross_entropy(z, y), lambda z: z),
+    ):
+        wide = [t.detach().double().requires_grad_() for t in leaves]
+        found, want = loss(*leaves), F.cross_entropy(truth(*wide), y)
+        assert_close(found.double(), want, rtol=ulp, atol=1e-300)
+        for mine, theirs in zip(backward(found, *leaves), backward(want, *wide), strict=True):
+            assert mine.dtype == dtype
+            assert_close(mine.double(), theirs, rtol=4 * ulp, atol=20 * ulp * theirs.abs().max().item())
+    assert taken == ["door"] * 2
+
+
+@pytest.mark.parametrize("K", [2, 100])
+@pytest.mark.parametrize("gap", [10.0, 17.0, 40.0])
+def test_confident_rows_keep_their_digits(taken, gap, K):
+    """The right class ahead of all others: loss and gradient relative to themselves, of short rows and of long
+    ones, where PyTorch's float32 gives 0."""
+    z = torch.zeros(3, K)
+    z[:, 1] = gap
+    y, rest = torch.ones(3, dtype=torch.long), (K - 1) * math.exp(-gap)
+    for call, x in ((cross_entropy, z), (lambda x, y: linear_cross_entropy(x, torch.eye(K), y), z)):
+        x = x.clone().requires_grad_()
+        loss = call(x, y)
+        assert loss.item() == pytest.approx(math.log1p(rest), rel=3e-7)
+        (g,) = backward(loss, x)
+        assert g[0, 1].item() == pytest.approx(-rest / (1 + rest) / 3, rel=3e-7)
+        assert g[0, 0].item() == pytest.approx(math.exp(-gap) / (1 + rest) / 3, rel=3e-7)
+    assert taken == ["door"] * 2
 
 
 @pytest.mark.parametrize("frozen", range(1, 7))
