@@ -225,8 +225,8 @@ def test_against_float64(taken, size, dtype):
 @pytest.mark.parametrize("K", [2, 100])
 @pytest.mark.parametrize("gap", [10.0, 17.0, 40.0])
 def test_confident_rows_keep_their_digits(taken, gap, K):
-    """The right class ahead of all others: loss and gradient relative to themselves, of short rows and of long
-    ones, where PyTorch's float32 gives 0."""
+    """The right class ahead of all others: loss and gradient relative to themselves, of short rows and of
+    long ones, where PyTorch's float32 gives 0."""
     z = torch.zeros(3, K)
     z[:, 1] = gap
     y, rest = torch.ones(3, dtype=torch.long), (K - 1) * math.exp(-gap)

@@ -86,8 +86,8 @@ def _given(call: Call, room: Room) -> tuple[Any, ...]:
 
 
 def forward(call: Call, reduction: str = "none", room: Room = NO_ROOM) -> tuple[Tensor, Tensor, int]:
-    """The loss in x's dtype, or of rows, float64 (N,); what is known of rows, float64 (5, N), losses last; and
-    how many count, or, of the first whose target is no class, −1 − its number. Fills `room`."""
+    """The loss in x's dtype, or of rows, float64 (N,); what is known of rows, float64 (5, N), losses last;
+    and how many count, or, of the first whose target is no class, −1 − its number. Fills `room`."""
     x = call.x
     n, kind = x.shape[0], x.dtype
     rows = torch.empty((5, n), dtype=torch.float64)
