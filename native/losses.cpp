@@ -16,6 +16,14 @@ constexpr int64_t kShort = 48;      // classes: shorter rows of logits are turne
 constexpr int64_t kVector = 16;     // a multiple of every kernel's lanes
 enum Field { kPeak, kRest, kWinner, kTarget };
 
+// Room to work in: no large pages, of which the last would mostly lie idle.
+template <class T> Buffer<T> spare_room(int64_t count) {
+  const size_t bytes = (std::max<int64_t>(count, 1) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
+  void* p = std::aligned_alloc(kAlign, bytes);
+  if (!p) throw std::bad_alloc();
+  return Buffer<T>(static_cast<T*>(p));
+}
+
 int64_t filled_up(int64_t rows) { return (rows + kVector - 1) / kVector * kVector; }
 
 struct Range {
@@ -139,7 +147,7 @@ template <class XT> struct Turned {
   using CT = Computed<XT>;
   static constexpr int64_t ld = kRows + kVector;
   Buffer<CT> z;
-  explicit Turned(int64_t k) : z(allocate<CT>(k * ld)) {}
+  explicit Turned(int64_t k) : z(spare_room<CT>(k * ld)) {}
   void read(const LossCall<XT>& call, const std::vector<int64_t>& rows, int64_t filled) const {
     const auto live = static_cast<int64_t>(rows.size());
     for (int64_t r = 0; r < live; ++r) {
@@ -252,7 +260,7 @@ class Layer {
     few_ = threads_ > 1 && n_ < 2 * kVector * threads_;
     height_ = std::clamp(filled_up((n_ + threads_ - 1) / threads_), kVector, kRows);
     if (alive.all) return;
-    gathered_ = allocate<XT>(std::max<int64_t>(n_ * call.d, 1));
+    gathered_ = spare_room<XT>(n_ * call.d);
     for (int64_t r = 0; r < n_; ++r)
       for (int64_t j = 0; j < call.d; ++j)
         gathered_[r * call.d + j] = call.x.p[alive.rows[r] * call.x.row_stride + j * call.x.column_stride];
@@ -261,7 +269,7 @@ class Layer {
 
   void forward(const Known& known) {
     const int64_t ldz = ldk_;
-    const auto shared = allocate<CT>(few_ && !kept_.z ? call_.k * ldz : 1);
+    const auto shared = spare_room<CT>(few_ && !kept_.z ? call_.k * ldz : 0);
     std::barrier barrier(threads_);
     run_together(threads_, [&](int t) {
       Meeting meet(barrier);
@@ -274,7 +282,7 @@ class Layer {
         meet.wait();
       }
       const int64_t lds = height_ + kVector;
-      const auto spare = allocate<CT>(step_ * lds);
+      const auto spare = spare_room<CT>(step_ * lds);
       auto parts = parts_of(mine);
       over_tiles([&](Range classes) {
         for (auto& part : parts) {
@@ -300,18 +308,18 @@ class Layer {
     const int64_t room_for = call_.max_bytes / static_cast<int64_t>(sizeof(CT));
     const int64_t block = together ? std::max<int64_t>(room_for / step_ / kRows, 1) * kRows : std::max<int64_t>(n_, 1);
     const int64_t ldg = together ? filled_up(std::min(block, n_)) + kVector : height_ + kVector;
-    const auto shared = allocate<CT>(together ? step_ * ldg : 1);
+    const auto shared = spare_room<CT>(together ? step_ * ldg : 0);
     const bool direct = std::is_same_v<XT, CT> && alive_.all;  // dx is summed where the caller wants it
     const bool at_once = !direct && !few_ && step_ == call_.k;   // of one tile no sum waits for others
-    const auto sums = allocate<CT>(out.x && !direct && !at_once ? n_ * call_.d : 1);
+    const auto sums = spare_room<CT>(out.x && !direct && !at_once ? n_ * call_.d : 0);
     CT* const dx = direct ? reinterpret_cast<CT*>(out.x) : sums.get();
     if (out.x && !alive_.all) std::fill_n(out.x, call_.n * call_.d, XT{});
     std::barrier barrier(threads_);
     run_together(threads_, [&](int t) {
       Meeting meet(barrier);
       const auto scratch = room();
-      const auto spare = allocate<CT>(together ? 1 : step_ * ldg);
-      const auto own = allocate<CT>(out.x && at_once ? height_ * call_.d : 1);
+      const auto spare = spare_room<CT>(together ? 0 : step_ * ldg);
+      const auto own = spare_room<CT>(out.x && at_once ? height_ * call_.d : 0);
       const Range features = share(call_.d, kVector, t, threads_);
       std::vector<std::pair<Range, std::vector<Part>>> blocks;
       for (int64_t at = 0; at < n_; at += block) {
@@ -375,7 +383,7 @@ class Layer {
         : layer(layer), out(out), tile(tile), classes(within(tile, share(tile.size(), 1, t, layer.threads_))),
           features{0, layer.call_.d}, of_bias(classes), bias(out.b ? classes.size() : 0) {
       if (layer.step_ < layer.call_.d) classes = tile, features = share(layer.call_.d, 4 * kVector, t, layer.threads_);
-      own = allocate<CT>(out.w && !direct ? std::max<int64_t>(classes.size() * features.size(), 1) : 1);
+      own = spare_room<CT>(out.w && !direct ? classes.size() * features.size() : 0);
       sums = direct && out.w ? reinterpret_cast<CT*>(out.w) + first() : own.get();
       ld = direct ? layer.call_.d : features.size();
     }
@@ -421,7 +429,7 @@ class Layer {
     const int64_t tile = product_.scratch(step_, std::max(height_, n_ < kRows ? n_ : kRows), call_.d);
     const int64_t rows = back_.scratch(std::max(height_, kRows), call_.d, step_);
     const int64_t whole = few_ ? product_.scratch(call_.k, n_, call_.d) : 0;
-    return allocate<char>(std::max({tile, rows, whole, back_.scratch(step_, call_.d, std::max<int64_t>(n_, 1))}));
+    return spare_room<char>(std::max({tile, rows, whole, back_.scratch(step_, call_.d, std::max<int64_t>(n_, 1))}));
   }
 
   // z of a tile, `filled` columns of it; those that fill it up are 0.
@@ -478,7 +486,7 @@ class Layer {
         int64_t lde = call_.n;
         if (kept_.e) std::copy_n(peaks(classes, part), live, at);
         else {
-          own = allocate<BFloat16>(classes.size() * live);
+          own = spare_room<BFloat16>(classes.size() * live);
           round(*part.again, live, z, ldz, classes, own.get(), live, at);
           e = own.get(), lde = live;
         }
