@@ -417,6 +417,8 @@ def bad_calls():
     yield {"reduction": "avg"}
     yield {"max_bytes": 0}
     yield {"label_smoothing": torch.zeros(())}
+    yield {"shift": 0.0}
+    yield {"returns": ""}
 
 
 @pytest.mark.parametrize("change", [*bad_calls()], ids=lambda change: next(iter(change)))

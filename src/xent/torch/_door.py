@@ -36,13 +36,15 @@ def plain(
     return (
         class_weight is None
         and softcap is None
-        and returns == ()
+        and type(returns) in (tuple, list)
+        and not returns
         and type(ignore_index) is int
         and -(2**63) <= ignore_index < 2**63
-        and all(type(number) in (float, int) for number in (label_smoothing, temperature, z_loss, shift))
+        and all(type(number) in (float, int) for number in (label_smoothing, temperature, z_loss))
         and label_smoothing == 0
         and temperature == 1
         and z_loss == 0
+        and type(shift) is int
         and shift == 0
         and reduction in ("mean", "sum", "none")
         and (max_bytes is None or (type(max_bytes) is int and 0 < max_bytes < 2**63))
