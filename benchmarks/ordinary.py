@@ -176,23 +176,52 @@ def _function(name: str, z: Any, axis: int) -> tuple[Callable[[], Any], Callable
     return lambda: xent.cross_entropy(z, y, axis=axis), peer
 
 
+LOGITS = ((8, 2), (32, 10), (128, 1000), (1024, 100), (4096, 10), (8192, 3), (2048, 1000), (512, 5000))
+LAYERS = (
+    *((8, 16, 2), (32, 64, 10), (64, 128, 100), (128, 512, 10), (256, 512, 1000), (512, 64, 100)),
+    *((1024, 256, 1000), (2048, 256, 5000), (4096, 16, 10), (8192, 128, 2), (8192, 1024, 10)),
+    (8, 1024, 5000),
+)
+
+
 def losses(most: float, rounds: int) -> Iterator[Cell]:
+    """Forward and backward of 20 sizes in two dtypes; then forward alone of the least: what a call costs."""
     import torch
+    from torch.autograd import grad
     from torch.nn.functional import cross_entropy, linear
 
     import xent.torch as xt
 
     torch.set_num_threads(machine.threads())
-    for n, K in ((32, 10), (4096, 10)):
-        z, y = torch.randn(n, K, requires_grad=True), torch.randint(0, K, (n,))
-        calls = [lambda f=f: f(z, y).backward() for f in (xt.cross_entropy, cross_entropy)]  # noqa: B023
-        yield Cell("PyTorch", f"logits {n} × {K}", "eager", *in_turns(*calls, rounds))
-    for n, D, K in ((128, 512, 10), (256, 512, 1000), (2048, 256, 5000)):
-        x, W = torch.randn(n, D, requires_grad=True), torch.randn(K, D, requires_grad=True)
-        y = torch.randint(0, K, (n,))
-        ours = lambda: xt.linear_cross_entropy(x, W, y).backward()  # noqa: B023, E731
-        peer = lambda: cross_entropy(linear(x, W), y).backward()  # noqa: B023, E731
-        yield Cell("PyTorch", f"linear {n} × {D} × {K}", "eager", *in_turns(ours, peer, rounds))
+
+    def eager(x: Any, W: Any, y: Any) -> Any:
+        return cross_entropy(linear(x, W), y)
+
+    def draw(dtype: Any, n: int, *shape: int) -> tuple[list[Any], Any]:
+        """What takes a gradient, logits or x and W, and the targets."""
+        *d, K = shape
+        shapes = ((n, *d), (K, *d)) if d else ((n, K),)
+        leaves = [torch.randn(size) for size in shapes]
+        leaves[-1] /= d[0] ** 0.5 if d else 1
+        return [leaf.to(dtype).requires_grad_() for leaf in leaves], torch.randint(0, K, (n,))
+
+    def both(shape: tuple[int, ...]) -> tuple[Any, Any]:
+        return (xt.cross_entropy, cross_entropy) if len(shape) == 2 else (xt.linear_cross_entropy, eager)
+
+    def name(shape: tuple[int, ...], dtype: Any) -> str:
+        return f"{'logits' if len(shape) == 2 else 'linear'} {' × '.join(map(str, shape))}, {str(dtype)[6:]}"
+
+    for dtype in (torch.float32, torch.bfloat16):
+        for shape in (*LOGITS, *LAYERS):
+            leaves, y = draw(dtype, *shape)
+            calls = [lambda f=f: grad(f(*leaves, y), leaves) for f in both(shape)]  # noqa: B023
+            yield Cell("PyTorch", name(shape, dtype), "eager", *in_turns(*calls, rounds))
+    for shape in ((8, 2), (8, 16, 2)):
+        leaves, y = draw(torch.float32, *shape)
+        with torch.no_grad():
+            calls = [lambda f=f: f(*leaves, y) for f in both(shape)]  # noqa: B023
+            spent = in_turns(*calls, rounds)
+        yield Cell("PyTorch, forward", f"forward alone, {name(shape, torch.float32)}", "eager", *spent)
 
 
 PARTS: dict[str, Callable[[float, int], Iterator[Cell]]] = {

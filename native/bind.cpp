@@ -263,6 +263,7 @@ NB_MODULE(_native, m) {
   define_functions(m);
   define_tiles(m);
   define_solver(m);
+  define_losses(m);
   define_descend<float>(m, "descend_f");
   define_descend<double>(m, "descend_d");
   m.def("isa", [](const std::string& wanted) { return std::string(kernels(wanted).name); }, "wanted"_a);

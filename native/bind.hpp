@@ -110,5 +110,6 @@ inline Result finish(const Totals& totals, const Targets& t, int64_t k) {
 void define_functions(nb::module_& m);  // bind_functions.cpp: softmax and losses along any axis
 void define_solver(nb::module_& m);     // bind_solver.cpp: what a solver asks besides passes
 void define_tiles(nb::module_& m);      // bind_tiles.cpp: arithmetic on tiles, and where threads meet
+void define_losses(nb::module_& m);     // bind_torch.cpp: the losses of whole calls
 
 }  // namespace xent

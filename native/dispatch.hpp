@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "memory.hpp"
 #include "table.hpp"
 
 namespace xent {
@@ -28,12 +29,6 @@ struct Outputs {
   CT* out = nullptr;             // (n, k)
   int64_t* out_class = nullptr;  // (n)
 };
-
-struct Free {
-  void operator()(void* p) const { std::free(p); }
-};
-template <class T>
-using Buffer = std::unique_ptr<T[], Free>;
 
 // The gradient by W of a pass over sparse rows, as it is added up: (d, ld), the first k of ld in use.
 struct SparseGradient {

@@ -138,6 +138,7 @@ const Kernels& kernels_baseline();
 const Kernels& kernels_avx2();
 const Kernels& kernels_avx512();
 PairKernels pair_kernels();
+PairKernels amx_kernels();
 #endif
 
 // The best set this processor can run, or the one named by `wanted` ("baseline", "avx2", "avx512")

@@ -38,9 +38,9 @@ def on(monkeypatch):
 def engine(request, monkeypatch):
     """Of xent.torch: the native kernels, and PyTorch's own operations in their place."""
     if request.param == "tiles":
-        from xent.torch import _by_row, _cpu
+        from xent.torch import _by_row, _cpu, _whole
 
-        for native in (_cpu, _by_row):
+        for native in (_whole, _cpu, _by_row):
             monkeypatch.setattr(native, "serves", lambda *a: False)
     return request.param
 

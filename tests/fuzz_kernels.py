@@ -25,6 +25,7 @@ import fuzz_cases
 import fuzz_checks
 import fuzz_descent
 import fuzz_functions
+import fuzz_losses
 import fuzz_solver
 import fuzz_tiles
 import numpy as np
@@ -32,7 +33,7 @@ import numpy as np
 from xent import _kernels, linear
 
 CHECK_EVERY = 20
-DESCENT_EVERY = SOLVER_EVERY = TILES_EVERY = FUNCTIONS_EVERY = 20
+DESCENT_EVERY = TILES_EVERY = FUNCTIONS_EVERY = LOSSES_EVERY = SOLVER_EVERY = 20
 STUCK_SECONDS = 120
 MOST_FAILURES = 5  # a process stops there
 MOAT = 64
@@ -116,7 +117,7 @@ def one_call(seed, index, sets, guard, counts):
     if index % DESCENT_EVERY == 7 and hasattr(_kernels, "descend"):
         fuzz_descent.one_call(seed, index, sets, guard, counts)
         return
-    if index % SOLVER_EVERY == 17 and hasattr(_kernels, "descend_smooth"):
+    if index % SOLVER_EVERY == 1 and hasattr(_kernels, "descend_smooth"):
         fuzz_solver.one_call(seed, index, sets, guard, counts)
         return
     if index % TILES_EVERY == 13 and hasattr(_kernels, "multiply"):
@@ -124,6 +125,9 @@ def one_call(seed, index, sets, guard, counts):
         return
     if index % FUNCTIONS_EVERY == 3 and hasattr(_kernels._native, "losses_d"):
         fuzz_functions.one_call(seed, index, sets, counts)
+        return
+    if index % LOSSES_EVERY == 17 and hasattr(_kernels, "loss_calls"):
+        fuzz_losses.one_call(seed, index, sets, counts)
         return
     case = fuzz_cases.draw_case(seed, index)
     run, check = case.draw(fuzz_checks.CALLS)
@@ -155,7 +159,7 @@ def one_call(seed, index, sets, guard, counts):
 
 
 def describe(seed, index):
-    if kind := {3: "functions", 7: "descend", 13: "tiles"}.get(index % 20):
+    if kind := {1: "solver", 3: "functions", 7: "descend", 13: "tiles", 17: "losses"}.get(index % 20):
         return f"call {index}: {kind}\n  again: python tests/fuzz_kernels.py --seed {seed} --only {index}"
     case = fuzz_cases.draw_case(seed, index)
     kinds = ", ".join(case.kinds)

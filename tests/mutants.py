@@ -28,6 +28,7 @@ TESTS = [
         "descent",
         "matrix",
         "short",
+        "torch_door",
         "torch_edges",
     )
 ]
@@ -249,6 +250,54 @@ MUTANTS = [
         "native/solver.cpp",
         "(at.gap <= goal.tol ||",
         "(false && at.gap <= goal.tol ||",
+    ),
+    Mutant(
+        "targets of whole calls are not looked at",
+        "native/losses.cpp",
+        "&& counted.bad_row < 0) counted",
+        "&& false) counted",
+    ),
+    Mutant(
+        "p_w - 1 in whole calls",
+        "native/losses.cpp",
+        "(all - own) - all * rest * inverse",
+        "all * inverse - own",
+    ),
+    Mutant(
+        "kept logits of another tile",
+        "native/losses.cpp",
+        "copy(kept_.z + classes.from * ldk_ + rows.from",
+        "copy(kept_.z + rows.from",
+    ),
+    Mutant(
+        "a later block of rows replaces the gradient of classes",
+        "native/losses.cpp",
+        "rows.size(), rows.from > 0, scratch)",
+        "rows.size(), false, scratch)",
+    ),
+    Mutant(
+        "a later tile replaces the gradient of rows",
+        "native/losses.cpp",
+        "classes.size(), classes.from > 0, scratch)",
+        "classes.size(), false, scratch)",
+    ),
+    Mutant(
+        "gathered rows are not put back where they were",
+        "native/losses.cpp",
+        "else std::copy_n(dx, d, out + alive_.rows[r] * d);",
+        "else std::copy_n(dx, d, out + r * d);",
+    ),
+    Mutant(
+        "the target of a row of logits keeps its probability",
+        "native/losses.cpp",
+        "row.scale - row.factor)",
+        "row.scale)",
+    ),
+    Mutant(
+        "threads take the first features",
+        "native/losses.cpp",
+        "features.from * w.column_stride",
+        "0 * w.column_stride",
     ),
 ]
 

@@ -8,7 +8,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp
 from torch.testing import assert_close
 
 from xent import _kernels
-from xent.torch import _cpu, _ops, cross_entropy, linear_cross_entropy
+from xent.torch import _cpu, _ops, _whole, cross_entropy, linear_cross_entropy
 
 # PyTorch's vmap compiles something when it is first used.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -206,15 +206,26 @@ def test_what_forward_keeps(options, monkeypatch):
     wide = [t.detach().double().requires_grad_() for t in (x, W)]
     want = torch.autograd.grad(reference(F.linear(*wide), y, **options).sum(), wide)
     asked, kept = [], []
-    inner, forward = _cpu.backward, _cpu.forward
-    monkeypatch.setattr(_cpu, "forward", lambda *a: kept.append(a[2]) or forward(*a))
-    monkeypatch.setattr(_cpu, "backward", lambda *a: asked.append(a[5] is not None) or inner(*a))
+
+    def spied(notes, inner, at):
+        """Notes what is given at `at`: the room for exp(z − m), or None."""
+
+        def call(*a):
+            room = a[at] if len(a) > at else None
+            notes.append(None if room is None or not (room[1] is not None and room[1].numel()) else room)
+            return inner(*a)
+
+        return call
+
+    for module, (of_forward, of_backward) in {_cpu: (2, 5), _whole: (2, 4)}.items():
+        monkeypatch.setattr(module, "forward", spied(kept, module.forward, of_forward))
+        monkeypatch.setattr(module, "backward", spied(asked, module.backward, of_backward))
     for max_bytes, keeps in ((None, True), (100_000, False)):
         loss = linear_cross_entropy(x, W, y, reduction="sum", max_bytes=max_bytes, **options)
         for mine, theirs in zip(torch.autograd.grad(loss, (x, W)), want, strict=True):
             ulp = torch.finfo(torch.bfloat16).eps
             assert_close(mine.double(), theirs, rtol=2 * ulp, atol=2 * ulp * theirs.abs().max().item())
-        assert asked.pop() == keeps
+        assert (asked.pop() is not None) == keeps
     with torch.no_grad():
         linear_cross_entropy(x, W, y)
         assert kept.pop() is None

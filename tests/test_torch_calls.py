@@ -13,7 +13,14 @@ from torch.func import grad, hessian, jacrev, jvp, vmap
 from torch.testing import assert_close
 from torch_data import backward, tensors
 
-from xent.torch import CrossEntropyLoss, LinearCrossEntropyLoss, _cpu, cross_entropy, linear_cross_entropy
+from xent.torch import (
+    CrossEntropyLoss,
+    LinearCrossEntropyLoss,
+    _cpu,
+    _whole,
+    cross_entropy,
+    linear_cross_entropy,
+)
 
 # PyTorch's vmap compiles something when it is first used.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -83,22 +90,22 @@ def test_functional_transforms():
 
 
 @native
-def test_what_is_frozen_costs_nothing(monkeypatch):
+@pytest.mark.parametrize("options", [{}, {"z_loss": 0.01}], ids=["whole", "tiles"])
+def test_what_is_frozen_costs_nothing(monkeypatch, options):
     """A weight without a gradient is multiplied once in backward, not twice; and gets none."""
     x, W, y = tensors()
-    asked = []
-    plain = _cpu.backward
+    asked, frozen = [], W.detach()
 
-    def spied(logits, targets, stats, up, need, room):
-        asked.append(need)
-        return plain(logits, targets, stats, up, need, room)
+    def spied(inner, at):
+        return lambda *given: asked.append(given[at][:3]) or inner(*given)
 
-    monkeypatch.setattr(_cpu, "backward", spied)
-    frozen = W.detach()
-    (dx,) = backward(linear_cross_entropy(x, frozen, y), x)
-    (dW,) = backward(linear_cross_entropy(x.detach(), W, y), W)
-    assert asked == [(True, False, False, False), (False, True, False, False)]
-    want = backward(linear_cross_entropy(x, W, y), x, W)
+    monkeypatch.setattr(_whole, "backward", spied(_whole.backward, 3))
+    monkeypatch.setattr(_cpu, "backward", spied(_cpu.backward, 4))
+    loss = partial(linear_cross_entropy, target=y, **options)
+    (dx,) = backward(loss(x, frozen), x)
+    (dW,) = backward(loss(x.detach(), W), W)
+    assert asked == [(True, False, False), (False, True, False)]
+    want = backward(loss(x, W), x, W)
     assert torch.equal(dx, want[0])
     assert torch.equal(dW, want[1])
 

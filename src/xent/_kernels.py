@@ -265,6 +265,20 @@ def residual_rows(
     getattr(_native, f"residual_rows_{kind}")(z, factor, w, given, out, _isa)
 
 
+def kept_stride(rows: int) -> int:
+    """How many numbers a class of logits takes that are kept for so many rows. Native only."""
+    return int(_native.kept_stride(rows))
+
+
+def loss_calls(kind: str) -> tuple[Any, Any]:
+    """Cross-entropy of class indices, and its gradient, on memory that others own (native/losses.hpp).
+
+    `kind` as in `multiply`, but "h". Their arguments are addresses, sizes, and strides in numbers, as
+    native/bind_torch.cpp names them, which the caller has checked. Native only.
+    """
+    return getattr(_native, f"loss_forward_{kind}"), getattr(_native, f"loss_backward_{kind}")
+
+
 def has_pairs() -> bool:
     """Whether bfloat16 is multiplied in pairs: at twice the speed of float32."""
     return HAS_NATIVE and _isa == "avx512" and hasattr(_native, "multiply_pairs_bb")

@@ -119,7 +119,7 @@ class _Rows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *parts: Any) -> Any:
-        return _backward(_RowsGradient.apply, ctx, parts)
+        return _backward(RowsGradient.apply, ctx, parts)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
@@ -130,7 +130,7 @@ class _Rows(torch.autograd.Function):
         return *moved[:4], None, None, None
 
 
-class _RowsGradient(torch.autograd.Function):
+class RowsGradient(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
@@ -153,7 +153,7 @@ class _RowsGradient(torch.autograd.Function):
         found = _RowsSecond.apply(*known, *ctx.settings, x, W, b, value)[4:]
         if not _none(tangents[:4]):
             up = _zeros(tangents[:4], known[4])
-            more = _RowsGradient.apply(*up, *known[4:], *ctx.settings, kept, peaks)
+            more = RowsGradient.apply(*up, *known[4:], *ctx.settings, kept, peaks)
             found = tuple(a + b for a, b in zip(found, more, strict=True))
         return tuple(
             part if here else torch.zeros_like(part)
@@ -206,7 +206,7 @@ class _RowsSecond(torch.autograd.Function):
                 found[4:8] = _RowsSecond.apply(*of_rows, *given, asked, *along)[4:]
             if asked_along and not _none(parts[:4]):
                 empty = known[4].new_empty(0)
-                found[8:] = _RowsGradient.apply(*of_rows, *given, asked_along, empty, empty)
+                found[8:] = RowsGradient.apply(*of_rows, *given, asked_along, empty, empty)
             if asked_along and not _none(products):
                 more = _RowsSecond.apply(*known, *settings, asked_along, *products)[4:]
                 found[8:] = [b if a is None else a + b for a, b in zip(found[8:], more, strict=True)]

@@ -57,7 +57,7 @@ def serves(logits: Logits, targets: Targets, bends: bool) -> bool:
     return smoothing < 1 and (targets.class_weight is None or plain)
 
 
-def _narrows(x: Tensor, W: Tensor, softcap: float) -> bool:
+def narrows(x: Tensor, W: Tensor, softcap: float) -> bool:
     """Whether backward takes exp(z − m) rounded to bfloat16, so that forward may keep it."""
     return x.dtype == torch.bfloat16 and W.numel() >= _ROUNDED and not softcap and _kernels.has_pairs()
 
@@ -66,7 +66,7 @@ def keeps(x: Tensor, W: Tensor, softcap: float, max_bytes: int) -> bool:
     """Whether forward had better keep exp(z − m) for backward: where products of bfloat16 are so fast that
     making z again would be a quarter of the time, and it takes no more than `max_bytes`."""
     # The number of rows comes last: what is compiled is compiled anew for each answer that it was asked for.
-    if not _narrows(x, W, softcap) or 4 * _CLASSES * x.shape[1] > max_bytes:
+    if not narrows(x, W, softcap) or 4 * _CLASSES * x.shape[1] > max_bytes:
         return False
     return 2 * x.shape[0] * W.shape[0] <= max_bytes and x.shape[0] <= _MOST_KEPT
 
@@ -203,7 +203,7 @@ class _Work:
         self.rounds = W.numel() >= _ROUNDED  # as PyTorch does with all of them
         self.x, self.W = memory(x), memory(W)
         self.b = None if logits.b is None else memory(logits.b.to(logits.dtype))
-        self.narrows = _narrows(x, W, o.softcap)
+        self.narrows = narrows(x, W, o.softcap)
         self.room = None if room is None else (memory(room[0])[:, : self.n], memory(room[1])[:, : self.n])
         room_for = o.max_bytes // self.dtype.itemsize
         self.step = max(min(_CLASSES, room_for // max(x.shape[1], 1), len(W)), 1)

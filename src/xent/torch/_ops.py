@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from . import _by_row, _cpu, _gradient, _second, _tiles
+from . import _by_row, _cpu, _gradient, _second, _tiles, _whole
 from ._gradient import Gradients, Need, Upstream
 from ._second import Directions
 from ._tiles import Logits, Options, Rows, Targets
@@ -115,6 +115,17 @@ class _Call:
         return tuple(self.x.new_empty(0) if g is None else g for g in (dx, found.W, found.b, found.value))
 
 
+def _whole_call(tensors: Tensors, settings: Settings) -> _whole.Call | None:
+    """The call, if it is one for `_whole`."""
+    x, W, b, index, value, class_weight = tensors
+    _, smoothing, softcap, temperature, z_loss, _, entropy, _ = settings
+    options = smoothing or softcap or z_loss or entropy or temperature != 1
+    if index is None or value is not None or class_weight is not None or options:
+        return None
+    call = _whole.Call(x, W, b, index.contiguous(), settings.ignore_index, settings.max_bytes)
+    return call if _whole.serves(call) else None
+
+
 def wanted(need: int) -> Need:
     """Of x, W, b and the targets' values: the bits of a number, since vmap takes no lists."""
     return bool(need & 1), bool(need & 2), bool(need & 4), bool(need & 8)
@@ -154,10 +165,15 @@ def check_targets(tensors: Tensors, settings: Settings) -> None:
 )
 def rows(*given: Any) -> Any:
     tensors, settings, _ = split(given)
-    call = _Call(tensors, settings)
-    logits, targets, entropy = call.logits, call.targets, settings.entropy
     check_targets(tensors, settings)
     room = _cpu.room_to_keep(tensors.x, tensors.W, settings.keep)
+    if (whole := _whole_call(tensors, settings)) is not None:
+        loss, at, _ = _whole.forward(whole, room=(None, *room) if settings.keep else _whole.NO_ROOM)
+        peak, log_rest, target = at[0], torch.log1p(at[1]), at[3]
+        of_rows = loss.clone(), peak + log_rest, target - log_rest, torch.zeros_like(loss)
+        return *of_rows, _whole.stats(at, whole), *room
+    call = _Call(tensors, settings)
+    logits, targets, entropy = call.logits, call.targets, settings.entropy
     if _cpu.serves(logits, targets, entropy):
         found = _cpu.forward(logits, targets, room if settings.keep else None)
     elif _by_row.serves(logits, targets, entropy):
@@ -184,8 +200,13 @@ def _(*given: Any) -> Any:
 )
 def rows_gradient(*given: Any) -> Any:
     tensors, settings, (need, *room) = split(given[5:])
+    asked, whole = wanted(need), _whole_call(tensors, settings)
+    if whole is not None and not need & WIDE and not any(bool(part.any()) for part in given[1:4]):
+        kept = (None, *room) if room[0].numel() else _whole.NO_ROOM
+        of = _whole.backward(whole, _whole.known(given[4]), given[0].contiguous(), asked[:3], kept)
+        return *(tensors.x.new_empty(0) if g is None else g for g in of), tensors.x.new_empty(0)
     call = _Call(tensors, settings)
-    logits, targets, asked = call.logits, call.targets, wanted(need)
+    logits, targets = call.logits, call.targets
     up, known = call.upstream(given[:4]), call.stats(given[4])
     if _cpu.serves(logits, targets, settings.entropy) and not asked[3]:
         found = _cpu.backward(logits, targets, known, up, asked, tuple(room) if room[0].numel() else None)

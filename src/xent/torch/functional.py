@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._asked import Asked, Reduction
+from . import _door
+from ._asked import MAX_BYTES, Asked, Reduction
 from ._inputs import Target, autocast, check_tensors, flat_targets, layer, positions, rows_of, shifted
 
 
@@ -75,7 +76,7 @@ def linear_cross_entropy(
     tensor or number; IndexError, on the CPU, with the first target that is no class.
     Source: `xent.reference.cross_entropy`.
     """
-    asked = Asked(
+    options = (
         class_weight,
         ignore_index,
         label_smoothing,
@@ -86,6 +87,11 @@ def linear_cross_entropy(
         max_bytes,
         returns,
     )
+    if weight is not None and _door.plain(*options, shift):
+        loss = _door.loss(input, weight, bias, target, ignore_index, reduction, max_bytes or MAX_BYTES)
+        if loss is not None:
+            return loss
+    asked = Asked(*options)
     check_tensors(input=input, weight=weight, bias=bias, target=target, class_weight=class_weight)
     input, target = shifted(input, target, shift)
     input, weight, bias, out = layer(input, weight, bias)
@@ -119,7 +125,7 @@ def cross_entropy(
     `linear_cross_entropy`, without its weight, bias and shift.
     Source: `xent.reference.cross_entropy`.
     """
-    asked = Asked(
+    options = (
         class_weight,
         ignore_index,
         label_smoothing,
@@ -130,6 +136,11 @@ def cross_entropy(
         max_bytes,
         returns,
     )
+    if _door.plain(*options):
+        loss = _door.loss(logits, None, None, target, ignore_index, reduction, max_bytes or MAX_BYTES)
+        if loss is not None:
+            return loss
+    asked = Asked(*options)
     check_tensors(logits=logits, target=target, class_weight=class_weight)
     if not logits.ndim:
         raise ValueError("logits: expected (K,), (N, K) or (N, K, …), got a scalar")
