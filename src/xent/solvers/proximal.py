@@ -51,7 +51,8 @@ class Proximal:
                 return run.finish(Result.CERTIFIED)
             if run.told_to_stop is not None:
                 return run.finish(run.told_to_stop)
-            if iteration > due or model.has_served or not model.covers(run.at):
+            served = model.has_served and not _one_more_does(run)
+            if iteration > due or served or not model.covers(run.at):
                 model.refresh(run.at)
                 due = max(2 * iteration, 2) if iteration > due else due
             new = self._step(run, model)
@@ -104,6 +105,15 @@ class Proximal:
                 break
             length *= 0.5
         return None
+
+
+def _one_more_does(run: Run) -> bool:
+    """Whether the next step is expected to certify with the Hessian of the last: that one errs by about twice
+    what Newton's step has left of the gap."""
+    if len(run.history) < 3:
+        return False
+    before, now = (entry.suboptimality for entry in run.history[-2:])
+    return 2 * now**2 <= run.settings.tol * before
 
 
 def begin(composite: Composite, settings: Settings, start: Point | Float | None) -> Run:
