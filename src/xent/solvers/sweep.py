@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from ..objective import Objective
 from ._base import Float, Result, Settings, Solution, newton_pays
+from .chord import Chord
 from .lbfgs import LBFGS
 from .newton import Newton
 
@@ -31,12 +32,16 @@ class Sweep:
     settings: Settings
     found: list[tuple[float, Float]] = field(default_factory=list, repr=False)  # log λ and θ, the last few
     solver: LBFGS | None = field(default=None, repr=False)
+    chord: Chord | None = field(default=None, repr=False)
     _order: int = 0
 
     def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
         """Minimise at the objective's λ, from `theta` or where the last optima point to."""
         start = self.foretold(objective.penalty) if theta is None else theta
-        if newton_pays(objective):
+        if Chord.pays(objective):
+            self.chord = self.chord or Chord(self.settings)
+            solution = self.chord.solve(objective, start)
+        elif newton_pays(objective):
             solution = Newton(self.settings).solve(objective, start)
         elif not objective.penalty:  # another metric
             solution = LBFGS(self.settings).solve(objective, start)
