@@ -58,7 +58,7 @@ class Penalty:
         return self.lower == self.upper
 
     @functools.cached_property
-    def _holds_shift(self) -> bool:
+    def holds_shift(self) -> bool:
         """Whether bounds leave no room for a shift common to all classes in any column: of two classes the
         first is held."""
         return bool(self.frozen.any(axis=0).all())
@@ -99,7 +99,7 @@ class Penalty:
         """
         if self.grouped:
             return theta - theta.mean(axis=0)
-        if self._holds_shift:
+        if self.holds_shift:
             return theta
         # The slopes of R(θ − t) at t = 0, to the left and right: most columns have least R where they are.
         signed = self.l1 * np.where(theta > 0, -1.0, 1.0)

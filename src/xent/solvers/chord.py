@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
-from .. import certificate, linear
+from .. import linear
 from ..objective import Objective
 from ._base import Float, Result, Run, Settings, Solution
 from .line_search import weak_wolfe
 from .newton import Newton
-from .rows import hessian
+from .older import OlderHessian
+from .rows import Kept, hessian
 
 _MOST_WORK = 3e7  # products of a Hessian and its factor: measured, beyond it L-BFGS is as fast
 _FAR = 4.0  # r up to which a step with an old Hessian is tried
@@ -82,23 +82,24 @@ class Chord:
 @dataclass
 class Held:
     """The loss's Hessian at θ₀ with curvature along the shifts, which F does not know, put in: (K·D, K·D), of
-    features times `scale` (D,). `longest`: no row x̃_i times it is longer."""
+    features times `scale` (D,). `longest`: no row x̃_i times it is longer; `kept`: the rows, of a small
+    table."""
 
     theta: Float
     loss: Float
     scale: Float
     longest: float
-    penalty: float = math.nan
-    _H: Float = field(default_factory=lambda: np.empty(0), repr=False)
-    _factor: Float | None = field(default=None, repr=False)
-    _reach: float = math.inf
+    kept: Kept | None
+    _penalty: float = math.nan
+    _older: OlderHessian | None = field(default=None, repr=False)
     _solved: tuple[Float, Float] | None = field(default=None, repr=False)
 
     @staticmethod
     def at(objective: Objective, theta: Float, last: Held | None) -> Held:
-        """At θ (K, D); what rows' lengths are is known from the last."""
+        """At θ (K, D); what is known of the rows is the last's."""
         K, D = objective.shape
-        H = hessian(objective, theta)
+        kept = Kept.of(objective) if last is None else last.kept
+        H = hessian(objective, theta, kept=kept)
         mean = np.einsum("kjkj->j", H) / K
         gauge = objective._gauge
         H += np.einsum("kj,lj,ji->kjli", gauge, gauge, np.diag(mean * K))
@@ -109,28 +110,24 @@ class Held:
             scale, longest = last.scale, last.longest
         H *= scale[:, None, None]
         H *= scale
-        return Held(theta, H.reshape(K * D, K * D), scale, longest)
+        return Held(theta, H.reshape(K * D, K * D), scale, longest, kept)
 
     def factored(self, objective: Objective) -> bool:
-        """Whether H₀ at the objective's λ, less a bound on its own rounding, has a Cholesky factor: made here
-        for `certify`."""
-        if objective.penalty != self.penalty:
-            self.penalty, self._solved = objective.penalty, None
+        """Whether H₀ at the objective's λ has a Cholesky factor: made here for `certify`."""
+        if objective.penalty != self._penalty:
+            self._penalty, self._solved = objective.penalty, None
             H, float64 = self.loss.copy(), np.finfo(float)
-            diagonal = np.diagonal(H) + (objective.penalties * self.scale**2).ravel()
-            H.flat[:: len(H) + 1] = diagonal * (1 - 4 * len(H) * float64.eps)
-            lost = (diagonal.reshape(-1, len(self.scale)) / self.scale**2).min() < float64.tiny / float64.eps
-            factor, failed = dpotrf(H, lower=True)
-            self._H, self._factor = H, None if failed or lost else factor  # lost: squares have underflowed
-            if self._factor is not None:
-                inverse, _ = dtrtri(factor, lower=True)
-                self._reach = math.sqrt(2) * self.longest * float(np.linalg.norm(np.tril(inverse)))
-        return self._factor is not None
+            H.flat[:: len(H) + 1] += (objective.penalties * self.scale**2).ravel()
+            lost = (np.diagonal(H).reshape(-1, len(self.scale)) / self.scale**2).min()
+            # Squares that have underflowed prove nothing.
+            self._older = None if lost < float64.tiny / float64.eps else OlderHessian.of(H, self.longest)
+        return self._older is not None
 
     def _solve(self, gradient: Float) -> Float:
         """H₀⁻¹ times it, of scaled features, (K·D,)."""
+        assert self._older is not None
         if self._solved is None or self._solved[0] is not gradient:
-            self._solved = gradient, dpotrs(self._factor, (gradient * self.scale).ravel(), lower=True)[0]
+            self._solved = gradient, self._older.solve((gradient * self.scale).ravel())
         return self._solved[1]
 
     def direction(self, gradient: Float) -> Float:
@@ -139,19 +136,14 @@ class Held:
 
     def certify(self, run: Run) -> float:
         """The second certificate where the run is, and a bound on ν² there; +inf beyond `_FAR`."""
-        moved = (run.at.theta - self.theta) / self.scale
-        r = math.sqrt(2 * float(np.vdot(moved, moved))) * self.longest
+        assert self._older is not None
+        r = self._older.apart((run.at.theta - self.theta) / self.scale)
         if not r <= _FAR:
             return math.inf
-        x, g = self._solve(run.at.gradient), (run.at.gradient * self.scale).ravel()
-        left = g - self._H @ x  # what rounding left unsolved counts in full
-        size = math.sqrt(max(0.0, float(g @ x)))
-        size += math.sqrt(abs(float(left @ dpotrs(self._factor, left, lower=True)[0])))
-        stretch = math.exp(0.5 * r)
-        gap = certificate.self_concordant_gap(stretch * size, stretch * self._reach)
-        if math.isfinite(gap):
-            run.raise_bound(run.at.value - gap)
-        return size * size
+        gradient = run.at.gradient
+        slope, gap = self._older.gap((gradient * self.scale).ravel(), self._solve(gradient), r)
+        run.raise_bound(run.at.value - gap)
+        return slope
 
 
 def _longest(objective: Objective, scale: Float) -> float:

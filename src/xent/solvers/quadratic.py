@@ -3,12 +3,13 @@
 B = one block of the Hessian a class, corrected by the pairs of L-BFGS in compact form: B − Ψ M Ψᵀ with
 Ψ = [B S, Y], M⁻¹ = [[SᵀB S, L], [Lᵀ, −D]] (R. Byrd, J. Nocedal, R. Schnabel, Math. Program. 63 (1994)). The
 blocks hold the coordinates that may move: all of them where that fits, else those that are not 0 or nearly
-break their optimality condition. Minimised by coordinate descent in the native code, penalty and bounds
-included exactly.
+break their optimality condition. Where the Hessian of all classes is cheap it is one block, and the model F's
+own. Minimised by coordinate descent in the native code, penalty and bounds included exactly.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +22,8 @@ from .. import _kernels
 from .._threads import blas_for
 from ..composite import Composite, Point
 from .blocks import MAX_BYTES, MIXED
-from .rows import centred_rows, heaviest_rows, hessian, probabilities
+from .older import OlderHessian
+from .rows import Kept, centred_rows, heaviest_rows, hessian, probabilities
 
 Float = NDArray[np.float64]
 
@@ -32,10 +34,12 @@ _FEWEST_ROWS = 128
 _MOST_FEATURES = 2048  # beyond, their mean curvature's diagonal stands for it
 _SWEEPS, _ENOUGH, _FACES = 30, 0.05, 20
 _SWEEPS_EXACT = 100
-_EXACT = (
-    1e-12  # of the first sweep's fall: where the model is F's own, steps end quickly only at its very minimum
-)
+# Of the first sweep's fall: where the model is F's own, steps end quickly only at its very minimum.
+_EXACT = 1e-12
 _RIDGE = 1e-6
+_IN_DOUBT = 0.01  # times l1: a gradient that is off by more leaves open which coefficients are 0
+_FAR = 4.0  # r up to which a Hessian is asked what it proves elsewhere
+_TINY = float(np.finfo(float).tiny / np.finfo(float).eps)  # squares below it have underflowed
 _CHEAP = 6  # passes for which an exact block is worth taking at nearly every step, without pairs
 _SAVED = 30  # iterations that a Hessian of all classes saves against blocks of each
 
@@ -50,6 +54,8 @@ class Quadratic:
         self.composite = composite
         self._pairs: list[tuple[Float, Float]] = []
         self._images: list[Float] | None = None  # of the pairs' steps, made when they are wanted
+        self._older: OlderHessian | None = None
+        self._scale: Any = None
         self._chosen: list[NDArray[np.intp]] = []  # the coordinates of every class
         self._lists: list[NDArray[np.intp]] = []  # of every block
         self.steps = 0  # since the blocks were taken
@@ -61,6 +67,7 @@ class Quadratic:
         self._free = [np.flatnonzero(free) for free in ~composite.penalty.frozen]
         self._price = self._price_of(sum(map(len, self._free)), composite.shape[1])
         self._cheap = self._everything and self._price <= _CHEAP
+        self._kept = Kept.of(composite.smooth) if self._cheap else None
 
     @staticmethod
     def fits(composite: Composite) -> bool:
@@ -94,7 +101,9 @@ class Quadratic:
         if lists is not self._chosen:
             self._chosen = lists
             self._index = np.concatenate([k * D + mine for k, mine in enumerate(lists)])
-            self._columns = np.unique(self._index % D)
+            own_class, column = np.divmod(self._index, D)
+            self._columns = np.unique(column)
+            self._places = own_class * len(self._columns) + np.searchsorted(self._columns, column)
         self._price = self._price_of(len(self._index), len(self._columns))
         joint = self._joint = self._price < _SAVED
         self._lists = [self._index] if joint else lists
@@ -106,8 +115,43 @@ class Quadratic:
             self._blocks = [block.astype(dtype, copy=False) for block in self._class_blocks(at.theta, lists)]
         self._flat = np.concatenate([block.ravel() for block in self._blocks])
         self.alone = joint and self._price <= _CHEAP
-        self._images = None
+        self._images = self._older = None
+        self._taken = at.theta
         self.steps = 0
+
+    def proves(self, at: Point) -> float:
+        """A lower bound on F* by the Hessian that was taken last, of two classes of which one is held at 0,
+        on a small table; −inf where there is none, or which coefficients are 0 is not settled. A subgradient
+        without the shift common to more classes, which their Hessian does not know, is not looked for."""
+        if self._older is None:
+            self._older = self._hold()
+        if self._older is None:
+            return -np.inf
+        slope, penalty = self.composite.subgradient(at), self.composite.penalty
+        if (np.abs(slope) > _IN_DOUBT * penalty.l1)[penalty.l1 > 0].any():
+            return -np.inf
+        moved = (at.theta - self._taken).ravel()[self._index] / self._scale
+        slope = slope.ravel()[self._index] * self._scale
+        r = self._older.apart(moved)
+        return at.value - self._older.gap(slope, self._older.solve(slope), r)[1] if r <= _FAR else -np.inf
+
+    def _hold(self) -> OlderHessian | None:
+        penalty, kept = self.composite.penalty, self._kept
+        if kept is None or self.composite.n_classes > 2 or not penalty.holds_shift:
+            return None
+        diagonal = np.diagonal(self._blocks[0]) / (1 + _RIDGE) + penalty.l2.ravel()[self._index]
+        if not (diagonal > _TINY).all():
+            return None
+        if self._scale is None:
+            self._scale = 1 / np.sqrt(diagonal)
+            scale = np.zeros(kept.X.shape[1])
+            scale[self._index % len(scale)] = self._scale  # of every column one class at most is free
+            rows = np.multiply(kept.X, scale, out=kept.room)
+            self._longest = math.sqrt(float(np.einsum("ij,ij->i", rows, rows).max(initial=0.0)))
+        H = self._blocks[0].copy()
+        H.flat[:: len(H) + 1] = diagonal
+        H *= self._scale[:, None] * self._scale
+        return OlderHessian.of(H, self._longest)
 
     def _price_of(self, size: int, columns: int) -> float:
         """What the Hessian of so many coordinates in so many columns costs, in passes."""
@@ -123,15 +167,13 @@ class Quadratic:
         """The Hessian of the coordinates in `lists`: by pairs of classes, or where most have columns of their
         own in one product. Its blocks of one class are then summed from their own weights p (1 − p): diag p −
         p pᵀ would cancel where a class is all but certain."""
-        smooth, (K, D) = self.composite.smooth, self.composite.shape
+        smooth, K = self.composite.smooth, self.composite.n_classes
         size = len(self._index)
         columns = self._columns
         if K * (K - 1) // 2 * len(columns) ** 2 <= size**2:
-            H = hessian(smooth, theta, columns).reshape(K * len(columns), -1)
+            H = hessian(smooth, theta, columns, self._kept).reshape(K * len(columns), -1)
             if size < len(H):
-                own_class, column = np.divmod(self._index, D)
-                places = own_class * len(columns) + np.searchsorted(columns, column)
-                H = H[np.ix_(places, places)]
+                H = H[self._places[:, None], self._places]
             H.flat[:: size + 1] *= 1 + _RIDGE
             return H
         block = np.zeros((size, size))

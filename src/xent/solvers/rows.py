@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ Float = NDArray[np.float64]
 _BLOCK_NUMBERS = 1 << 22  # probabilities looked at together
 _ROWS_TOGETHER = 1024  # that stay in cache while a Hessian's blocks are summed
 _WORTH_THREADS = 2e7  # products
+_KEPT = 1 << 18  # numbers: tables of so few are kept centred, at 4 MB
 
 
 def heaviest_rows(
@@ -100,8 +102,57 @@ def probabilities(
         first += batch.shape[0]
 
 
-def hessian(objective: Objective, theta: Float, columns: NDArray[np.intp] | None = None) -> Float:
-    """One pass: the mean loss's Hessian at θ, (K, D, K, D), or of m `columns` of every class, (K, m, K, m).
+@dataclass(frozen=True)
+class Kept:
+    """The rows x̃ that count of a small table, for one Hessian after another: X (n, D), weight (n,), offset
+    (n, K) or (1,), and room for X once more."""
+
+    X: Float
+    weight: Float
+    offset: Float
+    room: Float
+
+    @staticmethod
+    def of(objective: Objective) -> Kept | None:
+        """None where the table is not small."""
+        if objective.n_rows * objective.shape[1] > _KEPT:
+            return None
+        blocks = [block for batch in objective.batches for block in batch.blocks(max(objective.n_rows, 1))]
+        X = _joined([linear.augmented(X, objective.centre, objective.fit_intercept) for X, _, _ in blocks])
+        weight, offset = _joined([weight for _, _, weight in blocks]), np.zeros(1)
+        if any(part.offset is not None for _, part, _ in blocks):
+            none = np.zeros((1, objective.n_classes))
+            offset = _joined(
+                [none.repeat(len(w), 0) if part.offset is None else part.offset for _, part, w in blocks]
+            )
+        return Kept(X, weight, offset, np.empty_like(X))
+
+    def pair_grams(self, theta: Float, columns: NDArray[np.intp], pairs: list[tuple[int, int]]) -> Float:
+        """As `_pair_grams`."""
+        P = np.ascontiguousarray((self.X @ theta.T + self.offset).T)
+        P -= P.max(axis=0)
+        np.exp(P, out=P)
+        P /= P.sum(axis=0)
+        m = len(columns)
+        grams = np.zeros((len(pairs), m, m))
+        X, room = (
+            (self.X, self.room) if m == self.X.shape[1] else (self.X[:, columns], np.empty((len(self.X), m)))
+        )
+        for gram, (k, j) in zip(grams, pairs, strict=True):
+            np.multiply(X, np.sqrt(self.weight * P[k] * P[j])[:, None], out=room)
+            dsyrk(1.0, room.T, 1.0, gram.T, overwrite_c=True)
+        return grams
+
+
+def _joined(parts: list[Float]) -> Float:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def hessian(
+    objective: Objective, theta: Float, columns: NDArray[np.intp] | None = None, kept: Kept | None = None
+) -> Float:
+    """One pass: the mean loss's Hessian at θ, (K, D, K, D), or of m `columns` of every class, (K, m, K, m);
+    `kept`: the objective's rows, if they are.
 
     A pair of classes at a time, H_kj = −(1/S) Σ s p_k p_j x̃ x̃ᵀ; a diagonal block is −Σ_j≠k H_kj, of terms of
     one sign, where diag p − p pᵀ would cancel for a class that is all but certain.
@@ -115,7 +166,9 @@ def hessian(objective: Objective, theta: Float, columns: NDArray[np.intp] | None
     threads = objective.n_threads or _kernels.max_threads()
     threads = threads if objective.n_rows * m * m * len(pairs) > _WORTH_THREADS else 1
     batches = objective.read()
-    if threads == 1:
+    if kept is not None:
+        grams = kept.pair_grams(theta, columns, pairs)
+    elif threads == 1:
         grams = _pair_grams(objective, theta, columns, pairs, batches)
     else:  # BLAS is held to one thread in a fit
         edges = np.linspace(0, 1, threads + 1)
