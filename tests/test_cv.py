@@ -127,12 +127,12 @@ def test_log_losses_are_finite_where_probabilities_are_0(rng):
     X, y = rng.normal(size=(60, 2)), rng.integers(0, 2, 60)
     X[:30] *= 1e6  # fitted on the last 30
     cv = PredefinedSplit(np.r_[np.zeros(30), -np.ones(30)])
-    model = SoftmaxRegressionCV(Cs=[1.0], cv=cv).fit(X, y)
+    model = SoftmaxRegressionCV(Cs=[1.0], cv=cv, tol=1e-13).fit(X, y)
     assert np.isfinite(model.scores_).all()
     assert model.scores_.min() < -1e4
-    alone = SoftmaxRegression().fit(X[30:], y[30:])
+    alone = SoftmaxRegression(tol=1e-13).fit(X[30:], y[30:])
     assert model.scores_[0, 0, 0] == pytest.approx(
-        alone.predict_log_proba(X[:30])[np.arange(30), y[:30]].mean(), rel=1e-9
+        alone.predict_log_proba(X[:30])[np.arange(30), y[:30]].mean(), rel=1e-6
     )
 
 

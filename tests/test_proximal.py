@@ -1,5 +1,6 @@
 """The solvers of sparse models: one optimum by every way there, certificates, dtypes, warm starts, paths."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from sparse_truth import Sparse
 from test_sparse import draw, fit
 
@@ -18,7 +20,7 @@ from xent import SoftmaxRegression, l1_min_c, linear, softmax_path
 from xent.composite import Composite
 from xent.objective import Objective
 from xent.penalty import Penalty
-from xent.solvers import Proximal, Settings, WorkingSet, choose
+from xent.solvers import Proximal, Settings, WorkingSet, choose, quadratic, rows
 from xent.solvers.quadratic import Quadratic
 
 KINDS = {
@@ -324,3 +326,163 @@ def test_what_is_free_is_found_though_not_certified(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SoftmaxRegression(**given | {"bounds": (-50, 50)}).fit(X, y)  # bounds certify
+
+
+SMALL = {
+    "plain": {},
+    "elastic net": {"l1_ratio": 0.5},
+    "no intercept": {"fit_intercept": False},
+    "factors": {"feature_penalty_factor": np.linspace(0.3, 3, 8)},
+    "class factors": {"class_penalty_factor": [0.5, 1.0, 2.0]},
+    "bounds": {"bounds": (-0.4, 0.3), "l1_ratio": 0.7},
+    "groups": {"grouped": True},
+}
+
+
+@pytest.mark.parametrize("C", [0.02, 1.0, 50.0])
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("kind", SMALL)
+def test_small_fits_take_exact_steps(rng, monkeypatch, kind, K, C):
+    """A Hessian a step at most, and few steps; the optimum's conditions, and the general way's optimum."""
+    if K == 2 and "class_penalty_factor" in SMALL[kind]:
+        return
+    given = {"l1_ratio": 1.0, "C": C} | SMALL[kind]
+    X, y = draw(rng, n=300, d=8, K=K)
+    s, o = rng.uniform(0.5, 2, 300) * (rng.random(300) < 0.9), rng.normal(size=(300, K))
+    seen = []
+    monkeypatch.setattr(quadratic, "hessian", lambda *of, **how: seen.append(1) or rows.hessian(*of, **how))
+    model = fit(X, y, s, o, **given)
+    assert model.converged_
+    assert 0 < len(seen) <= model.n_iter_[0] <= (12 if kind != "groups" else 25)
+    monkeypatch.setattr(quadratic, "_CHEAP", -1.0)
+    before = len(seen)
+    general = fit(X, y, s, o, **given, tol=1e-9)
+    blocks = len(seen) - before
+    assert blocks < general.n_iter_[0] or general.n_iter_[0] < 3
+    assert model.objective_ == pytest.approx(general.objective_, abs=1e-6)
+    truth = Sparse(X, y, s, o, **given)
+    assert truth.of(model) == pytest.approx(model.objective_, rel=1e-12)
+    tight = fit(X, y, s, o, **given, tol=1e-11)
+    assert truth.violation(tight.coef_, tight.intercept_) <= 1e-4 * truth.l1.max()
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("K", [2, 3])
+def test_small_fits_are_sagas(rng, K, l1_ratio):
+    X, y = draw(rng, n=200, d=8, K=K)
+    for C in (0.05, 1.0):
+        model = fit(X, y, C=C, l1_ratio=l1_ratio, tol=1e-10)
+        peer = LogisticRegression(
+            C=C, l1_ratio=l1_ratio, solver="saga", tol=1e-9, max_iter=100_000, random_state=0
+        ).fit(X, y)
+        assert_allclose(model.predict_proba(X), peer.predict_proba(X), atol=1e-5)
+        assert_allclose(
+            model.coef_ - model.coef_[0] * (K > 2), peer.coef_ - peer.coef_[0] * (K > 2), atol=1e-4
+        )
+        assert ((model.coef_ == 0) == (np.abs(peer.coef_) < 1e-7)).all() or l1_ratio < 1
+
+
+def test_the_last_step_spares_a_hessian(rng, monkeypatch):
+    """Where the step before it has foretold that the old one will do."""
+    seen, spared = [], 0
+    monkeypatch.setattr(quadratic, "hessian", lambda *of, **how: seen.append(1) or rows.hessian(*of, **how))
+    for C in np.logspace(-2, 2, 12):
+        X, y = draw(rng, n=300, d=8)
+        seen.clear()
+        model = fit(X, y, C=C, l1_ratio=1.0)
+        assert model.converged_
+        spared += model.n_iter_[0] - len(seen)
+    assert spared >= 3
+
+
+def test_the_model_is_minimised_to_its_end(rng):
+    """Nearly collinear columns, where sweeps take thousands of rounds: by solves on the face that they
+    found."""
+    X, y = draw(rng, n=200, d=6)
+    X = np.hstack([X, X + 1e-4 * rng.normal(size=X.shape)])
+    for given in ({"l1_ratio": 1.0}, {"l1_ratio": 0.5}, {"l1_ratio": 0.5, "bounds": (-0.5, 1.0)}):
+        composite = composite_of(X, y, 10.0, **given)
+        at = composite.evaluate(composite.start())
+        for _ in range(4):
+            model = Quadratic(composite)
+            model.refresh(at)
+            assert model.alone
+            theta = model.minimiser(at)
+            assert (theta >= composite.penalty.lower).all()
+            assert (theta <= composite.penalty.upper).all()
+            H = model._blocks[0]
+            slope = at.gradient + (H @ (theta - at.theta).ravel()).reshape(theta.shape)
+            left = composite.penalty.subgradient(theta, slope)
+            assert np.abs(left).max() <= 1e-5 * np.abs(at.gradient).max()
+            at = composite.evaluate(at.theta + 0.7 * (theta - at.theta))
+
+
+TWO = {
+    "lasso": (1.0, None),
+    "elastic net": (0.4, None),
+    "positive": (1.0, (0.0, np.inf)),
+    "box": (0.7, (-0.2, 0.3)),
+    "some held": (1.0, "held"),
+}
+
+
+def composite_of_two(X, y, s, o, C, l1_ratio, bounds, fit_intercept):
+    """Two classes, the first held at 0, as `SoftmaxRegression` has them."""
+    d = X.shape[1]
+    lower, upper = np.full((2, d + fit_intercept), -np.inf), np.full((2, d + fit_intercept), np.inf)
+    lower[0], upper[0] = 0.0, 0.0
+    if bounds == "held":
+        lower[1, [1, 3]] = upper[1, [1, 3]] = 0.1, 0.0
+    elif bounds is not None:
+        lower[1, :d], upper[1, :d] = bounds
+    row = np.append(np.ones(d), np.zeros(int(fit_intercept))) / (C * s.sum())
+    smooth = Objective((linear.Batch(X, y, s, offset=o),), 2, 0.0, fit_intercept=fit_intercept)
+    penalties = np.broadcast_to(row, (2, len(row)))
+    return Composite(smooth, Penalty.elastic_net(penalties, l1_ratio, (lower, upper)))
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("kind", TWO)
+def test_curvature_proves_no_more_than_is_true(rng, monkeypatch, kind, fit_intercept):
+    """At points near and far from the optimum, by Hessians from points near and far; close where both are
+    near, where the dual bound pays the gradient to first order."""
+    monkeypatch.setattr(quadratic, "_FAR", 30.0)
+    monkeypatch.setattr(quadratic, "_IN_DOUBT", 1e9)
+    close = 0
+    for C in (0.05, 1.0, 100.0):
+        X, y = draw(rng, n=200, d=6, K=2)
+        X *= 10 ** rng.uniform(-1, 1, 6)
+        s, o = rng.uniform(0.5, 2, 200) * (rng.random(200) < 0.9), rng.normal(size=(200, 2))
+        composite = composite_of_two(X, y, s, o, C, *TWO[kind], fit_intercept)
+        best = Proximal(Settings(tol=1e-12)).solve(composite)
+        assert best.value - best.lower_bound <= 1e-12
+        scale = 1 / np.append(X.std(axis=0), 1.0)[: composite.shape[1]]
+
+        def near(size, composite=composite, best=best, scale=scale):
+            step = size * scale * rng.normal(size=best.theta.shape) * (best.theta != 0)
+            return composite.evaluate(composite.penalty.clip(best.theta + step))
+
+        for far, size in itertools.product(10.0 ** np.arange(-3, 1.5), 10.0 ** np.arange(-7, 0.5)):
+            model, at = Quadratic(composite), near(size)
+            model.refresh(near(far) if far > 1e-3 else at)  # c's part: nothing has moved
+            bound = model.proves(at)
+            assert bound <= best.value + 1e-14
+            true = at.value - best.value
+            close += 1e-12 < true < 1e-7 and at.value - bound < 3 * true < at.value - at.lower_bound
+    assert close >= 3
+
+
+def test_curvature_certifies_where_the_dual_bound_does_not_yet(rng, monkeypatch):
+    """Two classes end a step sooner for it; more classes and large tables are the dual bound's alone."""
+    X, y = draw(rng, n=400, d=8, K=2)
+    with_it = [fit(X, y, C=C, l1_ratio=1.0).n_iter_[0] for C in (0.05, 0.3, 2.0)]
+    monkeypatch.setattr(Quadratic, "proves", lambda self, at: -np.inf)
+    without = [fit(X, y, C=C, l1_ratio=1.0).n_iter_[0] for C in (0.05, 0.3, 2.0)]
+    assert all(a < b for a, b in zip(with_it, without, strict=True))
+    monkeypatch.undo()
+    three = composite_of(*draw(rng, n=100, d=4), 1.0, 1.0)
+    model = Quadratic(three)
+    model.refresh(three.evaluate(three.start()))
+    assert model.proves(three.evaluate(three.start())) == -np.inf
+    monkeypatch.setattr(rows, "_KEPT", 0)
+    assert [fit(X, y, C=C, l1_ratio=1.0).n_iter_[0] for C in (0.05, 0.3, 2.0)] == without

@@ -7,6 +7,7 @@ price.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -123,7 +124,12 @@ class Composite:
         residual = loss.gradient[:, :d]
         if epsilon > 0:
             residual = (1 - epsilon) * residual - epsilon * smooth.class_x
-        return self.penalty.take(slice(d)).dual_bound(entropy, residual)
+        return self._of_features.dual_bound(entropy, residual)
+
+    @functools.cached_property
+    def _of_features(self) -> Penalty:
+        """R without the intercept."""
+        return self.penalty.take(slice(self.smooth.n_features))
 
     def subgradient(self, at: Point) -> Float:
         """The smallest subgradient of F at a point, (K, D)."""

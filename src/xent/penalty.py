@@ -8,6 +8,7 @@ nats. Source of conjugates and optimality conditions: S. Boyd, L. Vandenberghe, 
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -51,10 +52,27 @@ class Penalty:
         l2, l1, lower, upper = (a[:, columns] for a in (self.l2, self.l1, self.lower, self.upper))
         return Penalty(l2, l1, lower, upper, self.grouped)
 
-    @property
+    @functools.cached_property
     def frozen(self) -> NDArray[np.bool_]:
         """(K, D): what the bounds leave no room to move."""
         return self.lower == self.upper
+
+    @functools.cached_property
+    def holds_shift(self) -> bool:
+        """Whether bounds leave no room for a shift common to all classes in any column: of two classes the
+        first is held."""
+        return bool(self.frozen.any(axis=0).all())
+
+    @functools.cached_property
+    def _flat_conjugate(self) -> bool:
+        """Whether R* is 0 where it is finite: nothing is squared, and no bound but 0."""
+        sides = np.concatenate([self.lower, self.upper])
+        return not (self.l2.any() or (np.isfinite(sides) & (sides != 0)).any())
+
+    @functools.cached_property
+    def _open(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(K, D): where R* is infinite beyond l1, for v > 0 and for v < 0."""
+        return (self.l2 == 0) & np.isinf(self.upper), (self.l2 == 0) & np.isinf(self.lower)
 
     def value(self, theta: Float) -> float:
         """R(θ) within the bounds."""
@@ -81,6 +99,8 @@ class Penalty:
         """
         if self.grouped:
             return theta - theta.mean(axis=0)
+        if self.holds_shift:
+            return theta
         # The slopes of R(θ − t) at t = 0, to the left and right: most columns have least R where they are.
         signed = self.l1 * np.where(theta > 0, -1.0, 1.0)
         drawn = np.einsum("kj,kj->j", self.l2, theta)
@@ -148,8 +168,8 @@ class Penalty:
         """
         reach = self._reach(-gradient)
         c = 1.0 if reach <= 1 else (1 - 1e-15) / reach
-        if not self.l2.any() and not (np.isfinite(self.lower) | np.isfinite(self.upper)).any():
-            return max(0.0, c * entropy)  # R* is 0 where it is finite
+        if self._flat_conjugate:
+            return max(0.0, c * entropy)
         best, slope = self._dual(entropy, -gradient, c)
         # Concave in c: where it falls at the end, its maximum lies before.
         low, high = 0.0, c
@@ -168,7 +188,7 @@ class Penalty:
                 open_ = self.l2.min(axis=0) == 0
             else:
                 ratio = np.abs(v) / self.l1
-                open_ = (self.l2 == 0) & np.isinf(np.where(v > 0, self.upper, self.lower))
+                open_ = np.where(v > 0, *self._open)
         return float(np.max(ratio, where=open_ & ~np.isnan(ratio), initial=0.0))
 
     def _dual(self, entropy: float, v: Float, c: float) -> tuple[float, float]:

@@ -3,24 +3,27 @@
 B = one block of the Hessian a class, corrected by the pairs of L-BFGS in compact form: B − Ψ M Ψᵀ with
 Ψ = [B S, Y], M⁻¹ = [[SᵀB S, L], [Lᵀ, −D]] (R. Byrd, J. Nocedal, R. Schnabel, Math. Program. 63 (1994)). The
 blocks hold the coordinates that may move: all of them where that fits, else those that are not 0 or nearly
-break their optimality condition. Minimised by coordinate descent in the native code, penalty and bounds
-included exactly.
+break their optimality condition. Where the Hessian of all classes is cheap it is one block, and the model F's
+own. Minimised by coordinate descent in the native code, penalty and bounds included exactly.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dposv
 
 from .. import _kernels
 from .._threads import blas_for
 from ..composite import Composite, Point
 from .blocks import MAX_BYTES, MIXED
-from .rows import centred_rows, heaviest_rows, probabilities
+from .older import OlderHessian
+from .rows import Kept, centred_rows, heaviest_rows, hessian, probabilities
 
 Float = NDArray[np.float64]
 
@@ -30,8 +33,14 @@ _NEAR = 0.85  # coordinates at 0 whose gradient is beyond so much of l1 are let 
 _FEWEST_ROWS = 128
 _MOST_FEATURES = 2048  # beyond, their mean curvature's diagonal stands for it
 _SWEEPS, _ENOUGH, _FACES = 30, 0.05, 20
+_SWEEPS_EXACT = 100
+# Of the first sweep's fall: where the model is F's own, steps end quickly only at its very minimum.
+_EXACT = 1e-12
 _RIDGE = 1e-6
-_CHEAP = 2  # passes for which an exact block is worth taking at nearly every step, without pairs
+_IN_DOUBT = 0.01  # times l1: a gradient that is off by more leaves open which coefficients are 0
+_FAR = 4.0  # r up to which a Hessian is asked what it proves elsewhere
+_TINY = float(np.finfo(float).tiny / np.finfo(float).eps)  # squares below it have underflowed
+_CHEAP = 6  # passes for which an exact block is worth taking at nearly every step, without pairs
 _SAVED = 30  # iterations that a Hessian of all classes saves against blocks of each
 
 
@@ -44,12 +53,21 @@ class Quadratic:
     def __init__(self, composite: Composite) -> None:
         self.composite = composite
         self._pairs: list[tuple[Float, Float]] = []
-        self._images: list[Float] = []
-        self._lists: list[NDArray[np.intp]] = []
+        self._images: list[Float] | None = None  # of the pairs' steps, made when they are wanted
+        self._older: OlderHessian | None = None
+        self._scale: Any = None
+        self._chosen: list[NDArray[np.intp]] = []  # the coordinates of every class
+        self._lists: list[NDArray[np.intp]] = []  # of every block
         self.steps = 0  # since the blocks were taken
         self._joint = False
         self.alone = False  # whether the block does without pairs
         self._everything = self.fits(composite)
+        stored = sum(b.X.nnz if b.is_sparse else b.X.size for b in composite.smooth.batches)
+        self._pass = 4 * stored * composite.n_classes / 30e9 + 5e-4  # seconds, the Python around it included
+        self._free = [np.flatnonzero(free) for free in ~composite.penalty.frozen]
+        self._price = self._price_of(sum(map(len, self._free)), composite.shape[1])
+        self._cheap = self._everything and self._price <= _CHEAP
+        self._kept = Kept.of(composite.smooth) if self._cheap else None
 
     @staticmethod
     def fits(composite: Composite) -> bool:
@@ -63,13 +81,13 @@ class Quadratic:
         return self.steps > 1 or bool(self._pairs)
 
     def forget(self) -> None:
-        self._pairs, self._images = [], []
+        self._pairs, self._images = [], None
 
     def covers(self, at: Point) -> bool:
         """Whether the blocks hold all that has to move."""
         if not self._lists:
             return False
-        if len(self._index) == np.count_nonzero(~self.composite.penalty.frozen):
+        if len(self._index) == sum(map(len, self._free)):
             return True
         outside = np.ones(self.composite.shape, bool)
         outside.ravel()[self._index] = False
@@ -79,9 +97,15 @@ class Quadratic:
     def refresh(self, at: Point) -> None:
         """Take the blocks at a point: one for all classes where that is cheap, and then exact, else one a
         class."""
-        lists, D = self._candidates(at), self.composite.shape[1]
-        self._index = np.concatenate([k * D + mine for k, mine in enumerate(lists)])
-        joint = self._joint = self._joint_pays(len(self._index))
+        lists, D = self._free if self._cheap else self._candidates(at), self.composite.shape[1]
+        if lists is not self._chosen:
+            self._chosen = lists
+            self._index = np.concatenate([k * D + mine for k, mine in enumerate(lists)])
+            own_class, column = np.divmod(self._index, D)
+            self._columns = np.unique(column)
+            self._places = own_class * len(self._columns) + np.searchsorted(self._columns, column)
+        self._price = self._price_of(len(self._index), len(self._columns))
+        joint = self._joint = self._price < _SAVED
         self._lists = [self._index] if joint else lists
         self._start = np.cumsum([0, *map(len, self._lists)]).astype(np.int64)
         if joint:
@@ -90,39 +114,76 @@ class Quadratic:
             dtype = np.float32 if max(map(len, lists)) > _SINGLE_ABOVE else np.float64
             self._blocks = [block.astype(dtype, copy=False) for block in self._class_blocks(at.theta, lists)]
         self._flat = np.concatenate([block.ravel() for block in self._blocks])
-        self.alone = joint and self._joint_price(len(self._index)) <= _CHEAP
-        self._images = [self._times(s) for s, _ in self._pairs]
+        self.alone = joint and self._price <= _CHEAP
+        self._images = self._older = None
+        self._taken = at.theta
         self.steps = 0
 
-    def _joint_pays(self, size: int) -> bool:
-        """Whether the Hessian of so many coordinates costs less than the iterations that it saves."""
-        return self._joint_price(size) < _SAVED
+    def proves(self, at: Point) -> float:
+        """A lower bound on F* by the Hessian that was taken last, of two classes of which one is held at 0,
+        on a small table; −inf where there is none, or which coefficients are 0 is not settled. A subgradient
+        without the shift common to more classes, which their Hessian does not know, is not looked for."""
+        if self._older is None:
+            self._older = self._hold()
+        if self._older is None:
+            return -np.inf
+        slope, penalty = self.composite.subgradient(at), self.composite.penalty
+        if (np.abs(slope) > _IN_DOUBT * penalty.l1)[penalty.l1 > 0].any():
+            return -np.inf
+        moved = (at.theta - self._taken).ravel()[self._index] / self._scale
+        slope = slope.ravel()[self._index] * self._scale
+        r = self._older.apart(moved)
+        return at.value - self._older.gap(slope, self._older.solve(slope), r)[1] if r <= _FAR else -np.inf
 
-    def _joint_price(self, size: int) -> float:
-        """What the Hessian of so many coordinates costs, in passes."""
-        n, K = self.composite.n_rows, self.composite.n_classes
-        stored = sum(b.X.nnz if b.is_sparse else b.X.size for b in self.composite.smooth.batches)
-        return (2 * n * size**2 / 30e9) / (4 * stored * K / 30e9 + 5e-4)
+    def _hold(self) -> OlderHessian | None:
+        penalty, kept = self.composite.penalty, self._kept
+        if kept is None or self.composite.n_classes > 2 or not penalty.holds_shift:
+            return None
+        diagonal = np.diagonal(self._blocks[0]) / (1 + _RIDGE) + penalty.l2.ravel()[self._index]
+        if not (diagonal > _TINY).all():
+            return None
+        if self._scale is None:
+            self._scale = 1 / np.sqrt(diagonal)
+            scale = np.zeros(kept.X.shape[1])
+            scale[self._index % len(scale)] = self._scale  # of every column one class at most is free
+            rows = np.multiply(kept.X, scale, out=kept.room)
+            self._longest = math.sqrt(float(np.einsum("ij,ij->i", rows, rows).max(initial=0.0)))
+        H = self._blocks[0].copy()
+        H.flat[:: len(H) + 1] = diagonal
+        H *= self._scale[:, None] * self._scale
+        return OlderHessian.of(H, self._longest)
+
+    def _price_of(self, size: int, columns: int) -> float:
+        """What the Hessian of so many coordinates in so many columns costs, in passes."""
+        K = self.composite.n_classes
+        return self.composite.n_rows * min(size**2, K * (K - 1) // 2 * columns**2) / 15e9 / self._pass
 
     @property
     def has_served(self) -> bool:
         """Whether an exact block costs a few passes at most, and has served for as many."""
-        return self._joint and self.steps >= self._joint_price(len(self._index)) <= _CHEAP
+        return self._cheap or self.steps >= self._price <= _CHEAP
 
     def _joint_block(self, theta: Float, lists: list[NDArray[np.intp]]) -> Float:
-        """The Hessian of the coordinates in `lists`. Its blocks of one class are summed from their own
-        weights p (1 − p): diag p − p pᵀ would cancel where a class is all but certain."""
-        smooth = self.composite.smooth
+        """The Hessian of the coordinates in `lists`: by pairs of classes, or where most have columns of their
+        own in one product. Its blocks of one class are then summed from their own weights p (1 − p): diag p −
+        p pᵀ would cancel where a class is all but certain."""
+        smooth, K = self.composite.smooth, self.composite.n_classes
         size = len(self._index)
+        columns = self._columns
+        if K * (K - 1) // 2 * len(columns) ** 2 <= size**2:
+            H = hessian(smooth, theta, columns, self._kept).reshape(K * len(columns), -1)
+            if size < len(H):
+                H = H[self._places[:, None], self._places]
+            H.flat[:: size + 1] *= 1 + _RIDGE
+            return H
         block = np.zeros((size, size))
         starts = np.cumsum([0, *map(len, lists)])
-        columns = np.unique(np.concatenate(lists))
-        places = [np.searchsorted(columns, mine) for mine in lists]
+        inside = [np.searchsorted(columns, mine) for mine in lists]
         for rows, P in probabilities(smooth, theta, size + len(columns)):
             X = centred_rows(smooth, smooth, rows, np.dtype(np.float64), columns)
             weighted = np.empty((len(X), size))
             own = []
-            for k, place in enumerate(places):
+            for k, place in enumerate(inside):
                 mine = X[:, place]
                 part = slice(starts[k], starts[k + 1])
                 weighted[:, part] = mine * P[1][:, k, None]
@@ -153,7 +214,8 @@ class Quadratic:
         if penalty.grouped:
             wanted = np.broadcast_to(wanted.any(axis=0), (K, D)) & ~penalty.frozen
             slope = np.broadcast_to(np.linalg.norm(slope, axis=0), (K, D))  # a group goes in as a whole
-        if self._everything and not self._joint_pays(int(np.count_nonzero(wanted))):
+        price = self._price_of(int(np.count_nonzero(wanted)), int(np.count_nonzero(wanted.any(axis=0))))
+        if self._everything and price >= _SAVED:
             return [np.flatnonzero(free) for free in ~penalty.frozen]
         most = max(int(np.sqrt(MAX_BYTES / (4 * K))), 64)
         lists = []
@@ -207,8 +269,8 @@ class Quadratic:
         bends = float(s.ravel()[self._index] @ image)
         if float(np.vdot(s, y)) > 1e-8 * bends > 0:
             self._pairs.append((s, y))
-            self._images.append(image)
-            del self._pairs[:-_PAIRS], self._images[:-_PAIRS]
+            self._images = None
+            del self._pairs[:-_PAIRS]
 
     def _low_rank(self) -> tuple[Float, Float]:
         """Ψ and Ψ M, (size, rank)."""
@@ -218,6 +280,8 @@ class Quadratic:
             return psi, psi
         S = np.array([s.ravel()[self._index] for s, _ in self._pairs])
         Y = np.array([y.ravel()[self._index] for _, y in self._pairs])
+        if self._images is None:
+            self._images = [self._times(s) for s, _ in self._pairs]
         BS = np.array(self._images)
         SY = S @ Y.T
         core = np.block([[S @ BS.T, np.tril(SY, -1)], [np.tril(SY, -1).T, -np.diag(np.diag(SY))]])
@@ -240,19 +304,24 @@ class Quadratic:
         groups = self._groups() if penalty.grouped else None
         gradient = at.gradient.ravel()[index]
         joint = len(self._blocks) == 1
+        exactly = self.alone and groups is None
+        enough, sweeps = (_EXACT, _SWEEPS_EXACT) if exactly else (_ENOUGH, _SWEEPS)
+        model = self._blocks[0] if self.alone or not joint else self._blocks[0] - psi @ dual.T
+        start, slope = w.copy(), gradient
         for _ in range(_FACES if joint else 1):
             before = w.copy()
-            arguments = (psi, dual, parts, gradient, w, groups, _ENOUGH, _SWEEPS)
-            if _kernels.descend(self._start, self._flat, *arguments) < _SWEEPS or not joint:
+            arguments = (psi, dual, parts, gradient, w, groups, enough, sweeps)
+            if _kernels.descend(self._start, self._flat, *arguments) < sweeps or not joint:
                 break
             # Nearly collinear features: a solve on the face that sweeps have found spares a thousand more.
-            model = self._blocks[0] - psi @ dual.T
             gradient = gradient + model @ (w - before)
             if groups is None:
                 step = _along_face(model, parts, gradient, w)
             else:
                 step = _along_groups(model, parts, gradient, w, groups)
             gradient = gradient + model @ step
+            if exactly and _fall(model, parts, gradient, w) <= enough * _fall(model, parts, slope, start):
+                break
         theta.ravel()[index] = w
         self.steps += 1
         return theta
@@ -268,6 +337,18 @@ class Quadratic:
         return np.append(starts, len(order)).astype(np.int64), order
 
 
+def _fall(model: Float, penalty: Float, gradient: Float, w: Float) -> float:
+    """By how much, about, a sweep would lower the model plus the penalty (4, m): Σ curvature·step², every
+    coordinate on its own."""
+    l2, l1, lower, upper = penalty
+    curvature = np.diagonal(model)
+    h = curvature + l2
+    pull = curvature * w - gradient
+    past = np.sign(pull) * np.maximum(np.abs(pull) - l1, 0.0)
+    to = np.clip(np.divide(past, h, out=w.copy(), where=h > 0), lower, upper)
+    return float(h @ (to - w) ** 2)
+
+
 def _along_face(model: Float, penalty: Float, gradient: Float, w: Float) -> Float:
     """Move w to the minimum of the model plus the penalty (4, m) among points with the same signs, as far as
     these hold; returns the step."""
@@ -275,10 +356,9 @@ def _along_face(model: Float, penalty: Float, gradient: Float, w: Float) -> Floa
     inside = np.flatnonzero(((w != 0) | (l1 == 0)) & (w > lower) & (w < upper))
     slope = gradient[inside] + l2[inside] * w[inside] + l1[inside] * np.sign(w[inside])
     H = model[np.ix_(inside, inside)]
-    H[np.diag_indices_from(H)] += l2[inside]
-    try:
-        step = cho_solve(cho_factor(H, check_finite=False), -slope, check_finite=False)
-    except np.linalg.LinAlgError:  # columns that are the same to rounding, or pairs that bend the model down
+    H.flat[:: len(H) + 1] += l2[inside]
+    _, step, failed = dposv(H, -slope, lower=True, overwrite_a=True)
+    if failed:  # columns that are the same to rounding, or pairs that bend the model down
         return np.zeros(len(w))
     x, low, high = w[inside], lower[inside], upper[inside]
     # A coefficient that l1 holds stops at 0, where its sign ends.

@@ -5,7 +5,8 @@ Design
     the order that would have foretold the last one best. On a probe (20000×384, K = 100, 45 values of C from
     1e-6 to 1e5) the start is 1e-3 to 1e-10 nats from the optimum, where the last optimum is 1e-1 to 1e-5.
  b. What L-BFGS has learnt goes along: metric and pairs, whose change with λ is known exactly.
- c. What is left is mostly the dual certificate's: it proves 1e-6 where the true gap is 1e-11, because λ is
+ c. Small tables take Newton's steps with Hessians that serve again: `chord`.
+ d. What is left is mostly the dual certificate's: it proves 1e-6 where the true gap is 1e-11, because λ is
     small against the curvature. Measured and rejected, see docs/design/0005: Newton steps by conjugate
     gradients, longer memories, secant line searches, a last step to the smallest gradient that the pairs
     foretell.
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 
 from ..objective import Objective
 from ._base import Float, Result, Settings, Solution, newton_pays
+from .chord import Chord
 from .lbfgs import LBFGS
 from .newton import Newton
 
@@ -31,12 +33,16 @@ class Sweep:
     settings: Settings
     found: list[tuple[float, Float]] = field(default_factory=list, repr=False)  # log λ and θ, the last few
     solver: LBFGS | None = field(default=None, repr=False)
+    chord: Chord | None = field(default=None, repr=False)
     _order: int = 0
 
     def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
         """Minimise at the objective's λ, from `theta` or where the last optima point to."""
         start = self.foretold(objective.penalty) if theta is None else theta
-        if newton_pays(objective):
+        if Chord.pays(objective):
+            self.chord = self.chord or Chord(self.settings)
+            solution = self.chord.solve(objective, start)
+        elif newton_pays(objective):
             solution = Newton(self.settings).solve(objective, start)
         elif not objective.penalty:  # another metric
             solution = LBFGS(self.settings).solve(objective, start)

@@ -1,0 +1,157 @@
+"""Newton steps along a sweep whose Hessian serves from point to point and from penalty to penalty.
+
+Design
+ a. The loss's Hessian L at a point θ₀ is kept; at another penalty λ only the diagonal of H₀ = L + λ changes.
+    A step from θ with H₀ costs a pass and no Hessian, and errs by a share of about e^r − 1, r being how far
+    the logits of any row have moved apart on the way from θ₀ to θ.
+ b. For the same r, H(θ) ⪰ e^(−r) H₀ (docs/design/0002): so ν(θ)² ≤ e^r ∇ᵀH₀⁻¹∇ makes the second
+    certificate where a step has ended, without the Hessian there, and for a start before any step.
+ c. r and the certificate's c are bounded by the longest row, in features scaled by the Hessian's diagonal.
+    Both enter it only at second order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from .. import linear
+from ..objective import Objective
+from ._base import Float, Result, Run, Settings, Solution
+from .line_search import weak_wolfe
+from .newton import Newton
+from .older import OlderHessian
+from .rows import Kept, hessian
+
+_MOST_WORK = 3e7  # products of a Hessian and its factor: measured, beyond it L-BFGS is as fast
+_FAR = 4.0  # r up to which a step with an old Hessian is tried
+_SLOW = 0.1  # by what a step must lower ν² at least for the next to be taken with the same one
+
+
+@dataclass
+class Chord:
+    """Settings of the solver; `solve` runs it, and keeps its Hessian for the next penalty."""
+
+    settings: Settings
+    name: ClassVar[str] = "newton"
+    held: Held | None = field(default=None, repr=False)
+
+    @staticmethod
+    def pays(objective: Objective) -> bool:
+        """Whether a Hessian, of which a fit takes one or none, costs less than the iterations it spares, and
+        every coefficient is penalised: else the Hessian is not what its diagonal makes of another's."""
+        K, D = objective.shape
+        work = objective.n_rows * D * D * K * (K - 1) / 2 + (K * D) ** 3
+        return objective.has_hessian and objective.is_penalised and work <= _MOST_WORK
+
+    def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
+        """Minimise from `theta` (K, D), or `objective.start()`."""
+        run = Run.begin(objective, self.settings, objective.start() if theta is None else theta)
+        held, slope = self.held, math.inf  # ν² where the run is, as far as `held` tells
+        if held is not None and held.factored(objective):
+            slope = held.certify(run)
+        # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
+        if run.certified and theta is not None:
+            return run.finish(Result.CERTIFIED)
+        for iteration in range(1, self.settings.max_iter + 1):
+            if held is None or not math.isfinite(slope):
+                held = self.held = Held.at(objective, run.at.theta, self.held)
+                if not held.factored(objective):  # a penalty that rounding hides behind the curvature
+                    return Newton(self.settings).solve(objective, run.at.theta)
+                slope = held.certify(run)
+            new = weak_wolfe(run, held.direction(run.at.gradient), curvature=False)
+            if new is not None:
+                run.at = new
+                before, slope = slope, held.certify(run)
+                slope = slope if slope <= _SLOW * before else math.inf
+            run.record(iteration)
+            if run.certified:
+                return run.finish(Result.CERTIFIED)
+            if run.told_to_stop is not None:
+                return run.finish(run.told_to_stop)
+            if run.flat or (new is None and held.theta is run.at.theta):
+                return run.stalled()
+            if new is None:
+                slope = math.inf
+        return run.finish(Result.MAX_ITER)
+
+
+@dataclass
+class Held:
+    """The loss's Hessian at θ₀ with curvature along the shifts, which F does not know, put in: (K·D, K·D), of
+    features times `scale` (D,). `longest`: no row x̃_i times it is longer; `kept`: the rows, of a small
+    table."""
+
+    theta: Float
+    loss: Float
+    scale: Float
+    longest: float
+    kept: Kept | None
+    _penalty: float = math.nan
+    _older: OlderHessian | None = field(default=None, repr=False)
+    _solved: tuple[Float, Float] | None = field(default=None, repr=False)
+
+    @staticmethod
+    def at(objective: Objective, theta: Float, last: Held | None) -> Held:
+        """At θ (K, D); what is known of the rows is the last's."""
+        K, D = objective.shape
+        kept = Kept.of(objective) if last is None else last.kept
+        H = hessian(objective, theta, kept=kept)
+        mean = np.einsum("kjkj->j", H) / K
+        gauge = objective._gauge
+        H += np.einsum("kj,lj,ji->kjli", gauge, gauge, np.diag(mean * K))
+        if last is None:
+            scale = 1 / np.sqrt(np.where(mean > 0, mean, 1.0))
+            longest = _longest(objective, scale)
+        else:
+            scale, longest = last.scale, last.longest
+        H *= scale[:, None, None]
+        H *= scale
+        return Held(theta, H.reshape(K * D, K * D), scale, longest, kept)
+
+    def factored(self, objective: Objective) -> bool:
+        """Whether H₀ at the objective's λ has a Cholesky factor: made here for `certify`."""
+        if objective.penalty != self._penalty:
+            self._penalty, self._solved = objective.penalty, None
+            H, float64 = self.loss.copy(), np.finfo(float)
+            H.flat[:: len(H) + 1] += (objective.penalties * self.scale**2).ravel()
+            lost = (np.diagonal(H).reshape(-1, len(self.scale)) / self.scale**2).min()
+            # Squares that have underflowed prove nothing.
+            self._older = None if lost < float64.tiny / float64.eps else OlderHessian.of(H, self.longest)
+        return self._older is not None
+
+    def _solve(self, gradient: Float) -> Float:
+        """H₀⁻¹ times it, of scaled features, (K·D,)."""
+        assert self._older is not None
+        if self._solved is None or self._solved[0] is not gradient:
+            self._solved = gradient, self._older.solve((gradient * self.scale).ravel())
+        return self._solved[1]
+
+    def direction(self, gradient: Float) -> Float:
+        """−H₀⁻¹ times the gradient, (K, D)."""
+        return -self._solve(gradient).reshape(gradient.shape) * self.scale
+
+    def certify(self, run: Run) -> float:
+        """The second certificate where the run is, and a bound on ν² there; +inf beyond `_FAR`."""
+        assert self._older is not None
+        r = self._older.apart((run.at.theta - self.theta) / self.scale)
+        if not r <= _FAR:
+            return math.inf
+        gradient = run.at.gradient
+        slope, gap = self._older.gap((gradient * self.scale).ravel(), self._solve(gradient), r)
+        run.raise_bound(run.at.value - gap)
+        return slope
+
+
+def _longest(objective: Objective, scale: Float) -> float:
+    """The length of the longest row x̃_i that counts, its features times `scale`; one pass."""
+    longest = 0.0
+    for batch in objective.read():
+        for X, _, _ in batch.blocks(8192):
+            rows = linear.augmented(X, objective.centre, objective.fit_intercept)
+            rows *= scale
+            longest = max(longest, float(np.einsum("ij,ij->i", rows, rows).max()))
+    return math.sqrt(longest)
