@@ -13,6 +13,7 @@ Features are standard normal, labels the argmax of X W + Gumbel noise: a softmax
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -224,6 +225,36 @@ def losses(most: float, rounds: int) -> Iterator[Cell]:
         yield Cell("PyTorch, forward", f"forward alone, {name(shape, torch.float32)}", "eager", *spent)
 
 
+SOLVERS = ("auto", "lbfgs", "newton")
+
+
+def choices(most: float, rounds: int) -> Iterator[Cell]:
+    """`solver="auto"` against the better of xent's own solvers, on a grid. Newton is left out where one of
+    its Hessians would take seconds."""
+    grid = itertools.product((200, 2000, 20_000, 200_000, 2_000_000), (2, 12, 60, 300), (2, 5, 20, 50))
+    for i, (n, d, K) in enumerate(grid):
+        size = K * (d + 1)
+        if n > most or n * d * K > 1e8:
+            continue
+        dtype = (np.float64, np.float32)[i % 2]
+        X, y = table(n, d, K, dtype)
+        K = len(np.unique(y))
+        dear = size > 3000 or n * size**2 > 5e9
+        models = [xent.SoftmaxRegression(solver=s) for s in SOLVERS[: 2 if dear else 3]]
+        spent: list[list[float]] = [[] for _ in models]
+        for round_ in range(4 if n * size < 1e7 else 2):
+            for took, model in zip(spent, models, strict=True):
+                time.sleep(machine.PAUSE)
+                start = time.perf_counter()
+                model.fit(X, y)
+                if round_:  # the first does not count
+                    took.append(1e3 * (time.perf_counter() - start))
+        auto, *others = (min(took) for took in spent)
+        best = min(others)
+        name = f"{n} × {d}, K = {K}, {np.dtype(dtype).name}: auto took {models[0].solver_}"
+        yield Cell("auto", name, f"{SOLVERS[1 + others.index(best)]}", auto, best)
+
+
 PARTS: dict[str, Callable[[float, int], Iterator[Cell]]] = {
     "fit": fits,
     "cv": cross_validation,
@@ -231,6 +262,7 @@ PARTS: dict[str, Callable[[float, int], Iterator[Cell]]] = {
     "predict": prediction,
     "functions": functions,
     "torch": losses,
+    "auto": choices,
 }
 
 

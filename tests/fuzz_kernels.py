@@ -117,7 +117,7 @@ def one_call(seed, index, sets, guard, counts):
     if index % DESCENT_EVERY == 7 and hasattr(_kernels, "descend"):
         fuzz_descent.one_call(seed, index, sets, guard, counts)
         return
-    if index % SOLVER_EVERY == 1 and hasattr(_kernels, "descend_smooth"):
+    if index % SOLVER_EVERY == 1 and hasattr(_kernels._native, "descend_smooth_d"):
         fuzz_solver.one_call(seed, index, sets, guard, counts)
         return
     if index % TILES_EVERY == 13 and hasattr(_kernels, "multiply"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xent import _kernels, _plain, linear
+from xent import _descent, _kernels, _plain, linear
 
 WILD = [np.nan, np.inf, -np.inf, 0.0, 1e300, 5e-324]
 
@@ -79,11 +79,11 @@ def descent(rng, counts):
         heard.append(value)
         return bool(rng.random() < 0.02)
 
-    arrays = _kernels.Metric(**metric)
+    arrays = _descent.Metric(**metric)
     most = int(rng.integers(0, 40))
     newton_below = float(rng.choice([-1, 1e-3, np.inf])) if X.dtype == np.float64 else -1.0
     try:
-        passes, iterations = _kernels.descend_smooth(
+        passes, iterations = _descent.descend_smooth(
             linear.Batch(X, y, s),
             theta,
             smooth=tuple(smooth.values()),

@@ -52,11 +52,9 @@ def csr(X):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("K", [1, 2, 3, 6])
 @pytest.mark.parametrize("intercept", [True, False])
-def test_the_hessian_by_pairs_of_classes(rng, monkeypatch, K, intercept, threads):
+def test_the_hessian_of_columns(rng, K, intercept, threads):
     """It is `linear.hessian`, dense and CSR, any dtype; some columns are some of it; rows of weight 0 are not
     looked at."""
-    monkeypatch.setattr(rows, "_WORTH_THREADS", 0 if threads > 1 else np.inf)
-    monkeypatch.setattr(rows, "_ROWS_TOGETHER", 64)
     X, y = draw(rng, n=700, K=K)
     s = rng.uniform(0.5, 2, 700) * (rng.random(700) < 0.7)
     o = rng.normal(size=(700, K))

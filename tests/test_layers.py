@@ -17,7 +17,7 @@ LEVELS = [
     {"reference", "_arrays", "_files", "_batch", "_threads", "_plots", "_terminal"},
     {"_plain", "_checks", "certificate", "_evaluation"},
     {"_kernels", "_frames"},
-    {"_tiled", "_functions", "_config"},
+    {"_tiled", "_functions", "_descent", "_config"},
     {"linear", "torch", "losses"},
     {"null_space", "penalty"},
     {"_margins"},

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 
-from xent import SoftmaxRegression, _kernels, _plain, linear
+from xent import SoftmaxRegression, _descent, _kernels, _plain, linear
 from xent.objective import Objective
 from xent.solvers import LBFGS, Newton, Result, Settings, short
 from xent.solvers.metric import Metric
@@ -30,7 +30,7 @@ def objective_of(batch, K, **kwargs):
 def calls(monkeypatch):
     """How often a whole descent ran, and how often Python asked for a single pass."""
     count = {"descents": 0, "evaluations": 0}
-    descend, evaluate = _kernels.descend_smooth, Objective.evaluate
+    descend, evaluate = _descent.descend_smooth, Objective.evaluate
 
     def descended(*args, **kwargs):
         count["descents"] += 1
@@ -40,7 +40,7 @@ def calls(monkeypatch):
         count["evaluations"] += 1
         return evaluate(self, *args, **kwargs)
 
-    monkeypatch.setattr(_kernels, "descend_smooth", descended)
+    monkeypatch.setattr(_descent, "descend_smooth", descended)
     monkeypatch.setattr(Objective, "evaluate", evaluated)
     return count
 

@@ -77,6 +77,10 @@ class LBFGS:
         if theta is None:
             theta, known = self._of_a_subset(objective) if ready else (objective.start(), None)
         if known is not None or short.pays(objective):
+            if not cold:
+                at = objective.evaluate(objective.without_shift(theta))
+                if at.value - at.lower_bound <= self.settings.tol:
+                    return Run.resume(objective, self.settings, at).finish(Result.CERTIFIED)
             return self._short(objective, theta, known, ready)
         run = Run.begin(objective, self.settings, theta, exact=not objective.is_narrow)
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.

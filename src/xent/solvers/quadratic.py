@@ -140,6 +140,10 @@ class Quadratic:
         if kept is None or self.composite.n_classes > 2 or not penalty.holds_shift:
             return None
         diagonal = np.diagonal(self._blocks[0]) / (1 + _RIDGE) + penalty.l2.ravel()[self._index]
+        smooth = self.composite.smooth
+        constant = np.append(smooth.constant, np.zeros(int(smooth.fit_intercept), bool))
+        # F does not know the coefficient of a constant, nor has its gradient anything there.
+        diagonal = np.where(constant[self._index % len(constant)], 1.0, diagonal)
         if not (diagonal > _TINY).all():
             return None
         if self._scale is None:

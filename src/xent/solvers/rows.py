@@ -3,15 +3,12 @@ block of rows at a time."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsyrk
 
 from .. import _kernels, linear
 from ..objective import Objective
@@ -19,8 +16,6 @@ from ..objective import Objective
 Float = NDArray[np.float64]
 
 _BLOCK_NUMBERS = 1 << 22  # probabilities looked at together
-_ROWS_TOGETHER = 1024  # that stay in cache while a Hessian's blocks are summed
-_WORTH_THREADS = 2e7  # products
 _KEPT = 1 << 18  # numbers: tables of so few are kept centred, at 4 MB
 
 
@@ -127,21 +122,13 @@ class Kept:
             )
         return Kept(X, weight, offset, np.empty_like(X))
 
-    def pair_grams(self, theta: Float, columns: NDArray[np.intp], pairs: list[tuple[int, int]]) -> Float:
-        """As `_pair_grams`."""
-        P = np.ascontiguousarray((self.X @ theta.T + self.offset).T)
-        P -= P.max(axis=0)
+    def probabilities(self, theta: Float) -> Float:
+        """(n, K) at θ."""
+        P: Float = self.X @ theta.T + self.offset
+        P -= P.max(axis=1, keepdims=True)
         np.exp(P, out=P)
-        P /= P.sum(axis=0)
-        m = len(columns)
-        grams = np.zeros((len(pairs), m, m))
-        X, room = (
-            (self.X, self.room) if m == self.X.shape[1] else (self.X[:, columns], np.empty((len(self.X), m)))
-        )
-        for gram, (k, j) in zip(grams, pairs, strict=True):
-            np.multiply(X, np.sqrt(self.weight * P[k] * P[j])[:, None], out=room)
-            dsyrk(1.0, room.T, 1.0, gram.T, overwrite_c=True)
-        return grams
+        P /= P.sum(axis=1, keepdims=True)
+        return P
 
 
 def _joined(parts: list[Float]) -> Float:
@@ -152,76 +139,28 @@ def hessian(
     objective: Objective, theta: Float, columns: NDArray[np.intp] | None = None, kept: Kept | None = None
 ) -> Float:
     """One pass: the mean loss's Hessian at θ, (K, D, K, D), or of m `columns` of every class, (K, m, K, m);
-    `kept`: the objective's rows, if they are.
-
-    A pair of classes at a time, H_kj = −(1/S) Σ s p_k p_j x̃ x̃ᵀ; a diagonal block is −Σ_j≠k H_kj, of terms of
-    one sign, where diag p − p pᵀ would cancel for a class that is all but certain.
-    """
-    K, D = objective.shape
+    `kept`: the objective's rows, if they are."""
+    (K, D), d = objective.shape, objective.n_features
     columns = np.arange(D) if columns is None else columns
-    m, pairs = len(columns), list(itertools.combinations(range(K), 2))
-    H = np.zeros((K, m, K, m))
-    if not m:
-        return H
-    threads = objective.n_threads or _kernels.max_threads()
-    threads = threads if objective.n_rows * m * m * len(pairs) > _WORTH_THREADS else 1
+    m, threads = len(columns), objective.n_threads
+    H = np.zeros((K * m, K * m))
     batches = objective.read()
     if kept is not None:
-        grams = kept.pair_grams(theta, columns, pairs)
-    elif threads == 1:
-        grams = _pair_grams(objective, theta, columns, pairs, batches)
-    else:  # BLAS is held to one thread in a fit
-        edges = np.linspace(0, 1, threads + 1)
-        with ThreadPoolExecutor(threads) as pool:
-            tasks = [
-                pool.submit(
-                    _pair_grams, objective, theta, columns, pairs, [_share(b, *ends) for b in batches]
-                )
-                for ends in itertools.pairwise(edges)
-            ]
-            grams = np.sum([task.result() for task in tasks], axis=0)
-    for gram, (k, j) in zip(grams, pairs, strict=True):
-        gram += np.tril(gram, -1).T
-        gram /= objective.weight
-        H[k, :, j] = H[j, :, k] = -gram
-        H[k, :, k] += gram
-        H[j, :, j] += gram
-    return H
-
-
-def _share(batch: linear.Batch, start: float, stop: float) -> linear.Batch:
-    n = batch.shape[0]
-    return batch.take(slice(int(start * n), int(stop * n)))
-
-
-def _pair_grams(
-    objective: Objective,
-    theta: Float,
-    columns: NDArray[np.intp],
-    pairs: list[tuple[int, int]],
-    batches: Sequence[linear.Batch],
-) -> Float:
-    """Σ s p_k p_j x̃ x̃ᵀ over the rows of `batches` for every pair, one triangle of each, (pairs, m, m)."""
-    m, d = len(columns), objective.n_features
-    grams, features = np.zeros((len(pairs), m, m)), columns[columns < d]
-    pick: Any = slice(None) if len(features) == d else features
-    centre = objective.centre[features]
-    W, b = objective.coefficients(theta)
-    augmented = np.ones((_ROWS_TOGETHER, m))
-    weighted = np.empty_like(augmented)  # in place: fresh memory would cost as much as the products
-    for batch in batches:
-        for X, part, weight in batch.blocks(8 * _ROWS_TOGETHER):
-            P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=1).T
-            for start in range(0, X.shape[0], _ROWS_TOGETHER):
-                here = slice(start, start + _ROWS_TOGETHER)
-                dense = X[here].toarray() if batch.is_sparse else X[here]
-                rows, scaled = augmented[: len(dense)], weighted[: len(dense)]
-                np.subtract(dense[:, pick], centre, out=rows[:, : len(features)])
-                for gram, (k, j) in zip(grams, pairs, strict=True):
-                    root = np.sqrt(weight[here] * P[k, here] * P[j, here])
-                    np.multiply(rows, root[:, None], out=scaled)
-                    dsyrk(1.0, scaled.T, 1.0, gram.T, overwrite_c=True)
-    return grams
+        X = kept.X if m == D else kept.X[:, columns]
+        P = kept.probabilities(theta)
+        H += _kernels.hessian(X, P, kept.weight, np.zeros(m), False, n_threads=threads)
+    else:
+        features = columns[columns < d]
+        pick: Any = slice(None) if len(features) == d else features
+        W, b = objective.coefficients(theta)
+        for batch in batches:
+            for X, part, weight in batch.blocks(8192):
+                P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=threads)
+                rows = (X.toarray() if batch.is_sparse else X)[:, pick]
+                centre, intercept = objective.centre[features], len(features) < m
+                H += _kernels.hessian(rows, P, weight, centre, intercept, n_threads=threads)
+    H /= objective.weight
+    return H.reshape(K, m, K, m)
 
 
 def centred_rows(

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _kernels
+from .. import _descent, _kernels
 from ..objective import Objective
-from ._base import PYTHON, Float, Progress, Run, Settings, seconds
+from ._base import PYTHON, Float, Progress, Result, Run, Settings, seconds
 
 # Rows times coefficients of a pass of about 0.3 ms, which is what an iteration in Python takes besides.
 _SHORT = 2e6
@@ -49,7 +49,9 @@ def suits(objective: Objective) -> bool:
 def pays(objective: Objective) -> bool:
     """Whether it is expected to be shorter from any start."""
     K, D = objective.shape
-    return suits(objective) and objective.n_rows * K * D <= _SHORT
+    few = objective.n_rows * K * D <= _SHORT
+    # With fewer rows than features the metric is none that native code knows.
+    return suits(objective) and few and (objective.n_rows >= objective.n_features or is_newtons(objective))
 
 
 class Known:
@@ -96,7 +98,10 @@ def descend(
         entry = Progress(run.n_iter + bool(run.history), objective.n_passes, value, proven, theta)
         if settings.watch:
             settings.watch(entry)
+        first = not run.history
         run.tell(entry)
+        if first and run.told_to_stop is Result.MAX_TIME:  # however short the time, a step is taken
+            run.told_to_stop = None
         return run.told_to_stop is not None
 
     def refresh() -> Any:
@@ -113,7 +118,7 @@ def descend(
     newton_below = np.inf if source is None else -1.0
     if not (source is None or isinstance(source, Known)) and _price(objective) <= _CHEAP:
         newton_below = _NEWTON_BELOW
-    passes, iterations = _kernels.descend_smooth(
+    passes, iterations = _descent.descend_smooth(
         o.batches[0],
         theta,
         smooth=(o.centre, o.penalties, o.constant, o.weight, o.share, o.class_x),
@@ -145,7 +150,7 @@ def _price(objective: Objective) -> float:
     return hessian / one_pass
 
 
-def _unit_metric(objective: Objective) -> _kernels.Metric:
+def _unit_metric(objective: Objective) -> _descent.Metric:
     (K, D), d = objective.shape, objective.n_features
     eye: NDArray[Any] = np.eye(K)
-    return _kernels.Metric(np.ones(d), np.eye(d), eye, np.ones((K, D)))
+    return _descent.Metric(np.ones(d), np.eye(d), eye, np.ones((K, D)))
