@@ -293,12 +293,14 @@ def main() -> None:
             f"geometric mean {mean:.2f}, least {least.ratio:.2f} ({least.name}), {faster} of {len(own)} ≥ 1"
         )
         cells += own
-    if asked.json:
-        report = {
-            "machine": machine.describe(),
-            "cells": [asdict(cell) | {"ratio": cell.ratio} for cell in cells],
-        }
-        asked.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if asked.json:  # after every part: a run that is cut short leaves what it measured
+            _write(asked.json, cells)
+
+
+def _write(path: Path, cells: list[Cell]) -> None:
+    found = [asdict(cell) | {"ratio": cell.ratio} for cell in cells]
+    report = {"machine": machine.describe(), "cells": found}
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

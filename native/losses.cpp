@@ -138,8 +138,9 @@ struct Upstream {
 
 // Logits that are there ----------------------------------------------------------------------------------------------
 
+// A thread that sleeps takes 50 to 500 us to wake: it is asked for work that takes longer.
 template <class XT> int threads_of_logits(const LossCall<XT>& call) {
-  return static_cast<int>(std::clamp<int64_t>(call.n * call.k >> 15, 1, std::min<int64_t>(call.threads, (call.n + kVector - 1) / kVector)));
+  return static_cast<int>(std::clamp<int64_t>(call.n * call.k >> 17, 1, std::min<int64_t>(call.threads, (call.n + kVector - 1) / kVector)));
 }
 
 // Short rows, turned: z (k, ld), live columns filled up by zeros.
@@ -256,7 +257,7 @@ class Layer {
         product_(KernelsOf<XT>::product(set)), back_(KernelsOf<XT>::back(set, call.rounds)), ldk_(kept_stride(n_)),
         step_(tile_classes(call.d, call.k, call.max_bytes, sizeof(CT))) {
     const double work = static_cast<double>(n_) * call.k * (call.d + 32);
-    threads_ = static_cast<int>(std::clamp(work / (1 << 22), 1.0, static_cast<double>(std::max(call.threads, 1))));
+    threads_ = static_cast<int>(std::clamp(work / (1 << 23), 1.0, static_cast<double>(std::max(call.threads, 1))));
     few_ = threads_ > 1 && n_ < 2 * kVector * threads_;
     height_ = std::clamp(filled_up((n_ + threads_ - 1) / threads_), kVector, kRows);
     if (alive.all) return;

@@ -152,8 +152,8 @@ SIZES = {  # rows, features, classes and max_bytes
     "tiles, kept": (300, 40, 1100, None),
     "tiles, made anew": (300, 64, 1100, 400_000),
     "blocks of rows": (1200, 64, 600, 300_000),
-    "few rows": (9, 700, 1500, None),
-    "few rows, made anew": (9, 700, 1500, 50_000),
+    "few rows": (9, 700, 3000, None),
+    "few rows, made anew": (9, 700, 3000, 50_000),
     "few classes": (700, 90, 3, None),
     "one of each": (1, 1, 1, None),
 }
