@@ -105,6 +105,10 @@ class Explorer:
         self.page.wait_for_timeout(250)
         return self
 
+    def shows(self, link):
+        """That the URL ends so; a busy machine takes longer than `settle` waits."""
+        self.page.wait_for_function("link => location.href.endsWith(link)", arg=link, timeout=10_000)
+
 
 def is_foreign(url):
     return not url.startswith(("file:", "data:", "blob:", "about:"))

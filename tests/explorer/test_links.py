@@ -25,7 +25,7 @@ def test_every_panel_in_every_language(explore, panel, lang):
     page = explore().at(panel, TEN, lang=lang)
     assert page.find(f"panel-{panel}").is_visible()
     page.settle()
-    assert page.page.url.endswith("#" + address(**TEN, lang=lang, panel=panel))
+    page.shows("#" + address(**TEN, lang=lang, panel=panel))
 
 
 def test_a_change_is_written_and_survives_a_reload(explore):
@@ -38,7 +38,7 @@ def test_a_change_is_written_and_survives_a_reload(explore):
     page.find("remove-class").click()
     page.settle()
     expected = {"z": [2, 1, -3.75], "y": 2, "T": 2.5}
-    assert page.page.url.endswith("#" + address(**expected, panel="labels"))
+    page.shows("#" + address(**expected, panel="labels"))
     page.page.reload()
     page.page.wait_for_selector("main section")
     assert state_of(page) == expected
@@ -63,7 +63,7 @@ def test_back_leads_to_the_panel_before(explore):
         page.page.go_back()
         assert page.find(f"panel-{panel}").is_visible()
         page.settle()
-        assert page.page.url.endswith("#" + address(**WORKED | {"y": y}, panel=panel))
+        page.shows("#" + address(**WORKED | {"y": y}, panel=panel))
     page.page.go_forward()
     assert page.find("panel-labels").is_visible()
 
@@ -91,7 +91,7 @@ def test_a_link_followed_while_the_url_is_about_to_be_written(explore):
     page.settle()
     assert state_of(page) == TEN
     assert page.find("panel-labels").is_visible()
-    assert page.page.url.endswith("#" + address(**TEN, panel="labels"))
+    page.shows("#" + address(**TEN, panel="labels"))
 
 
 # What a link says of a panel's own settings, and the fields that then are so.
@@ -133,27 +133,27 @@ def test_a_link_restores_what_a_panel_sets(explore, panel):
     page = explore().open(link + settings)
     assert_fields(page, fields)
     page.settle()
-    assert page.page.url.endswith("#" + link + settings)
+    page.shows("#" + link + settings)
     page.find("nav-course").click()  # the settings are there when one comes back, in either way
     assert "&panel=course" in page.settle().page.url
-    assert page.page.url.endswith("course")
+    page.shows("course")
     page.find(f"nav-{panel}").click()
     assert_fields(page, fields)
     page.settle().page.go_back()
     page.settle().page.go_back()
-    assert page.settle().page.url.endswith("#" + link + settings)
+    page.shows("#" + link + settings)
     assert_fields(page, fields)
     page.open(link)  # without them all is as at first
-    assert page.settle().page.url.endswith("#" + link)
+    page.shows("#" + link)
 
 
 def test_a_panel_s_settings_are_written_and_reset(explore):
     page = explore().at("rounding", WORKED)
     page.find("format-float16").check(force=True)
     page.find("way-shifted").check(force=True)
-    assert page.settle().page.url.endswith("&panel=rounding&format=float16&way=shifted")
+    page.shows("&panel=rounding&format=float16&way=shifted")
     page.find("format-float32").check(force=True)  # which it is at first
-    assert page.settle().page.url.endswith("&panel=rounding&way=shifted")
+    page.shows("&panel=rounding&way=shifted")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_settings_that_make_no_sense_are_dropped(explore, nonsense):
     assert_fields(page, {"format-float32": True, "way-plain": True})
     page.find("z-input-0").fill("3")
     page.find("z-input-0").press("Enter")
-    assert page.settle().page.url.endswith("#" + address(**WORKED | {"z": [3, 1, 0.1, -1]}, panel="rounding"))
+    page.shows("#" + address(**WORKED | {"z": [3, 1, 0.1, -1]}, panel="rounding"))
 
 
 def test_back_keeps_the_language(explore):
@@ -174,7 +174,7 @@ def test_back_keeps_the_language(explore):
     page.settle().page.go_back()
     assert page.find("panel-jacobian").is_visible()
     page.settle()
-    assert page.page.url.endswith("#" + address(**WORKED, lang="zh", panel="jacobian"))
+    page.shows("#" + address(**WORKED, lang="zh", panel="jacobian"))
     page.go("labels", WORKED, "en")  # a link's language is its own
     assert page.page.locator("html").get_attribute("lang") == "en"
 
