@@ -181,9 +181,20 @@ template <class F> void in_chunks(Range rows, F&& f) {
   for (int64_t at = rows.from; at < rows.to; at += kRows) f(Range{at, std::min(at + kRows, rows.to)});
 }
 
+// use(rows, their columns, their logits turned) of a chunk of rows of few classes at a time.
+template <class XT, class F>
+void over_turned(const Kernels& set, const LossCall<XT>& call, const Alive& alive, Range mine, F&& use) {
+  const Turned<XT> turned(mine.size() ? call.k : 0);
+  in_chunks(mine, [&](Range chunk) {
+    const auto rows = alive.of(chunk);
+    Columns<Computed<XT>> column(set, targets_of(call), rows, call.k);
+    turned.read(call, rows, column.filled());
+    use(rows, column, turned);
+  });
+}
+
 template <class XT>
 void forward_of_logits(const Kernels& set, const LossCall<XT>& call, const Alive& alive, const Known& known) {
-  using CT = Computed<XT>;
   const int threads = threads_of_logits(call);
   run_together(threads, [&](int t) {
     const Range mine = share(alive.counted.live, kVector, t, threads);
@@ -199,11 +210,7 @@ void forward_of_logits(const Kernels& set, const LossCall<XT>& call, const Alive
       }
       return;
     }
-    const Turned<XT> turned(mine.size() ? call.k : 0);
-    in_chunks(mine, [&](Range chunk) {
-      const auto rows = alive.of(chunk);
-      Columns<CT> column(set, targets_of(call), rows, call.k);
-      turned.read(call, rows, column.filled());
+    over_turned(set, call, alive, mine, [&](const auto& rows, auto& column, const Turned<XT>& turned) {
       column.scan(turned.z.get(), Turned<XT>::ld, 0, call.k, nullptr);
       column.finish();
       double saved[kRows * kKept];
@@ -234,11 +241,7 @@ void backward_of_logits(const Kernels& set, const LossCall<XT>& call, const Aliv
       }
       return;
     }
-    const Turned<XT> turned(mine.size() ? call.k : 0);
-    in_chunks(mine, [&](Range chunk) {
-      const auto rows = alive.of(chunk);
-      Columns<CT> column(set, targets_of(call), rows, call.k);
-      turned.read(call, rows, column.filled());
+    over_turned(set, call, alive, mine, [&](const auto& rows, auto& column, const Turned<XT>& turned) {
       column.restore(reinterpret_cast<const double*>(up.of(rows).data()));
       column.residual(turned.z.get(), Turned<XT>::ld, 0, call.k, nullptr);
       turned.write(rows, call.k, out);
