@@ -34,7 +34,6 @@ else:
         REASON = f"no compiled extension ({cause}); reinstall where a C++20 compiler is found"
 
 HAS_NATIVE = _native is not None
-# What follows stands between every two passes of a small fit: NumPy's helpers, microseconds each, add up.
 
 # X's dtype → how the kernels name it and what they read it as.
 _STORED = {
@@ -43,11 +42,6 @@ _STORED = {
     "float16": ("h", np.uint16),
     "bfloat16": ("b", np.uint16),
 }
-
-
-# Predictions that one thread makes: passes of a fit find the others still awake, a single call must wake
-# them, which takes up to ten milliseconds where other programs want the cores.
-_FEW_FLOPS = 2e6
 
 
 class Totals(NamedTuple):
@@ -163,8 +157,6 @@ def predict(
         arrays.out_class = out
     else:
         arrays.out = out
-    if n_threads == 0 and n * K * (4 * X.shape[1] + 20) < _FEW_FLOPS:
-        n_threads = 1
     targets = _native.Targets()
     _set_offset(targets, offset)
     _run(getattr(_native.Task, task), X, targets, arrays, False, n_threads)
@@ -285,6 +277,7 @@ def _arrays(W: NDArray[Any], b: NDArray[Any], grad_b: Float | None) -> Any:
 
 def _plain_array(a: Any, dtype: Any = None) -> NDArray[Any]:
     """C-ordered and aligned, copied only if it is not."""
+    # `np.require` takes microseconds to see it, several times a pass: a small pass takes as long.
     if type(a) is np.ndarray and (dtype is None or a.dtype == dtype):
         flags = a.flags
         if flags.c_contiguous and flags.aligned:

@@ -4,7 +4,8 @@ batches of a file and workers of a cluster are the same thing: map over batches,
 Design
  a. `sums` runs one fused kernel, dense or CSR; with so many coefficients that a gradient a thread would
     cost more than it saves, tiles whose products are BLAS's (`_tiled`).
- b. Second-order sums are rare (a handful a fit), so they go block by block through BLAS.
+ b. Second-order sums are rare (a handful a fit), so they go block by block: the Hessian through a kernel of
+    its own, the others through BLAS.
  c. Blocks hold about 32 MiB; nothing here is n×K or a copy of X.
 """
 
@@ -347,17 +348,31 @@ def augmented_blocks(batch: Batch, centre: Float, intercept: bool) -> Iterator[F
         yield augmented(X, centre, intercept)
 
 
-def hessian(batch: Batch, W: Float, b: Float, centre: Float, intercept: bool, *, n_threads: int = 0) -> Float:
-    """Σ s_i (diag p_i − p_i p_iᵀ) ⊗ x̃_i x̃_iᵀ, (K·D, K·D), x̃ the augmented row, D its length."""
-    K, D = len(W), W.shape[1] + intercept
+def hessian(
+    batch: Batch,
+    W: Float,
+    b: Float,
+    centre: Float,
+    intercept: bool,
+    *,
+    columns: NDArray[np.intp] | None = None,
+    n_threads: int = 0,
+) -> Float:
+    """Σ s_i (diag p_i − p_i p_iᵀ) ⊗ x̃_i x̃_iᵀ, (K·D, K·D), x̃ the augmented row, D its length; or of m
+    `columns` of x̃ alone, in ascending order, (K·m, K·m)."""
+    K = len(W)
     batch.check_offset(K)
     W, b = _parameters(batch.X, W, b)
-    H = np.zeros((K * D, K * D))
-    for X, part, weight in _blocks(batch, 2 * K * D):
+    pick: Any = slice(None) if columns is None else columns[columns < len(centre)]
+    intercept = intercept if columns is None else len(pick) < len(columns)
+    centre = centre[pick]
+    size = K * (len(centre) + intercept)
+    H = np.zeros((size, size))
+    for X, part, weight in _blocks(batch, 2 * size):
         rows = X.toarray() if batch.is_sparse else X
         P = _kernels.predict("probabilities", rows, W, b, offset=part.offset, n_threads=n_threads)
         s = None if batch.weight is None else weight
         H += _kernels.hessian(
-            rows, P.astype(np.float64, copy=False), s, centre, intercept, n_threads=n_threads
+            rows[:, pick], P.astype(np.float64, copy=False), s, centre, intercept, n_threads=n_threads
         )
     return H

@@ -150,7 +150,7 @@ class Quadratic:
             self._scale = 1 / np.sqrt(diagonal)
             scale = np.zeros(kept.X.shape[1])
             scale[self._index % len(scale)] = self._scale  # of every column one class at most is free
-            rows = np.multiply(kept.X, scale, out=kept.room)
+            rows = kept.X * scale
             self._longest = math.sqrt(float(np.einsum("ij,ij->i", rows, rows).max(initial=0.0)))
         H = self._blocks[0].copy()
         H.flat[:: len(H) + 1] = diagonal

@@ -99,13 +99,12 @@ def probabilities(
 
 @dataclass(frozen=True)
 class Kept:
-    """The rows x̃ that count of a small table, for one Hessian after another: X (n, D), weight (n,), offset
-    (n, K) or (1,), and room for X once more."""
+    """The rows x̃ that count of a small table, for one Hessian after another: X (n, D), weight (n,), and
+    offset (n, K) or None."""
 
     X: Float
     weight: Float
-    offset: Float
-    room: Float
+    offset: Float | None
 
     @staticmethod
     def of(objective: Objective) -> Kept | None:
@@ -114,21 +113,13 @@ class Kept:
             return None
         blocks = [block for batch in objective.batches for block in batch.blocks(max(objective.n_rows, 1))]
         X = _joined([linear.augmented(X, objective.centre, objective.fit_intercept) for X, _, _ in blocks])
-        weight, offset = _joined([weight for _, _, weight in blocks]), np.zeros(1)
+        weight, offset = _joined([weight for _, _, weight in blocks]), None
         if any(part.offset is not None for _, part, _ in blocks):
             none = np.zeros((1, objective.n_classes))
             offset = _joined(
                 [none.repeat(len(w), 0) if part.offset is None else part.offset for _, part, w in blocks]
             )
-        return Kept(X, weight, offset, np.empty_like(X))
-
-    def probabilities(self, theta: Float) -> Float:
-        """(n, K) at θ."""
-        P: Float = self.X @ theta.T + self.offset
-        P -= P.max(axis=1, keepdims=True)
-        np.exp(P, out=P)
-        P /= P.sum(axis=1, keepdims=True)
-        return P
+        return Kept(X, weight, offset)
 
 
 def _joined(parts: list[Float]) -> Float:
@@ -140,25 +131,19 @@ def hessian(
 ) -> Float:
     """One pass: the mean loss's Hessian at θ, (K, D, K, D), or of m `columns` of every class, (K, m, K, m);
     `kept`: the objective's rows, if they are."""
-    (K, D), d = objective.shape, objective.n_features
-    columns = np.arange(D) if columns is None else columns
-    m, threads = len(columns), objective.n_threads
-    H = np.zeros((K * m, K * m))
+    (K, D), threads = objective.shape, objective.n_threads
+    columns = None if columns is None or len(columns) == D else columns
+    m = D if columns is None else len(columns)
     batches = objective.read()
     if kept is not None:
-        X = kept.X if m == D else kept.X[:, columns]
-        P = kept.probabilities(theta)
-        H += _kernels.hessian(X, P, kept.weight, np.zeros(m), False, n_threads=threads)
+        P = linear.predict_proba(kept.X, theta, np.zeros(K), offset=kept.offset, n_threads=threads)
+        X = kept.X if columns is None else kept.X[:, columns]
+        H = _kernels.hessian(X, P, kept.weight, np.zeros(m), False, n_threads=threads)
     else:
-        features = columns[columns < d]
-        pick: Any = slice(None) if len(features) == d else features
-        W, b = objective.coefficients(theta)
+        at = (*objective.coefficients(theta), objective.centre, objective.fit_intercept)
+        H = np.zeros((K * m, K * m))
         for batch in batches:
-            for X, part, weight in batch.blocks(8192):
-                P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=threads)
-                rows = (X.toarray() if batch.is_sparse else X)[:, pick]
-                centre, intercept = objective.centre[features], len(features) < m
-                H += _kernels.hessian(rows, P, weight, centre, intercept, n_threads=threads)
+            H += linear.hessian(batch, *at, columns=columns, n_threads=threads)
     H /= objective.weight
     return H.reshape(K, m, K, m)
 

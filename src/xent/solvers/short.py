@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import _descent, _kernels
 from ..objective import Objective
@@ -152,5 +151,4 @@ def _price(objective: Objective) -> float:
 
 def _unit_metric(objective: Objective) -> _descent.Metric:
     (K, D), d = objective.shape, objective.n_features
-    eye: NDArray[Any] = np.eye(K)
-    return _descent.Metric(np.ones(d), np.eye(d), eye, np.ones((K, D)))
+    return _descent.Metric(np.ones(d), np.eye(d), np.eye(K), np.ones((K, D)))
