@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import peers
-import problems
+
+from benchmarks import peers, problems
 
 PAUSE = 0.15  # seconds until the threads of the BLAS or OpenMP that just ran have stopped spinning
 
@@ -71,7 +71,7 @@ def describe() -> dict[str, Any]:
     import sklearn
     import torch
 
-    from xent import _kernels
+    from xent.kernels import native
 
     cpu = platform.processor()
     memory = None
@@ -92,8 +92,8 @@ def describe() -> dict[str, Any]:
         "scikit-learn": sklearn.__version__,
         "torch": torch.__version__,
         "torch_capability": torch.backends.cpu.get_cpu_capability(),
-        "xent_isa": _kernels.isa(),
-        "xent_threads": _kernels.max_threads(),
+        "xent_isa": native.isa(),
+        "xent_threads": native.max_threads(),
     }
 
 

@@ -23,13 +23,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
 import scipy.special
 import sklearn.datasets
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
 import xent
+from benchmarks import machine
 
 
 @dataclass

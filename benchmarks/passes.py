@@ -33,12 +33,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
-import peers
-import picture
-import prediction
-import problems
+
+from benchmarks import machine, peers, picture, prediction, problems
 
 
 def rows(cell: problems.Cell, scale: float) -> int:

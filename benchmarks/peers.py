@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from problems import Float, Problem
+
+from benchmarks.problems import Float, Problem
 
 
 class Pass(NamedTuple):
@@ -28,8 +29,8 @@ class Unsupported(Exception):
 
 
 def xent_passes(problem: Problem, threads: int) -> dict[str, Pass]:
-    """xent.linear.sums."""
-    from xent import linear
+    """xent.kernels.linear.sums."""
+    from xent.kernels import linear
 
     batch = linear.Batch(problem.X, problem.y)
 

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import machine
 import numpy as np
-import problems
 from sklearn.linear_model import LogisticRegression
 
 import xent
+from benchmarks import machine, problems
 
 METHODS = ("decision_function", "predict", "predict_proba")
 SHORT = 0.005  # seconds: shorter calls are repeated until they take so long

@@ -34,14 +34,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
-import race_entrants
-import race_picture
-import race_problems
-import race_tables
-from race_entrants import ENTRANTS
-from race_problems import Data, Problem
+
+from benchmarks import machine, race_entrants, race_picture, race_problems, race_tables
+from benchmarks.race_entrants import ENTRANTS
+from benchmarks.race_problems import Data, Problem
 
 TARGET = 1e-6  # nats above F*
 START = 600.0  # seconds for a process to load its data and warm up

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import race_problems
 from numpy.typing import NDArray
-from race_problems import Data, Float
+
+from benchmarks import race_problems
+from benchmarks.race_problems import Data, Float
 
 DECADES = tuple(10.0**-k for k in range(1, 13))
 ENDLESS = 10**6
@@ -224,7 +225,7 @@ def _warm_up(entrant: Entrant, X: Any, y: NDArray[np.int64]) -> None:
 
 
 def _fit(entrant: Entrant, data: Data, C: float, task: Task, answer: Callable[..., None]) -> None:
-    from machine import PAUSE, settled, status
+    from benchmarks.machine import PAUSE, settled, status
 
     def once() -> tuple[float, Any]:
         start = time.perf_counter()

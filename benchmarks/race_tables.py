@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from race_entrants import ENTRANTS, PEERS
+from benchmarks.race_entrants import ENTRANTS, PEERS
 
 SECONDS = 0.02  # below that, imports and dispatch are most of a fit
 

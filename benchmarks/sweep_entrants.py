@@ -18,15 +18,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
-import race
-import race_problems
-import sweep_glmnet
 from numpy.typing import NDArray
-from race_entrants import SHORT
-from race_problems import Problem
 from scipy.sparse import csr_array, vstack
+
+from benchmarks import machine, race, race_problems, sweep_glmnet
+from benchmarks.race_entrants import SHORT
+from benchmarks.race_problems import Problem
 
 Values = list[tuple[Any, Any]]  # (coef, intercept) of each model that a call fits
 REPEATS = 5  # of a call shorter than SHORT; its time is their median

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from race_problems import Data
 from scipy.sparse import csc_array, csr_array, vstack
+
+from benchmarks.race_problems import Data
 
 SCRIPT = Path(__file__).with_name("sweep_glmnet.R")
 STARTING = 30.0  # seconds for R to start and to read the data

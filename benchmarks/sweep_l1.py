@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import sweep_glmnet
-from race import progress
-from race_problems import Data
-from sweep_entrants import REPEATS, Entrants
-from sweep_l2 import LONG, REFERENCE, gaps, lowest
-from sweep_problems import Penalty, largest_lambda
+
+from benchmarks import sweep_glmnet
+from benchmarks.race import progress
+from benchmarks.race_problems import Data
+from benchmarks.sweep_entrants import REPEATS, Entrants
+from benchmarks.sweep_l2 import LONG, REFERENCE, gaps, lowest
+from benchmarks.sweep_problems import Penalty, largest_lambda
 
 L1_RATIOS = (1.0, 0.5)
 MULTIPLES = (3.0, 30.0, 300.0)  # of the C below which everything is 0

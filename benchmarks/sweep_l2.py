@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from race import progress
-from race_problems import Data
-from sweep_entrants import Entrants
-from sweep_problems import Penalty
+
+from benchmarks.race import progress
+from benchmarks.race_problems import Data
+from benchmarks.sweep_entrants import Entrants
+from benchmarks.sweep_problems import Penalty
 
 TARGET = 1e-6  # nats above F*
 REFERENCE = 1e-9  # tolerance, in nats, of the fits that F* comes from

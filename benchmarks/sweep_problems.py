@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import race_problems
-from race_problems import Data, Float, Problem
+
+from benchmarks import race_problems
+from benchmarks.race_problems import Data, Float, Problem
 
 BLOCK = 1 << 22  # numbers held at once
 PROBLEMS = {

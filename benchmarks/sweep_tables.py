@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from sweep_l1 import equal, excess, levels, sagas, seconds, star
-from sweep_l2 import PEERS, TARGET, cv_star, gaps, lowest
+from benchmarks.sweep_l1 import equal, excess, levels, sagas, seconds, star
+from benchmarks.sweep_l2 import PEERS, TARGET, cv_star, gaps, lowest
 
 ROUNDING = 1e-12  # nats; of two F evaluated in float64
 Table = tuple[list[str], list[list[str]]]

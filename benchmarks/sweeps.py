@@ -33,15 +33,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import machine
-import sweep_glmnet
-import sweep_l1
-import sweep_l2
-import sweep_tables
-from race import progress
-from race_problems import Data
-from sweep_entrants import Entrants, serve
-from sweep_problems import PROBLEMS, Penalty, kkt, objective
+from benchmarks import machine, sweep_glmnet, sweep_l1, sweep_l2, sweep_tables
+from benchmarks.race import progress
+from benchmarks.race_problems import Data
+from benchmarks.sweep_entrants import Entrants, serve
+from benchmarks.sweep_problems import PROBLEMS, Penalty, kkt, objective
 
 PARTS = {"ridge": sweep_l2.ridge, "cv": sweep_l2.cv, "sparse": sweep_l1.sparse, "glmnet": sweep_l1.paths}
 

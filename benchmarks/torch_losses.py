@@ -25,12 +25,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks import machine
 from xent.torch import cross_entropy, linear_cross_entropy
 
 CASES: dict[str, tuple[torch.dtype, int, int, int]] = {  # dtype, rows, features (0: logits), classes

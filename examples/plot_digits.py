@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from xent import model_file
+from xent.export import model_file
 
 
 def main(model_path: Path, picture: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import xent
-from xent import linear
+from xent.kernels import linear
 
 OUTPUT = Path(__file__).parent / "src" / "generated" / "training.json"
 C, BATCH, SEED = 1.0, 50, 0

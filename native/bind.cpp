@@ -223,7 +223,7 @@ template <class T> void define_descend(nb::module_& m, const char* name) {
 }  // namespace
 
 NB_MODULE(_native, m) {
-  m.doc() = "xent's kernels; use them through xent._kernels, which states the contracts.";
+  m.doc() = "xent's kernels; use them through xent.kernels.native, which states the contracts.";
   nb::enum_<Task>(m, "Task")
       .value("sums", Task::sums)
       .value("curvature", Task::curvature)

@@ -11,7 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from xent import _kernels
+from xent.kernels import native as kernels
 
 mpmath.mp.dps = 50
 
@@ -27,9 +27,9 @@ def on(monkeypatch):
 
     def choose(backend):
         if backend == "reference":
-            monkeypatch.setattr(_kernels, "HAS_NATIVE", False)
+            monkeypatch.setattr(kernels, "HAS_NATIVE", False)
         else:
-            monkeypatch.setattr(_kernels, "_isa", backend)
+            monkeypatch.setattr(kernels, "_isa", backend)
 
     return choose
 
@@ -38,9 +38,10 @@ def on(monkeypatch):
 def engine(request, monkeypatch):
     """Of xent.torch: the native kernels, and PyTorch's own operations in their place."""
     if request.param == "tiles":
-        from xent.torch import _by_row, _cpu, _whole
+        from xent.torch import native_logits, whole
+        from xent.torch import native_tiles as kernels
 
-        for native in (_whole, _cpu, _by_row):
+        for native in (whole, kernels, native_logits):
             monkeypatch.setattr(native, "serves", lambda *a: False)
     return request.param
 

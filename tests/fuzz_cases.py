@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from fuzz_layouts import LAYOUTS, REFUSABLE, at_byte
 
-from xent import linear
+from tests.fuzz_layouts import LAYOUTS, REFUSABLE, at_byte
+from xent.kernels import linear
 
 try:
     from ml_dtypes import bfloat16

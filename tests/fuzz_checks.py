@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xent import linear, reference
+from xent import reference
+from xent.kernels import linear
 
 # What is right -----------------------------------------------------------------------------------------
 

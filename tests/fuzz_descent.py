@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xent import _kernels, _plain
+from xent.kernels import native, plain
 
 WILD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e300, 5e-324]
 
@@ -75,7 +75,7 @@ def spoil(rng, given):
 def one_call(seed, index, sets, guard, counts):
     """Draw call `index`, make it, hold it to the plain twin. AssertionError says what is wrong."""
     rng = np.random.default_rng([seed, index])
-    _kernels._isa = sets[rng.integers(len(sets))]
+    native._isa = sets[rng.integers(len(sets))]
     given, tame = draw(rng)
     spoilt = spoil(rng, given) if rng.random() < 0.3 else None
     now = spoilt or given
@@ -87,7 +87,7 @@ def one_call(seed, index, sets, guard, counts):
     names = ["descend", "groups" if given["groups"] else "no groups", "tame" if tame else "wild"]
     counts.update(f"descent: {name}" for name in names)
     try:
-        sweeps = _kernels.descend(**now | {"w": w}, **limits)
+        sweeps = native.descend(**now | {"w": w}, **limits)
     except (ValueError, TypeError):
         assert spoilt, "refused"
         assert w.tobytes() == now["w"].tobytes(), "moved, and refused"
@@ -100,7 +100,7 @@ def one_call(seed, index, sets, guard, counts):
     counts["→ answered"] += 1
     if tame:
         want = given["w"].copy()
-        took = _plain.descend(**given | {"w": want}, **limits)
+        took = plain.descend(**given | {"w": want}, **limits)
         size = 1e-9 * (1 + np.abs(want).max(initial=0))
         assert sweeps != took or np.abs(w - want).max(initial=0) <= size, f"{w} for {want}"
         assert ((w >= given["penalty"][2]) & (w <= given["penalty"][3])).all(), "outside the bounds"

@@ -4,9 +4,9 @@ numbers and threads, and arguments of wrong shapes and dtypes, which must be ref
 from __future__ import annotations
 
 import numpy as np
-from fuzz_tiles import DTYPES, REFUSED, WILD, raw
 
-from xent import _kernels
+from tests.fuzz_tiles import DTYPES, REFUSED, WILD, raw
+from xent.kernels import native
 
 UNIT = {"d": 1e-14, "f": 4e-6, "h": 1e-3, "b": 8e-3}
 
@@ -47,8 +47,8 @@ def reference(z, axis):
 def normalise(rng, counts, kind, z, axis, tame, threads):
     logs, in_place = bool(rng.random() < 0.5), bool(rng.random() < 0.2)
     whole, out = lay(rng, z.shape, DTYPES[kind])
-    run = getattr(_kernels._native, f"normalise_{kind}")
-    given = [raw(z), raw(out), axis, logs, threads, _kernels._isa]
+    run = getattr(native._native, f"normalise_{kind}")
+    given = [raw(z), raw(out), axis, logs, threads, native._isa]
     if rng.random() < 0.15:
         at = int(rng.integers(4))
         counts["normalise, spoilt"] += 1
@@ -99,10 +99,10 @@ def losses(rng, counts, kind, z, axis, tame, threads):
             np.moveaxis(q, axis, -1)[np.unravel_index(bad, rows)] *= rng.choice([2.0, np.nan, -1.0])
     if bad >= 0 and weight is not None and weight[bad] == 0:
         bad = -1
-    run = getattr(_kernels._native, f"losses_{kind}")
+    run = getattr(native._native, f"losses_{kind}")
     slack = 1e-12 * max(K, 8) if soft == "d" else 1e-5 * max(K, 8)
     targets = {"labels": (label, None, None), "f": (None, q, None), "d": (None, None, q)}[soft]
-    given = [raw(z), axis, *targets, weight, slack, out, threads, _kernels._isa]
+    given = [raw(z), axis, *targets, weight, slack, out, threads, native._isa]
     if rng.random() < 0.15:
         at = int(rng.integers(4))
         counts["losses, spoilt"] += 1
@@ -136,7 +136,7 @@ def losses(rng, counts, kind, z, axis, tame, threads):
 def one_call(seed, index, sets, counts):
     """Call `index` of a seed; AssertionError says what is wrong."""
     rng = np.random.default_rng([seed, index, 3])
-    _kernels._isa = str(rng.choice(sets))
+    native._isa = str(rng.choice(sets))
     kind = str(rng.choice(list(DTYPES)))
     axes = int(rng.integers(1, 5))
     shape = [

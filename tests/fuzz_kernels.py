@@ -21,16 +21,10 @@ import traceback
 from collections import Counter
 from dataclasses import fields
 
-import fuzz_cases
-import fuzz_checks
-import fuzz_descent
-import fuzz_functions
-import fuzz_losses
-import fuzz_solver
-import fuzz_tiles
 import numpy as np
 
-from xent import _kernels, linear
+from tests import fuzz_cases, fuzz_checks, fuzz_descent, fuzz_functions, fuzz_losses, fuzz_solver, fuzz_tiles
+from xent.kernels import linear, native
 
 CHECK_EVERY = 20
 DESCENT_EVERY = TILES_EVERY = FUNCTIONS_EVERY = LOSSES_EVERY = SOLVER_EVERY = 20
@@ -71,7 +65,7 @@ def isas():
     found = []
     for name in ("baseline", "avx2", "avx512"):
         try:
-            found.append(_kernels._native.isa(name))
+            found.append(native._native.isa(name))
         except ValueError:
             continue
     return found
@@ -114,25 +108,25 @@ def bits(answer):
 
 def one_call(seed, index, sets, guard, counts):
     """Draw call `index`, make it, hold it to its case. AssertionError says what is wrong."""
-    if index % DESCENT_EVERY == 7 and hasattr(_kernels, "descend"):
+    if index % DESCENT_EVERY == 7 and hasattr(native, "descend"):
         fuzz_descent.one_call(seed, index, sets, guard, counts)
         return
-    if index % SOLVER_EVERY == 1 and hasattr(_kernels._native, "descend_smooth_d"):
+    if index % SOLVER_EVERY == 1 and hasattr(native._native, "descend_smooth_d"):
         fuzz_solver.one_call(seed, index, sets, guard, counts)
         return
-    if index % TILES_EVERY == 13 and hasattr(_kernels, "multiply"):
+    if index % TILES_EVERY == 13 and hasattr(native, "multiply"):
         fuzz_tiles.one_call(seed, index, sets, counts)
         return
-    if index % FUNCTIONS_EVERY == 3 and hasattr(_kernels._native, "losses_d"):
+    if index % FUNCTIONS_EVERY == 3 and hasattr(native._native, "losses_d"):
         fuzz_functions.one_call(seed, index, sets, counts)
         return
-    if index % LOSSES_EVERY == 17 and hasattr(_kernels, "loss_calls"):
+    if index % LOSSES_EVERY == 17 and hasattr(native, "loss_calls"):
         fuzz_losses.one_call(seed, index, sets, counts)
         return
     case = fuzz_cases.draw_case(seed, index)
     run, check = case.draw(fuzz_checks.CALLS)
-    _kernels._isa = sets[case.rng.integers(len(sets))]
-    case.kinds.append(_kernels._isa)
+    native._isa = sets[case.rng.integers(len(sets))]
+    case.kinds.append(native._isa)
     counts.update(case.kinds)
     expect = fuzz_checks.expectation(case, run)
     thorough = index % CHECK_EVERY == 0
@@ -174,7 +168,7 @@ def run_calls(seed, indices, off, reached, results):
     faulthandler.enable()
     fuzz_cases.OFF |= off
     guard, sets, counts, failures = GuardedNumpy(), isas(), Counter(), []
-    _kernels.np = linear.np = guard
+    native.np = linear.np = guard
     early = None
     for done, index in enumerate(indices):
         reached.value = index
@@ -241,10 +235,10 @@ def main():
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", type=int, help="make this call alone, in this process")
     args = parser.parse_args()
-    if not _kernels.HAS_NATIVE:
-        sys.exit(f"nothing to fuzz: {_kernels.REASON}")
+    if not native.HAS_NATIVE:
+        sys.exit(f"nothing to fuzz: {native.REASON}")
     off = absent()
-    print(f"seed {args.seed}; {', '.join(isas())}; {_kernels._native.__file__}")
+    print(f"seed {args.seed}; {', '.join(isas())}; {native._native.__file__}")
     print(f"not offered here: {', '.join(sorted(off)) or 'nothing'}; not drawn: {', '.join(fuzz_cases.OFF)}")
     fuzz_cases.OFF |= off
 

@@ -4,9 +4,9 @@ numbers and threads, with logits or exp(z − m) kept or not; targets that are n
 from __future__ import annotations
 
 import numpy as np
-from fuzz_tiles import draw, raw
 
-from xent import _kernels
+from tests.fuzz_tiles import draw, raw
+from xent.kernels import native
 
 MOAT = 16
 IGNORED = -100
@@ -34,7 +34,7 @@ def one_call(seed, index, sets, counts):
     rng = np.random.default_rng([seed, index, 3])
     isa = str(rng.choice(sets))
     kind = str(rng.choice(["d", "f", "b"]))
-    forward, backward = _kernels.loss_calls(kind)
+    forward, backward = native.loss_calls(kind)
     n, d = int(rng.choice([1, 2, 17, rng.integers(1, 400)])), int(rng.choice([1, 3, rng.integers(1, 100)]))
     K, layer = int(rng.choice([1, 2, 50, rng.integers(1, 1300)])), rng.random() < 0.7
     tame = rng.random() < 0.8
@@ -50,7 +50,7 @@ def one_call(seed, index, sets, counts):
     rounds = layer and kind == "b" and rng.random() < 0.5
     step = max(min(512, max_bytes // np.dtype(wide).itemsize // d, K), 1)
     keep = layer and rng.random() < 0.5
-    z = Room(K * _kernels.kept_stride(n) if keep and not rounds else 0, wide)
+    z = Room(K * native.kept_stride(n) if keep and not rounds else 0, wide)
     e = Room(K * n if keep and rounds else 0, np.uint16)
     peaks = Room(-(-K // step) * n if keep and rounds else 0, np.float32)
     loss, known, total = Room(n, np.float64), Room(4 * n, np.float64), Room(1, raw(x).dtype)

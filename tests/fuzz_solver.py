@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xent import _descent, _kernels, _plain, linear
+from xent.kernels import descent as descents
+from xent.kernels import linear, native, plain
 
 WILD = [np.nan, np.inf, -np.inf, 0.0, 1e300, 5e-324]
 
@@ -32,7 +33,7 @@ def hessian(rng, guard, counts):
         name = str(rng.choice([name for name, a in now.items() if a is not None]))
         now[name] = np.concatenate([now[name], np.ones((1, *now[name].shape[1:]))])
     try:
-        found = _kernels.hessian(**now, intercept=intercept, n_threads=int(rng.integers(0, 4)))
+        found = native.hessian(**now, intercept=intercept, n_threads=int(rng.integers(0, 4)))
     except (ValueError, TypeError):
         assert spoilt, "refused"
         return "refused"
@@ -41,7 +42,7 @@ def hessian(rng, guard, counts):
     assert not spoilt, "answered"
     if tame:
         live = np.ones(len(X), bool) if s is None else s > 0
-        want = _plain.hessian(X[live], P[live], None if s is None else s[live], centre, intercept)
+        want = plain.hessian(X[live], P[live], None if s is None else s[live], centre, intercept)
         assert np.abs(found - want).max(initial=0) <= 1e-12 * (1 + np.abs(want).max(initial=0)), "wrong"
         counts["→ every number right"] += 1
     return "answered"
@@ -79,11 +80,11 @@ def descent(rng, counts):
         heard.append(value)
         return bool(rng.random() < 0.02)
 
-    arrays = _descent.Metric(**metric)
+    arrays = descents.Metric(**metric)
     most = int(rng.integers(0, 40))
     newton_below = float(rng.choice([-1, 1e-3, np.inf])) if X.dtype == np.float64 else -1.0
     try:
-        passes, iterations = _descent.descend_smooth(
+        passes, iterations = descents.descend_smooth(
             linear.Batch(X, y, s),
             theta,
             smooth=tuple(smooth.values()),
@@ -110,7 +111,7 @@ def one_call(seed, index, sets, guard, counts):
     """Draw call `index`, make it, hold it to the plain twin or to its direction. AssertionError says what is
     wrong."""
     rng = np.random.default_rng([seed, index])
-    _kernels._isa = sets[rng.integers(len(sets))]
+    native._isa = sets[rng.integers(len(sets))]
     kind = "Hessian" if rng.random() < 0.5 else "descent"
     counts[f"solver: {kind}"] += 1
     with np.errstate(all="ignore"):

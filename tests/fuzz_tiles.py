@@ -6,7 +6,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
-from xent import _kernels
+from xent.kernels import native
 
 DTYPES = {"d": np.float64, "f": np.float32, "h": np.float16, "b": ml_dtypes.bfloat16}
 WILD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, 5e-324]
@@ -65,7 +65,7 @@ def products(rng, counts):
             given[0][0] if m else np.zeros(k, given[0].dtype),
         ][at]
         counts["multiply, spoilt"] += 1
-        return lambda: _kernels.multiply(kind, *given, add=add, round_A=round_A), room, REFUSED
+        return lambda: native.multiply(kind, *given, add=add, round_A=round_A), room, REFUSED
     counts[f"multiply {kind}"] += 1
 
     def check():
@@ -78,7 +78,7 @@ def products(rng, counts):
         )
         assert (np.abs(room.out - want) <= unit * scale).all(), "a product is wrong"
 
-    return lambda: _kernels.multiply(kind, *given, add=add, round_A=round_A), room, check if tame else None
+    return lambda: native.multiply(kind, *given, add=add, round_A=round_A), room, check if tame else None
 
 
 def rows(rng, counts):
@@ -98,13 +98,13 @@ def rows(rng, counts):
             (raw(z), factor, w, smooth, np.zeros((n, 5))),
             (raw(z).astype(np.int64), factor, w, smooth, found),
         ][bad]
-        return lambda: _kernels.scan_rows(kind, *given), room, REFUSED
+        return lambda: native.scan_rows(kind, *given), room, REFUSED
     counts[f"rows of logits {kind}"] += 1
 
     def run():
-        _kernels.scan_rows(kind, raw(z), factor, w, smooth, found)
+        native.scan_rows(kind, raw(z), factor, w, smooth, found)
         given = np.column_stack([np.nan_to_num(found[:, 0], neginf=0), 1 / (1 + found[:, 1]), np.zeros(n)])
-        _kernels.residual_rows(kind, raw(z), factor, w, given, room.out)
+        native.residual_rows(kind, raw(z), factor, w, given, room.out)
 
     def check():
         y = factor * z.astype(np.float64)
@@ -130,12 +130,12 @@ def conversions(rng, counts):
     room, back = Guarded(rng, shape, np.uint16), Guarded(rng, shape, np.float32)
     if rng.random() < 0.2:
         counts["narrow, spoilt"] += 1
-        return lambda: _kernels.narrow(x, np.zeros((shape[0], shape[1] + 1), np.uint16)), room, REFUSED
+        return lambda: native.narrow(x, np.zeros((shape[0], shape[1] + 1), np.uint16)), room, REFUSED
     counts["narrow and widen"] += 1
 
     def run():
-        _kernels.narrow(x, room.out)
-        _kernels.widen(room.out, back.out)
+        native.narrow(x, room.out)
+        native.widen(room.out, back.out)
 
     def check():
         back.check()
@@ -151,7 +151,7 @@ def conversions(rng, counts):
 def one_call(seed, index, sets, counts):
     """Call `index` of a seed; AssertionError says what is wrong."""
     rng = np.random.default_rng([seed, index, 2])
-    _kernels._isa = str(rng.choice(sets))
+    native._isa = str(rng.choice(sets))
     run, room, check = (products, rows, conversions)[rng.choice(3, p=[0.5, 0.35, 0.15])](rng, counts)
     with np.errstate(all="ignore"):
         try:

@@ -127,14 +127,14 @@ MUTANTS = [
     ),
     Mutant(
         "tiles take other rows' offsets",
-        "src/xent/_tiled.py",
+        "src/xent/kernels/tiled.py",
         "self.offset[chosen, tile]",
         "self.offset[: len(index), tile]",
     ),
-    Mutant("tiles lose the bias", "src/xent/_tiled.py", "out += self.b[tile, None]", "pass"),
+    Mutant("tiles lose the bias", "src/xent/kernels/tiled.py", "out += self.b[tile, None]", "pass"),
     Mutant(
         "tiles take another tile's largest",
-        "src/xent/_tiled.py",
+        "src/xent/kernels/tiled.py",
         "self.peaks[i, rows])\n            grad_W",
         "self.peaks[0, rows])\n            grad_W",
     ),

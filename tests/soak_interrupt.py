@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xent import SoftmaxRegression, model_file
+from xent import SoftmaxRegression
+from xent.export import model_file
 
 ROOT = Path(__file__).parent.parent / "build" / "soak"
 N, D, K, C, TOL = 1_000_000, 20, 5, 1.0, 1e-6

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import KFold
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
-from truth import Plain
 
+from tests.truth import Plain
 from xent import SoftmaxRegression, SoftmaxRegressionCV, l1_min_c, softmax_path
 
 

@@ -20,7 +20,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import get_tags
 from sklearn.utils._array_api import get_namespace_and_device, move_estimator_to
 
-from xent import SoftmaxRegression, SoftmaxRegressionCV, _arrays, l1_min_c, softmax_path
+from xent import SoftmaxRegression, SoftmaxRegressionCV, l1_min_c, softmax_path
+from xent.estimators import arrays
 
 IRIS = load_iris(return_X_y=True)
 NAMES = load_iris().target_names[IRIS[1]]
@@ -134,7 +135,7 @@ def test_the_tag_says_so():
 def test_x_is_not_copied(dispatch):
     X = torch.tensor(IRIS[0])
     for a in (X, X.T, X[::2]):
-        (read,) = _arrays.to_numpy(X=a)
+        (read,) = arrays.to_numpy(X=a)
         assert read.__array_interface__["data"][0] == a.data_ptr()
         assert_array_equal(read, a.numpy())
 
@@ -305,7 +306,7 @@ def test_once_dispatch_is_off_again_results_are_numpys(place):
 @pytest.mark.parametrize("rows", [IRIS[0], torch.tensor(IRIS[0])], ids=["numpy", "torch"])
 @pytest.mark.parametrize("name", ["newton", "cv"])
 def test_without_dispatch_all_is_numpys(name, rows, monkeypatch):
-    monkeypatch.setattr(_arrays, "move_to", None)  # not even looked at
+    monkeypatch.setattr(arrays, "move_to", None)  # not even looked at
     model, ours = clone(MODELS[name]).fit(rows, IRIS[1]), clone(MODELS[name]).fit(*IRIS)
     assert_array_equal(model.coef_, ours.coef_)
     for array in (model.coef_, model.classes_, *(getattr(model, method)(rows) for method in METHODS)):
@@ -313,7 +314,7 @@ def test_without_dispatch_all_is_numpys(name, rows, monkeypatch):
 
 
 def test_with_dispatch_numpy_stays_numpy(dispatch, monkeypatch):
-    monkeypatch.setattr(_arrays, "move_to", None)
+    monkeypatch.setattr(arrays, "move_to", None)
     model = SoftmaxRegression().fit(*IRIS)
     for array in (model.coef_, model.classes_, *(getattr(model, method)(IRIS[0]) for method in METHODS)):
         assert type(array) is np.ndarray

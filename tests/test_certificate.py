@@ -7,8 +7,10 @@ import pytest
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
-from xent import SoftmaxRegression, certificate, linear, reference
-from xent.objective import Objective
+from xent import SoftmaxRegression, reference
+from xent.kernels import linear
+from xent.objective import certificate
+from xent.objective.ridge import Objective
 from xent.solvers import LBFGS, Newton, Settings, short
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from truth import Plain, softmax_rows
 
-from xent import SoftmaxRegression, linear
-from xent.objective import Objective
+from tests.truth import Plain, softmax_rows
+from xent import SoftmaxRegression
+from xent.kernels import linear
+from xent.objective.ridge import Objective
 from xent.solvers import LBFGS, Newton, Settings
 
 
@@ -203,7 +204,7 @@ def test_passes_in_float32_prove_nothing(rng, solver):
 
 def test_a_bound_that_is_wrong_by_a_tenth_would_be_seen(rng, monkeypatch):
     """The sweep is not vacuous: with λ taken too large by a tenth in the dual, it fails."""
-    from xent import certificate
+    from xent.objective import certificate
 
     right = certificate.dual_from_products
     monkeypatch.setattr(

@@ -2,12 +2,11 @@
 
 import re
 
-import check_right
-import check_wrong
 import numpy as np
 import pytest
 import torch
 
+from tests import check_right, check_wrong
 from xent.check import CONVENTIONS, Refused, Report, assert_softmax_loss, softmax_loss
 
 RIGHT = (*check_right.FUNCTIONS, *check_right.MODULES)

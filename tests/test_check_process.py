@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from xent.check import _process
-from xent.cli import app
+from xent.check import process
+from xent.cli.app import app
 
 HERE = Path(__file__).parent
 HOSTILE = """
@@ -96,7 +96,7 @@ def file(tmp_path_factory):
 
 def run(file, name, seconds=60.0, gigabytes=4.0):
     start = time.monotonic()
-    found = _process.check_file(file, name, None, seconds, gigabytes)
+    found = process.check_file(file, name, None, seconds, gigabytes)
     assert time.monotonic() - start < seconds + 10
     return found
 

@@ -8,10 +8,11 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.linear_model import LogisticRegressionCV
 
-from xent import SoftmaxRegressionCV, linear, softmax_path
-from xent.objective import Objective
+from xent import SoftmaxRegressionCV, softmax_path
+from xent.kernels import linear
+from xent.objective.ridge import Objective
 from xent.solvers import Newton, Result, Settings, Sweep, chord, rows
-from xent.solvers._base import Run
+from xent.solvers.base import Run
 
 
 def draw(rng, n=300, d=5, K=3):

@@ -23,7 +23,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 import xent
-from xent import _terminal, model_file, tables
+from xent.cli import tables, terminal
+from xent.export import model_file
 
 
 def run(*arguments, cwd, ok=True):
@@ -317,8 +318,8 @@ def test_a_progress_bar_after_a_second(big):
 
 def test_no_progress_bar_for_what_is_quick(monkeypatch):
     shown = io.StringIO()
-    monkeypatch.setattr(_terminal, "err", Console(file=shown, force_terminal=True))
-    with _terminal.working() as stage:
+    monkeypatch.setattr(terminal, "err", Console(file=shown, force_terminal=True))
+    with terminal.working() as stage:
         stage("fitting", 0.5)
     assert shown.getvalue() == ""
 
@@ -616,7 +617,7 @@ def test_a_picture_needs_matplotlib(tmp_path):
 def test_a_picture_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 
-    from xent import cli_path
+    from xent.cli import path as command
 
     picture = tmp_path / "p.png"
     picture.write_text("the old picture")
@@ -628,6 +629,6 @@ def test_a_picture_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     monkeypatch.setattr(Figure, "savefig", full)
     found = xent.softmax_path(*load_wine(return_X_y=True), Cs=2)
     with pytest.raises(OSError, match="No space left"):
-        cli_path._draw(found, None, picture)
+        command._draw(found, None, picture)
     assert picture.read_text() == "the old picture"
     assert list(tmp_path.iterdir()) == [picture]

@@ -154,7 +154,7 @@ def test_max_time_ends_the_fit_at_the_next_iteration(monkeypatch, solver):
     """By a clock that goes on by a second at each look: at the start, and then once an iteration."""
     X, y = load_digits(return_X_y=True)
     clock = types.SimpleNamespace(monotonic=itertools.count().__next__)
-    monkeypatch.setattr("xent._control.time", clock)
+    monkeypatch.setattr("xent.estimators.control.time", clock)
     with pytest.warns(ConvergenceWarning, match="max_time has passed; increase it"):
         model = SoftmaxRegression(max_time=4.5, solver=solver).fit(X, y)
     assert model.n_iter_[0] == 4

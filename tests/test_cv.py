@@ -27,9 +27,11 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from truth import softmax_rows
 
-from xent import SoftmaxRegression, SoftmaxRegressionCV, _folds, linear
+from tests.truth import softmax_rows
+from xent import SoftmaxRegression, SoftmaxRegressionCV
+from xent.estimators import folds
+from xent.kernels import linear
 
 CS = np.array([1.0, 0.01, 100.0, 0.1])  # out of order: it is kept
 
@@ -455,7 +457,7 @@ def test_folds_do_not_change_what_they_are_made_of(rng):
     assert_array_equal(s, before)
     scorer = sklearn.metrics.get_scorer("neg_log_loss")
     kept = dict(scorer._kwargs)
-    _folds._knowing(scorer, model.classes_)
+    folds._knowing(scorer, model.classes_)
     assert scorer._kwargs == kept
     buffer = io.BytesIO()
     pickle.dump(model, buffer)

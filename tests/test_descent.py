@@ -7,9 +7,10 @@ import cvxpy
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from test_kernels import native, runnable_isas
 
-from xent import _kernels, _plain
+from tests.test_kernels import native, runnable_isas
+from xent.kernels import native as kernels
+from xent.kernels import plain
 
 BACKENDS = [*runnable_isas(), "reference"]
 
@@ -68,7 +69,7 @@ class Model:
         w = self.w.copy()
         arguments = (self.start, self.blocks, self.psi, self.dual, self.parts, self.gradient)
         before = [a.copy() for a in arguments]
-        sweeps = _kernels.descend(*arguments, w, self.groups, tolerance, most)
+        sweeps = kernels.descend(*arguments, w, self.groups, tolerance, most)
         for a, b in zip(arguments, before, strict=True):
             assert_array_equal(a, b)
         return w, sweeps
@@ -149,7 +150,7 @@ def test_native_is_plain(rng, on, monkeypatch, case, dtype, isa):
     for widths in WIDTHS:
         model = Model(rng, widths, dtype=dtype, **CASES[case])
         for tolerance, most in ((0.05, 30), (1e-6, 200), (0.0, 1), (0.0, 7), (0.5, 2)):
-            monkeypatch.setattr(_kernels, "HAS_NATIVE", True)
+            monkeypatch.setattr(kernels, "HAS_NATIVE", True)
             on(isa)
             w, sweeps = model.descend(tolerance, most)
             on("reference")
@@ -180,12 +181,12 @@ def test_nothing_to_move(on, backend):
     none, empty = np.empty(0), np.zeros((0, 8))
     for start in ([0], [0, 0], [0, 0, 0]):
         arguments = (np.array(start), none, empty, empty, np.zeros((4, 0)), none, none)
-        assert _kernels.descend(*arguments, None, 0.05, 30) == 1
-        assert _kernels.descend(*arguments, (np.array([0, 0]), np.empty(0, np.int64)), 0.05, 30) == 1
+        assert kernels.descend(*arguments, None, 0.05, 30) == 1
+        assert kernels.descend(*arguments, (np.array([0, 0]), np.empty(0, np.int64)), 0.05, 30) == 1
     w, parts = np.array([0.3, -2.0]), np.array([[0.0] * 2, [0.0] * 2, [-1, -2.0], [1, -2.0]])
     low_rank = np.zeros((2, 8))
     arguments = (np.array([0, 1, 2]), np.array([0.0, 1.0]), low_rank, low_rank, parts, np.array([0.5, 9.0]))
-    _kernels.descend(*arguments, w, None, 0.05, 30)
+    kernels.descend(*arguments, w, None, 0.05, 30)
     assert_array_equal(w[1], -2.0)
     assert -1 <= w[0] <= 1
 
@@ -257,11 +258,11 @@ def test_wrong_shapes_are_refused_before_any_reading(name, bad):
         "groups": None,
     }
     given["penalty"][2] = -1
-    assert _kernels.descend(**given, tolerance=0.05, most=3) >= 1
+    assert kernels.descend(**given, tolerance=0.05, most=3) >= 1
     given |= bad
     before = given["w"].copy()
     with pytest.raises((ValueError, TypeError)) as caught:
-        _kernels.descend(**given, tolerance=0.05, most=3)
+        kernels.descend(**given, tolerance=0.05, most=3)
     assert len(str(caught.value)) > 10
     assert_array_equal(given["w"], before)
 
@@ -272,7 +273,7 @@ def test_a_point_that_may_not_be_written_is_refused(rng):
     model.w.flags.writeable = False
     arguments = (model.start, model.blocks, model.psi, model.dual, model.parts, model.gradient, model.w)
     with pytest.raises(TypeError):
-        _kernels.descend(*arguments, None, 0.05, 30)
+        kernels.descend(*arguments, None, 0.05, 30)
 
 
 def test_empty_groups_and_a_group_of_all(rng, on):
@@ -290,4 +291,4 @@ def test_empty_groups_and_a_group_of_all(rng, on):
     assert_allclose(model.descend(1e-24, 500)[0], found[0], atol=1e-11)
     model.groups = np.array([0, 6]), order
     assert model.value(found[0]) == pytest.approx(model.value(model.optimum()), abs=1e-8)
-    assert _plain.descend is not _kernels.descend
+    assert plain.descend is not kernels.descend

@@ -18,8 +18,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from xent import SoftmaxRegression, _kernels, linear, reference
-from xent._threads import _libraries, blas
+from xent import SoftmaxRegression, reference
+from xent.kernels import linear
+from xent.kernels import native as kernels
+from xent.kernels.threads import _libraries, blas
 
 
 @pytest.mark.parametrize("K", [2, 3, 5])
@@ -134,7 +136,7 @@ def test_sparse_is_dense(rng, kind, dtype):
 def test_without_the_extension_the_fit_is_the_same(rng, monkeypatch):
     X, y, s = rng.normal(size=(150, 5)), rng.integers(0, 4, 150), rng.uniform(0, 2, 150)
     native = SoftmaxRegression(tol=1e-11).fit(X, y, s)
-    monkeypatch.setattr(_kernels, "HAS_NATIVE", False)
+    monkeypatch.setattr(kernels, "HAS_NATIVE", False)
     assert_allclose(SoftmaxRegression(tol=1e-11).fit(X, y, s).coef_, native.coef_, atol=1e-8)
 
 

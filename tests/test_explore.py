@@ -4,7 +4,7 @@ import webbrowser
 
 import pytest
 
-from xent import cli_explore
+from xent.cli import explore
 
 
 def test_it_opens_the_page_and_prints_where_it_is(tmp_path, monkeypatch, capsys):
@@ -12,9 +12,9 @@ def test_it_opens_the_page_and_prints_where_it_is(tmp_path, monkeypatch, capsys)
     page.parent.mkdir()
     page.write_text("")
     opened = []
-    monkeypatch.setattr(cli_explore, "PAGE", page)
+    monkeypatch.setattr(explore, "PAGE", page)
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
-    cli_explore.explore(lang="zh")
+    explore.explore(lang="zh")
     assert opened == [page.as_uri() + "#lang=zh"]
     assert capsys.readouterr().out == f"{page.as_uri()}#lang=zh\n"
 
@@ -22,11 +22,11 @@ def test_it_opens_the_page_and_prints_where_it_is(tmp_path, monkeypatch, capsys)
 def test_it_says_where_to_look_if_no_browser_opens(tmp_path, monkeypatch, capsys):
     page = tmp_path / "index.html"
     page.write_text("")
-    monkeypatch.setattr(cli_explore, "PAGE", page)
+    monkeypatch.setattr(explore, "PAGE", page)
     monkeypatch.setattr(webbrowser, "get", lambda using=None: webbrowser.GenericBrowser("false"))
     monkeypatch.setattr(webbrowser, "_tryorder", ["false"])
     with pytest.raises(SystemExit) as ended:
-        cli_explore.explore()
+        explore.explore()
     assert ended.value.code == 1
     said = capsys.readouterr()
     assert said.out == f"{page.as_uri()}#lang=en\n"
@@ -34,8 +34,8 @@ def test_it_says_where_to_look_if_no_browser_opens(tmp_path, monkeypatch, capsys
 
 
 def test_it_says_how_to_build_a_page_that_is_not_there(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli_explore, "PAGE", tmp_path / "index.html")
+    monkeypatch.setattr(explore, "PAGE", tmp_path / "index.html")
     with pytest.raises(SystemExit) as ended:
-        cli_explore.explore()
+        explore.explore()
     assert ended.value.code == 1
     assert capsys.readouterr().err == "xent: the explorer is not built: run make explorer\n"

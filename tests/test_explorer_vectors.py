@@ -3,13 +3,12 @@
 import json
 import textwrap
 
-import explorer_rounding
-import make_explorer
 import ml_dtypes
 import numpy as np
 import pytest
 
 import xent
+from tests.vectors import explorer_rounding, make_explorer
 from xent import reference
 
 VECTORS = json.loads(make_explorer.FILE.read_text(encoding="utf-8"))

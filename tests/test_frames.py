@@ -9,8 +9,8 @@ import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold
-from truth import softmax_rows
 
+from tests.truth import softmax_rows
 from xent import SoftmaxRegression, SoftmaxRegressionCV, l1_min_c, softmax_path
 
 NAMES = ["w", "v", "u"]  # not sorted

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import scipy.special
 from numpy.testing import assert_array_equal
-from test_kernels import native, runnable_isas
 
 import xent
-from xent import _functions, _kernels, reference
+from tests.test_kernels import native, runnable_isas
+from xent import reference
+from xent.kernels import functions
+from xent.kernels import native as kernels
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES = [np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.float16), BFLOAT16]
@@ -280,13 +282,13 @@ def test_any_number_of_threads_gives_the_same_bits(rng, shape):
             y = rng.integers(0, shape[axis], shape[1 - axis])
             q = np.full(shape, 1 / shape[axis], np.float32)
             for call in (
-                lambda t, a=axis, g=given: _functions.normalise(False, g, a, None, n_threads=t),
-                lambda t, a=axis, g=given: _functions.normalise(True, g, a, None, n_threads=t),
-                lambda t, a=axis, g=given, y=y: _functions.losses(
-                    *_functions.logits_of(g), a, y, None, n_threads=t
+                lambda t, a=axis, g=given: functions.normalise(False, g, a, None, n_threads=t),
+                lambda t, a=axis, g=given: functions.normalise(True, g, a, None, n_threads=t),
+                lambda t, a=axis, g=given, y=y: functions.losses(
+                    *functions.logits_of(g), a, y, None, n_threads=t
                 ),
-                lambda t, a=axis, g=given, q=q: _functions.losses(
-                    *_functions.logits_of(g), a, q, None, n_threads=t
+                lambda t, a=axis, g=given, q=q: functions.losses(
+                    *functions.logits_of(g), a, q, None, n_threads=t
                 ),
             ):
                 one = call(1)
@@ -350,6 +352,6 @@ def test_without_the_extension_the_values_are_the_same(rng, on):
         calls += [lambda z=z, y=y, a=axis: xent.cross_entropy(z, y, axis=a)]
     before = [call() for call in calls]
     on("reference")
-    assert not _kernels.HAS_NATIVE
+    assert not kernels.HAS_NATIVE
     for call, value in zip(calls, before, strict=True):
         np.testing.assert_allclose(call(), value, rtol=1e-13)

@@ -4,9 +4,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from test_functions import BACKENDS, DTYPES
 
 import xent
+from tests.test_functions import BACKENDS, DTYPES
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -6,12 +6,14 @@ import threading
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import exact_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from xent import _kernels, linear, reference
+from tests.conftest import exact_row
+from xent import reference
+from xent.kernels import linear
+from xent.kernels import native as kernels
 
 native = pytest.mark.skipif(
     os.environ.get("XENT_NATIVE") == "0", reason="the extension was switched off with XENT_NATIVE=0"
@@ -20,12 +22,12 @@ TOLERANCE = {"f": 2e-5, "d": 1e-12}
 
 
 def runnable_isas():
-    if not _kernels.HAS_NATIVE:
+    if not kernels.HAS_NATIVE:
         return []
     found = []
     for name in ("baseline", "avx2", "avx512"):
         try:
-            found.append(_kernels._native.isa(name))
+            found.append(kernels._native.isa(name))
         except ValueError:
             continue  # this processor cannot run it
     return found
@@ -58,7 +60,7 @@ def check(sums, want, tolerance, n):
 @native
 def test_the_extension_is_there():
     """A build that failed installs without it; the tests must not pass for that reason."""
-    assert _kernels.HAS_NATIVE, _kernels.REASON
+    assert kernels.HAS_NATIVE, kernels.REASON
     assert "baseline" in runnable_isas()
 
 
@@ -68,7 +70,7 @@ def test_the_extension_is_there():
 @pytest.mark.parametrize("d", [1, 7, 8, 33])
 @pytest.mark.parametrize("K", [1, 2, 3, 7, 10, 16, 17, 40])
 def test_fused_pass(monkeypatch, rng, isa, dtype, compute, d, K):
-    monkeypatch.setattr(_kernels, "_isa", isa)
+    monkeypatch.setattr(kernels, "_isa", isa)
     X, y, s, W, b = problem(rng, 131, d, K, dtype, compute)
     sums = linear.sums(linear.Batch(X, y, s), W, b)
     check(sums, expected(X, y, s, W, b), TOLERANCE[compute], 131)
@@ -171,8 +173,8 @@ def test_accuracy_at_every_margin(monkeypatch, isa, dtype, K, gap):
     The reference subtracts plainly, so its error grows with the gap by half an ulp of it.
     """
     if isa == "reference":
-        monkeypatch.setattr(_kernels, "HAS_NATIVE", False)
-    monkeypatch.setattr(_kernels, "_isa", isa)
+        monkeypatch.setattr(kernels, "HAS_NATIVE", False)
+    monkeypatch.setattr(kernels, "_isa", isa)
     Z = np.linspace(-2, 0, K)[None].astype(dtype)
     y = np.array([K // 2])
     Z[0, y] = gap

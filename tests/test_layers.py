@@ -11,65 +11,187 @@ import xent
 
 SOURCE = Path(xent.__file__).parent
 
-# Each module may import those on lower levels only; modules of one level do not know each other.
-LEVELS = [
-    {"_extras"},
-    {"reference", "_arrays", "_files", "_batch", "_threads", "_plots", "_terminal"},
-    {"_plain", "_checks", "certificate", "_evaluation"},
-    {"_kernels", "_frames"},
-    {"_tiled", "_functions", "_descent", "_config"},
-    {"linear", "torch", "losses"},
-    {"null_space", "penalty"},
-    {"_margins"},
-    {"objective"},
-    {"composite", "rounding"},
-    {"separation"},
-    {"solvers"},
-    {"_control", "_targets", "_parameters"},
-    {"_problem"},
-    {"_classifier"},
+# The house, floor by floor (docs/design/0010): a room at the root may import those on lower floors.
+FLOORS = [
+    {"_checks", "_extras", "reference", "data"},
+    {"kernels", "export"},
+    {"losses", "objective", "torch"},
+    {"solvers", "inference"},
     {"estimators"},
-    {"path", "check"},
-    {"_folds"},
-    {"cv"},
-    {"model_file", "tables"},
-    {"cli_path", "cli_check", "cli_explore"},
+    {"check", "cv"},
     {"cli"},
     {"__main__"},
 ]
-LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+
+# The same of the files of each package; its __init__, its front door, may import them all.
+FILES: dict[str, list[set[str]]] = {
+    "data": [{"batch"}],
+    "kernels": [{"plain", "threads"}, {"native"}, {"config", "descent", "functions", "tiled"}, {"linear"}],
+    "export": [{"files", "plots"}, {"model_file"}],
+    "objective": [
+        {"certificate", "evaluation", "null_space", "penalty"},
+        {"ridge"},
+        {"composite", "rounding"},
+    ],
+    "solvers": [
+        {"base", "rows"},
+        {"blocks", "line_search", "older", "short"},
+        {"low_rank", "newton", "quadratic"},
+        {"chord", "metric", "proximal"},
+        {"memory", "working_set"},
+        {"lbfgs"},
+        {"sweep"},
+    ],
+    "inference": [{"margins"}, {"separation"}],
+    "estimators": [
+        {"arrays", "control", "frames", "parameters"},
+        {"targets"},
+        {"problem"},
+        {"classifier"},
+        {"softmax"},
+        {"path"},
+        {"folds"},
+        {"cv"},
+    ],
+    "torch": [
+        {"inputs", "threads", "tiles"},
+        {"gradient"},
+        {"native_tiles", "second"},
+        {"native_logits", "whole"},
+        {"operations"},
+        {"formula"},
+        {"autograd"},
+        {"asked", "door"},
+        {"functional", "parallel"},
+        {"modules"},
+    ],
+    "check": [
+        {"mistakes", "report", "subject"},
+        {"given", "process", "recognise", "training"},
+        {"loss_checks"},
+        {"gradient_checks"},
+        {"examiner"},
+        {"child"},
+    ],
+    "cli": [{"tables", "terminal"}, {"check", "explore", "path"}, {"app"}],
+}
+
+# Who may load what is not NumPy's: packages, or single files of them.
+LIBRARIES = {
+    "sklearn": {"estimators", "cli.tables"},
+    "scipy": {
+        "objective.null_space",
+        "objective.ridge",
+        "solvers.blocks",
+        "solvers.older",
+        "solvers.quadratic",
+        "inference",
+        "estimators",
+        "export.plots",
+        "check.training",
+    },
+    "array_api_compat": {"reference", "estimators.arrays"},
+    "threadpoolctl": {"kernels.threads"},
+    "torch": {"torch", "check.subject"},
+    "pandas": {"cli"},
+    "skrub": {"cli.tables"},
+    "skops": {"export.model_file"},
+    "matplotlib": {"export.plots", "check.report", "cli.path"},
+    "rich": {"cli"},
+    "cyclopts": {"cli"},
+}
 
 
-def imports_of(path):
-    """The xent modules (top level names) that a file imports, at run time or for types."""
-    inside = path.relative_to(SOURCE).with_suffix("").parts
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def numbered(floors):
+    return {name: floor for floor, names in enumerate(floors) for name in names}
+
+
+FLOOR = numbered(FLOORS)
+FILE = {package: numbered(files) for package, files in FILES.items()}
+
+
+def imports_of(source, inside):
+    """What a file at `inside`, as ("solvers", "lbfgs"), imports at run time or for types.
+
+    Of xent as paths of names, of other libraries by their first name.
+    """
+    ours, others = set(), set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.level:
-            package = inside[: len(inside) - node.level]
-            where = (*package, *(node.module.split(".") if node.module else ()))
-            found |= {where[0]} if where else {alias.name for alias in node.names}
+            where = (*inside[: len(inside) - node.level], *(node.module.split(".") if node.module else ()))
+            ours |= {(*where, alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            first, *rest = node.module.split(".")
+            if first == "xent":
+                ours |= {(*rest, alias.name) for alias in node.names}
+            else:
+                others.add(first)
         elif isinstance(node, ast.Import):
-            found |= {name.name.split(".")[1] for name in node.names if name.name.startswith("xent.")}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("xent."):
-            found.add(node.module.split(".")[1])
-    return found & LEVEL.keys()
+            for first, *rest in (alias.name.split(".") for alias in node.names):
+                if first == "xent":
+                    ours.add(tuple(rest))
+                else:
+                    others.add(first)
+    return ours, others
+
+
+def breaches(source, inside):
+    """What a file may not import and does."""
+    ours, others = imports_of(source, inside)
+    room, *rest = inside
+    assert room in FLOOR, f"{room} has no floor: give it one in FLOORS"
+    own = {path[1] for path in ours if path[:1] == (room,) and len(path) > 1} & FILE.get(room, {}).keys()
+    found = {path[0] for path in ours if path} & FLOOR.keys() - {room}
+    wrong = {name for name in found if FLOOR[name] >= FLOOR[room]}
+    if rest and rest != ["__init__"]:
+        file = FILE[room]
+        assert rest[0] in file, f"{room}/{rest[0]}.py has no floor: give it one in FILES"
+        wrong |= {f"{room}.{name}" for name in own - {rest[0]} if file[name] >= file[rest[0]]}
+    allowed = {name for name, rooms in LIBRARIES.items() if rooms & {room, ".".join(inside)}}
+    return wrong | (others & LIBRARIES.keys()) - allowed
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_imports_go_one_way(path):
-    name = path.relative_to(SOURCE).with_suffix("").parts[0]
-    if name == "__init__":
+    inside = path.relative_to(SOURCE).with_suffix("").parts
+    if inside == ("__init__",):
         return  # the front door names what is public
-    assert name in LEVEL, f"{name} has no level: give it one in LEVELS"
-    above = {other for other in imports_of(path) - {name} if LEVEL[other] >= LEVEL[name]}
-    assert not above, f"{name} (level {LEVEL[name]}) imports {sorted(above)} from its level or above"
+    wrong = breaches(path.read_text(), inside)
+    assert not wrong, f"{'/'.join(inside)}.py imports {sorted(wrong)} from its floor or above, or not its own"
 
 
-def test_the_rule_sees_a_breach(tmp_path):
-    assert imports_of(SOURCE / "estimators.py") >= {"solvers", "_problem", "objective"}
-    assert imports_of(SOURCE / "solvers" / "lbfgs.py") >= {"objective", "solvers"}
-    assert imports_of(SOURCE / "cli.py") >= {"tables", "model_file"}
+@pytest.mark.parametrize("room", sorted(FILES))
+def test_an_import_planted_the_wrong_way_is_seen(room):
+    """In the lowest file of each package: of a higher package, of a higher file, and of a library."""
+    lowest = min(FILE[room], key=FILE[room].get)
+    path = SOURCE / room / f"{lowest}.py"
+    source, inside = path.read_text(), (room, lowest)
+    assert not breaches(source, inside)
+    assert breaches(f"{source}\nfrom ..__main__ import main\n", inside) == {"__main__"}
+    assert breaches(f"{source}\nfrom ..__main__ import main\n", (room, max(FILE[room], key=FILE[room].get)))
+    for line in (
+        "from xent import __main__",
+        "import xent.__main__",
+        "def late():\n    from .. import __main__",
+    ):
+        assert breaches(f"{source}\n{line}\n", inside) == {"__main__"}
+    higher = {name for name, floor in FILE[room].items() if floor > 0}
+    for name in higher:
+        assert breaches(f"{source}\nfrom .{name} import x\n", inside) == {f"{room}.{name}"}
+        assert breaches(f"{source}\nfrom . import {name}\n", inside) == {f"{room}.{name}"}
+    if room != "export":
+        assert breaches(f"{source}\nimport skops.io\n", inside) == {"skops"}
+
+
+def test_the_house_has_eight_floors_at_most():
+    assert len(FLOORS) <= 8
+    assert all((SOURCE / name).is_dir() or (SOURCE / f"{name}.py").is_file() for name in FLOOR)
+    assert all((SOURCE / room / f"{name}.py").is_file() for room, files in FILE.items() for name in files)
+
+
+def test_no_file_inside_a_package_hides_its_name():
+    hidden = [p for p in SOURCE.rglob("_*.py") if p.parent != SOURCE and not p.name.startswith("__")]
+    assert not hidden
 
 
 def modules_after(statement):

@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose
 
-from xent import linear, reference
+from xent import reference
+from xent.kernels import linear
 
 
 @pytest.fixture(params=["dense", "csr", "csr array, int64 indices"])

@@ -5,10 +5,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from test_kernels import native, runnable_isas
 
-from xent import _kernels
-from xent._batch import Batch, TopK
+from tests.test_kernels import native, runnable_isas
+from xent.data.batch import Batch, TopK
+from xent.kernels import native as kernels
 
 pytestmark = native
 DTYPES = {"d": np.float64, "f": np.float32, "h": np.float16, "b": ml_dtypes.bfloat16}
@@ -57,10 +57,10 @@ def test_products(rng, on, kind, isa):
         ]
         for left, right in layouts:
             out = np.full((m, n + 3), np.nan, np.float64 if kind == "dd" else np.float32)
-            got = _kernels.multiply(kind, raw(left), raw(right), out[:, :n])
+            got = kernels.multiply(kind, raw(left), raw(right), out[:, :n])
             assert (np.abs(got - want) <= (k + 2) * unit(kind) * scale).all()
             first = got.copy()
-            _kernels.multiply(kind, raw(left), raw(right), out[:, :n], add=True)
+            kernels.multiply(kind, raw(left), raw(right), out[:, :n], add=True)
             assert_allclose(got, 2 * first, rtol=1e-5 if kind != "dd" else 1e-14, atol=1e-6)
             assert np.isnan(out[:, n:]).all()
 
@@ -73,14 +73,14 @@ def test_a_numbers_bits_are_its_own(rng, on, kind, isa):
     m, n, k = 300, 130, 500
     A, B = rng.normal(size=(m, k)).astype(DTYPES[kind[0]]), rng.normal(size=(k, n)).astype(DTYPES[kind[1]])
     dtype = np.float64 if kind == "dd" else np.float32
-    whole = _kernels.multiply(kind, raw(A), raw(B), np.empty((m, n), dtype))
+    whole = kernels.multiply(kind, raw(A), raw(B), np.empty((m, n), dtype))
     for rows, columns in (
         (slice(7, 8), slice(50, 51)),
         (slice(250, 300), slice(1, 130, 3)),
         (slice(3), slice(90)),
     ):
         part = np.empty(whole[rows, columns].shape, dtype)
-        _kernels.multiply(kind, raw(A[rows]), raw(np.ascontiguousarray(B[:, columns])), part)
+        kernels.multiply(kind, raw(A[rows]), raw(np.ascontiguousarray(B[:, columns])), part)
         assert_array_equal(part, whole[rows, columns])
 
 
@@ -94,10 +94,10 @@ def test_rounding_of_A_is_asked_for(rng):
     wide = B.astype(np.float64)
     want, scale = A.astype(np.float64) @ wide, np.abs(A).astype(np.float64) @ np.abs(wide)
     for round_A, unit_ in ((False, 202 * 2.0**-24), (True, 2.0**-8)):
-        got = _kernels.multiply("fb", A, raw(B), np.empty((40, 60), np.float32), round_A=round_A)
+        got = kernels.multiply("fb", A, raw(B), np.empty((40, 60), np.float32), round_A=round_A)
         assert (np.abs(got - want) <= unit_ * scale).all()
     rounded = A.astype(ml_dtypes.bfloat16).astype(np.float64) @ wide
-    if _kernels.isa() == "avx512" and hasattr(_kernels._native, "multiply_pairs_fb"):
+    if kernels.isa() == "avx512" and hasattr(kernels._native, "multiply_pairs_fb"):
         assert_allclose(got, rounded, atol=1e-4)
 
 
@@ -107,7 +107,7 @@ def test_special_numbers(on):
         on(isa)
         A, B = np.ones((3, 5), np.float32), np.ones((5, 50), np.float32)
         A[1, 2], B[0, 7] = np.nan, np.inf
-        got = _kernels.multiply("ff", A, B, np.empty((3, 50), np.float32))
+        got = kernels.multiply("ff", A, B, np.empty((3, 50), np.float32))
         assert np.isnan(got[1]).all()
         assert (got[[0, 2], 7] == np.inf).all()
         assert (np.delete(got[[0, 2]], 7, axis=1) == 5).all()
@@ -118,7 +118,7 @@ def test_special_numbers(on):
             if kind == "hh"
             else values.astype(DTYPES[kind[0]])
         )
-        got = _kernels.multiply(
+        got = kernels.multiply(
             kind, raw(x[:, None]), raw(np.ones((1, 3), x.dtype)), np.empty((7, 3), np.float32)
         )
         assert_allclose(got, x.astype(np.float32)[:, None] + np.zeros(3), atol=1.2e-38 if kind == "bb" else 0)
@@ -145,7 +145,7 @@ def test_wrong_shapes_are_refused(name, bad):
     }
     given |= bad
     with pytest.raises((ValueError, TypeError)):
-        _kernels.multiply("ff", given["A"], given["B"], given["out"])
+        kernels.multiply("ff", given["A"], given["B"], given["out"])
 
 
 @pytest.mark.parametrize("isa", runnable_isas())
@@ -166,7 +166,7 @@ def test_rows_are_put_away_and_taken_up(rng, on, kind, smoothing, dtype, isa):
         Q[4, 5] = 0
         Q[4] /= Q[4].sum()
     target = {"label": y, "soft": Q, "top": TopK(y[:, None], np.ones((n, 1)))}[kind]
-    columns = _kernels.columns(
+    columns = kernels.columns(
         Batch(np.empty((n, 0)), target, label_smoothing=smoothing), np.arange(n), K, dtype
     )
 
@@ -234,16 +234,16 @@ def test_rows_of_logits(rng, on, kind, isa):
         for w in (None, rng.random(K).astype(compute)):
             weight = np.ones(K) if w is None else w
             out = np.empty((n, 6))
-            _kernels.scan_rows(kind, raw(Z), factor, w, True, out)
+            kernels.scan_rows(kind, raw(Z), factor, w, True, out)
             below = np.where(live, m[:, None] - z, 0)
             want = [m, e_others.sum(1), winner, live.sum(1), (live * weight).sum(1), (below * weight).sum(1)]
             assert_allclose(out, np.array(want).T, rtol=tolerance, atol=tolerance)
             plain = np.empty((n, 6))
-            _kernels.scan_rows(kind, raw(Z), factor, w, False, plain)
+            kernels.scan_rows(kind, raw(Z), factor, w, False, plain)
             assert_array_equal(plain[:, :3], out[:, :3])
             given = np.ascontiguousarray(np.array([m, rng.normal(size=n), rng.random(n)]).T)
             got = np.full((n, K + 2), 3, DTYPES[kind])
-            _kernels.residual_rows(kind, raw(Z), factor, w, given, raw(got)[:, :K])
+            kernels.residual_rows(kind, raw(Z), factor, w, given, raw(got)[:, :K])
             G = factor * (given[:, 1:2] * e - given[:, 2:] * weight * live)
             coarse = 2.0**-8 if kind == "b" else tolerance
             assert_allclose(
@@ -255,16 +255,16 @@ def test_rows_of_logits(rng, on, kind, isa):
             assert (got[:, K:] == 3).all()
     empty = np.full((2, 4), -np.inf, compute if kind != "b" else DTYPES["b"])
     out = np.empty((2, 6))
-    _kernels.scan_rows(kind, raw(empty), 1.0, None, True, out)
+    kernels.scan_rows(kind, raw(empty), 1.0, None, True, out)
     assert_array_equal(out, [[-np.inf, 0, 0, 0, 0, 0]] * 2)
     with pytest.raises(ValueError, match="6 numbers a row"):
-        _kernels.scan_rows(kind, raw(empty), 1.0, None, True, np.empty((2, 5)))
+        kernels.scan_rows(kind, raw(empty), 1.0, None, True, np.empty((2, 5)))
     with pytest.raises(ValueError, match="an entry a class"):
-        _kernels.scan_rows(kind, raw(empty), 1.0, np.ones(3, compute), True, out)
+        kernels.scan_rows(kind, raw(empty), 1.0, np.ones(3, compute), True, out)
     with pytest.raises(ValueError, match="z's shape"):
-        _kernels.residual_rows(kind, raw(empty), 1.0, None, np.ones((2, 3)), raw(empty[:, :2]))
+        kernels.residual_rows(kind, raw(empty), 1.0, None, np.ones((2, 3)), raw(empty[:, :2]))
     with pytest.raises(ValueError, match="contiguous"):
-        _kernels.scan_rows(kind, raw(empty)[:, ::2], 1.0, None, True, out)
+        kernels.scan_rows(kind, raw(empty)[:, ::2], 1.0, None, True, out)
 
 
 @pytest.mark.parametrize("isa", runnable_isas())
@@ -277,13 +277,13 @@ def test_bfloat16_and_back(rng, on, isa):
     x = np.tile(x.astype(np.float32), (3, 1))
     wide = np.zeros((3, 220), np.uint16)
     out = wide[:, :209]
-    _kernels.narrow(x, out)
+    kernels.narrow(x, out)
     assert_array_equal(
         out.view(ml_dtypes.bfloat16).astype(np.float32), x.astype(ml_dtypes.bfloat16).astype(np.float32)
     )
     assert (wide[:, 209:] == 0).all()
     back = np.empty_like(x)
-    _kernels.widen(out, back)
+    kernels.widen(out, back)
     assert_array_equal(back, x.astype(ml_dtypes.bfloat16).astype(np.float32))
     with pytest.raises(ValueError, match="x's shape"):
-        _kernels.narrow(x, wide)
+        kernels.narrow(x, wide)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
-from truth import Plain, softmax_rows
 
-from xent import SoftmaxRegression, linear
+from tests.truth import Plain, softmax_rows
+from xent import SoftmaxRegression
+from xent.kernels import linear
 from xent.solvers import lbfgs
 
 SOLVERS = ["lbfgs", "newton"]

@@ -5,8 +5,9 @@ import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose
 
-from xent import linear, reference
-from xent.objective import Objective
+from xent import reference
+from xent.kernels import linear
+from xent.objective.ridge import Objective
 from xent.solvers import LBFGS, Newton, Settings
 from xent.solvers.blocks import MIXED, ClassBlocks
 from xent.solvers.low_rank import LowRankBlocks

@@ -11,10 +11,12 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, scale
-from truth import Plain
 
-from xent import SoftmaxRegression, SoftmaxRegressionCV, l1_min_c, linear, null_space, softmax_path
-from xent.objective import Objective
+from tests.truth import Plain
+from xent import SoftmaxRegression, SoftmaxRegressionCV, l1_min_c, softmax_path
+from xent.kernels import linear
+from xent.objective import null_space
+from xent.objective.ridge import Objective
 
 SOLVERS = ["lbfgs", "newton"]
 

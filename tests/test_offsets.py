@@ -6,12 +6,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import exact_row
 from numpy.testing import assert_allclose, assert_array_equal
-from test_kernels import native, runnable_isas
-from test_passes import KINDS, check, expected, targets
 
-from xent import _tiled, linear, reference
+from tests.conftest import exact_row
+from tests.test_kernels import native, runnable_isas
+from tests.test_passes import KINDS, check, expected, targets
+from xent import reference
+from xent.kernels import linear, tiled
 
 BACKENDS = [*runnable_isas(), "reference"]
 
@@ -157,7 +158,7 @@ def test_a_row_without_a_class_shows(on, rng, backend, K):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_tiles(monkeypatch, rng, smoothing, kind, max_bytes, threads):
     for name, size in (("_CLASSES", 7), ("_ROWS", 48), ("_FEWEST_ROWS", 16)):
-        monkeypatch.setattr(_tiled, name, size)
+        monkeypatch.setattr(tiled, name, size)
     monkeypatch.setattr(linear, "_FUSED_MAX_COEFFICIENTS", 0)
     monkeypatch.setattr(linear, "_FEWEST_TILED", 0)
     for dtype, tolerance in (("f", 5e-6), ("d", 1e-12)):

@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
-from xent import SoftmaxRegression, SoftmaxRegressionCV, linear, softmax_path
+from xent import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
+from xent.kernels import linear
 
 N, D = 60_000, 6
 

@@ -11,9 +11,11 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from test_kernels import native, runnable_isas
 
-from xent import _tiled, linear, reference
+from tests.test_kernels import native, runnable_isas
+from xent import reference
+from xent.kernels import linear
+from xent.kernels import tiled as tiles
 
 BACKENDS = [*runnable_isas(), "reference"]
 KINDS = ["labels", "soft", "soft float32", "top"]
@@ -93,7 +95,7 @@ def test_targets(on, rng, backend, sparse, smoothing, kind, d, K):
 @native
 def test_tiles_and_the_fused_kernel_agree(monkeypatch, rng, smoothing, kind, max_bytes, threads):
     for name, size in (("_CLASSES", 7), ("_ROWS", 48), ("_FEWEST_ROWS", 16)):
-        monkeypatch.setattr(_tiled, name, size)
+        monkeypatch.setattr(tiles, name, size)
     n, d, K = 173, 11, 30
     for dtype, tolerance in (("f", 3e-6), ("d", 1e-12)):
         X, W, b = (rng.normal(size=shape).astype(dtype) for shape in ((n, d), (K, d), (K,)))
@@ -126,7 +128,7 @@ def test_tiles_and_the_fused_kernel_agree(monkeypatch, rng, smoothing, kind, max
 def test_tiles_name_the_first_bad_row(monkeypatch, rng, bad):
     monkeypatch.setattr(linear, "_FEWEST_TILED", 0)
     monkeypatch.setattr(linear, "_FUSED_MAX_COEFFICIENTS", 0)
-    monkeypatch.setattr(_tiled, "_ROWS", 32)
+    monkeypatch.setattr(tiles, "_ROWS", 32)
     X, W, b = rng.normal(size=(100, 4)), rng.normal(size=(30, 4)), np.zeros(30)
     y = rng.integers(0, 30, 100)
     y[[71, 90]] = bad
@@ -364,7 +366,7 @@ def test_sums_of_any_split_of_any_kind_add_up(data):
 
 PEAK = """
 import numpy as np
-from xent import linear
+from xent.kernels import linear
 def status(key):
     return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith(key))
 rng = np.random.default_rng(0)

@@ -16,8 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
-from truth import Plain, softmax_rows
 
+from tests.truth import Plain, softmax_rows
 from xent import SoftmaxPath, SoftmaxRegression, l1_min_c, softmax_path
 
 matplotlib.use("Agg")

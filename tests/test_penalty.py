@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
-from sparse_truth import Sparse
 
-from xent import linear
-from xent.composite import Composite
-from xent.objective import Objective
-from xent.penalty import Penalty
+from tests.sparse_truth import Sparse
+from xent.kernels import linear
+from xent.objective.composite import Composite
+from xent.objective.penalty import Penalty
+from xent.objective.ridge import Objective
 
 K, D = 3, 7
 KINDS = ["l1", "elastic net", "bounds", "mixed", "grouped", "grouped lasso"]

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
 
 import xent
-from xent import _classifier
+from xent.estimators import classifier
 
 METHODS = ("decision_function", "predict", "predict_proba", "predict_log_proba")
 
@@ -36,9 +36,9 @@ def fitted(made):
 def validations(monkeypatch):
     """What has gone through scikit-learn's validation."""
     seen = []
-    validate = _classifier.validate_data
+    validate = classifier.validate_data
     monkeypatch.setattr(
-        _classifier, "validate_data", lambda self, X, **kw: (seen.append(X), validate(self, X, **kw))[1]
+        classifier, "validate_data", lambda self, X, **kw: (seen.append(X), validate(self, X, **kw))[1]
     )
     return seen
 

@@ -13,13 +13,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sparse_truth import Sparse
-from test_sparse import draw, fit
 
-from xent import SoftmaxRegression, l1_min_c, linear, softmax_path
-from xent.composite import Composite
-from xent.objective import Objective
-from xent.penalty import Penalty
+from tests.sparse_truth import Sparse
+from tests.test_sparse import draw, fit
+from xent import SoftmaxRegression, l1_min_c, softmax_path
+from xent.kernels import linear
+from xent.objective.composite import Composite
+from xent.objective.penalty import Penalty
+from xent.objective.ridge import Objective
 from xent.solvers import Proximal, Settings, WorkingSet, choose, quadratic, rows
 from xent.solvers.quadratic import Quadratic
 
@@ -292,8 +293,9 @@ def test_without_the_extension():
     """A process with XENT_NATIVE=0 finds the same models."""
     program = """
 import numpy as np
-from xent import SoftmaxRegression, _kernels
-assert not _kernels.HAS_NATIVE
+from xent import SoftmaxRegression
+from xent.kernels import native
+assert not native.HAS_NATIVE
 rng = np.random.default_rng(1)
 X, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
 for given in ({"grouped": True}, {"bounds": (0, 1)}):

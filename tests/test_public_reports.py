@@ -19,9 +19,10 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.preprocessing import SplineTransformer, scale
 from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_info, threadpool_limits
-from truth import Plain
 
-from xent import SoftmaxRegression, SoftmaxRegressionCV, _kernels, cross_entropy, l1_min_c, softmax_path
+from tests.truth import Plain
+from xent import SoftmaxRegression, SoftmaxRegressionCV, cross_entropy, l1_min_c, softmax_path
+from xent.kernels import native
 
 
 def peer(X, y, s=None, C=1.0, **params):
@@ -437,13 +438,13 @@ def test_threads_can_be_turned_off(rng, monkeypatch):
     """scikit-learn#19662: threadpoolctl's limit is what BLAS has in a fit, and again after it."""
     X = rng.normal(size=(300, 4))
     y, seen = drawn(rng, X, 3), set()
-    sums = _kernels.sums
+    sums = native.sums
 
     def counted(*args, **params):
         seen.update(lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas")
         return sums(*args, **params)
 
-    monkeypatch.setattr(_kernels, "sums", counted)
+    monkeypatch.setattr(native, "sums", counted)
     with threadpool_limits(1):
         model = SoftmaxRegression(tol=1e-12).fit(X, y)
         after = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}

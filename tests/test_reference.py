@@ -8,9 +8,9 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from conftest import exact_row
 from numpy.testing import assert_allclose
 
+from tests.conftest import exact_row
 from xent import reference as r
 
 XP = [np, torch, array_api_strict]

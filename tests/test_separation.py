@@ -8,9 +8,11 @@ from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
-from xent import SoftmaxRegression, linear, separation
-from xent.objective import Objective
-from xent.separation import Status, find_separation
+from xent import SoftmaxRegression
+from xent.inference import separation
+from xent.inference.separation import Status, find_separation
+from xent.kernels import linear
+from xent.objective.ridge import Objective
 from xent.solvers import LBFGS, Settings
 
 

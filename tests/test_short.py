@@ -9,12 +9,15 @@ from scipy import sparse
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 
-from xent import SoftmaxRegression, _descent, _kernels, _plain, linear
-from xent.objective import Objective
+from xent import SoftmaxRegression
+from xent.kernels import descent, linear
+from xent.kernels import native as kernels
+from xent.kernels import plain as twins
+from xent.objective.ridge import Objective
 from xent.solvers import LBFGS, Newton, Result, Settings, short
 from xent.solvers.metric import Metric
 
-native = pytest.mark.skipif(not _kernels.HAS_NATIVE, reason="this build has no compiled extension")
+native = pytest.mark.skipif(not kernels.HAS_NATIVE, reason="this build has no compiled extension")
 
 
 def table(rng, n=400, d=5, K=3):
@@ -30,7 +33,7 @@ def objective_of(batch, K, **kwargs):
 def calls(monkeypatch):
     """How often a whole descent ran, and how often Python asked for a single pass."""
     count = {"descents": 0, "evaluations": 0}
-    descend, evaluate = _descent.descend_smooth, Objective.evaluate
+    descend, evaluate = descent.descend_smooth, Objective.evaluate
 
     def descended(*args, **kwargs):
         count["descents"] += 1
@@ -40,7 +43,7 @@ def calls(monkeypatch):
         count["evaluations"] += 1
         return evaluate(self, *args, **kwargs)
 
-    monkeypatch.setattr(_descent, "descend_smooth", descended)
+    monkeypatch.setattr(descent, "descend_smooth", descended)
     monkeypatch.setattr(Objective, "evaluate", evaluated)
     return count
 
@@ -179,11 +182,11 @@ def test_hessian_of_rows(rng, K, intercept, weighted):
     live = np.ones(n, bool) if s is None else s > 0
     X[~live] = np.nan
     centre = rng.normal(size=d)
-    found = _kernels.hessian(X, P, s, centre, intercept) if _kernels.HAS_NATIVE else None
+    found = kernels.hessian(X, P, s, centre, intercept) if kernels.HAS_NATIVE else None
     rows = np.column_stack([X - centre, np.ones((n, int(intercept)))])[live]
     J = np.array([np.diag(p) - np.outer(p, p) for p in P[live]]) * (1 if s is None else s[live, None, None])
     want = np.einsum("nkl,ni,nj->kilj", J, rows, rows).reshape(found.shape if found is not None else -1)
-    plain = _plain.hessian(X[live], P[live], None if s is None else s[live], centre, intercept)
+    plain = twins.hessian(X[live], P[live], None if s is None else s[live], centre, intercept)
     assert_allclose(plain.ravel(), want.ravel(), atol=1e-12)
     if found is not None:
         assert_allclose(found, want, atol=1e-12)
@@ -193,5 +196,5 @@ def test_hessian_of_rows(rng, K, intercept, weighted):
 @native
 def test_hessian_is_the_same_for_any_number_of_threads(rng):
     X, P = rng.normal(size=(3000, 9)), rng.dirichlet(np.ones(4), 3000)
-    one, two = (_kernels.hessian(X, P, None, X.mean(axis=0), True, n_threads=t) for t in (1, 2))
+    one, two = (kernels.hessian(X, P, None, X.mean(axis=0), True, n_threads=t) for t in (1, 2))
     assert_allclose(one, two, rtol=1e-12, atol=1e-10)

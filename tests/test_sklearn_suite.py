@@ -8,8 +8,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
-from sklearn_swap import swapped_tests
 
+from tests.sklearn_swap import swapped_tests
 from xent import SoftmaxRegression, SoftmaxRegressionCV
 
 SWAPPED = swapped_tests()

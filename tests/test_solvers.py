@@ -8,10 +8,10 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_digits, load_iris, load_wine
 
-from xent import linear
-from xent.objective import Objective
+from xent.kernels import linear
+from xent.objective.ridge import Objective
 from xent.solvers import LBFGS, Newton, Result, Settings, choose
-from xent.solvers._base import Run
+from xent.solvers.base import Run
 from xent.solvers.metric import Kronecker
 
 DIGITS_OPTIMUM = 17.0323521816  # n·F*, agreed by several solvers; scikit-learn newton-cholesky among them
@@ -34,7 +34,7 @@ def test_digits_by_lbfgs():
 
 def test_the_balanced_dual_certifies_where_no_hessian_fits(monkeypatch):
     """Without the Newton steps on the intercept alone this takes 147 passes."""
-    monkeypatch.setattr("xent.objective.MAX_HESSIAN", 0)
+    monkeypatch.setattr("xent.objective.ridge.MAX_HESSIAN", 0)
     objective, _ = objective_of(load_digits)
     solution = LBFGS(Settings()).solve(objective, objective.start())
     assert solution.result is Result.CERTIFIED

@@ -10,8 +10,8 @@ from scipy.special import logit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import l1_min_c as sklearn_l1_min_c
-from sparse_truth import Sparse
 
+from tests.sparse_truth import Sparse
 from xent import SoftmaxRegression, l1_min_c, softmax_path
 
 

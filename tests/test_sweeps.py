@@ -8,21 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sweep_entrants
-import sweep_glmnet
-import sweep_l1
-import sweep_l2
-import sweep_problems
-import sweep_tables
-import sweeps
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
-from sweep_problems import Penalty
 
 import xent
+from benchmarks import sweep_entrants, sweep_glmnet, sweep_l1, sweep_l2, sweep_problems, sweep_tables, sweeps
+from benchmarks.sweep_problems import Penalty
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import xent
-from xent import tables
+from xent.cli import tables
 
 N = 60
 DAYS = pd.date_range("2021-01-01", periods=N)

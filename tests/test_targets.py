@@ -9,10 +9,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from truth import Plain, softmax_rows
 
+from tests.truth import Plain, softmax_rows
 from xent import SoftmaxRegression
-from xent._targets import label_targets
+from xent.estimators.targets import label_targets
 
 SOLVERS = ["lbfgs", "newton"]
 

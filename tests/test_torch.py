@@ -7,8 +7,8 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.func import grad, hessian, jacfwd, jacrev, jvp
 from torch.testing import assert_close
 
-from xent import _kernels
-from xent.torch import _cpu, _ops, _whole, cross_entropy, linear_cross_entropy
+from xent.kernels import native as kernels
+from xent.torch import cross_entropy, linear_cross_entropy, native_tiles, operations, whole
 
 # PyTorch's vmap compiles something when it is first used.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -183,18 +183,18 @@ def test_opcheck(case, kind):
     for entropy in (False, True):
         given = (index, value, weight, *settings, entropy, False)
         for args in ((x, W, b, *given), (F.linear(x, W, b).detach(), None, None, *given)):
-            torch.library.opcheck(_ops.rows, args)
+            torch.library.opcheck(operations.rows, args)
             plain = [t.detach() if torch.is_tensor(t) else t for t in args]
-            *up, stats, kept, peaks = (t.detach() for t in _ops.rows(*plain))
+            *up, stats, kept, peaks = (t.detach() for t in operations.rows(*plain))
             need = 7 if kind == "classes" else 15
-            torch.library.opcheck(_ops.rows_gradient, (*up, stats, *args, need, kept, peaks))
+            torch.library.opcheck(operations.rows_gradient, (*up, stats, *args, need, kept, peaks))
             second = (*up, stats, *plain, 7, args[0].detach(), *(None,) * 3)
-            torch.library.opcheck(_ops.rows_second, second)
+            torch.library.opcheck(operations.rows_second, second)
             if kind == "classes":
-                torch.library.opcheck(_ops.above, tuple(plain))
+                torch.library.opcheck(operations.above, tuple(plain))
 
 
-@pytest.mark.skipif(not _kernels.has_pairs(), reason="this processor multiplies no pairs of bfloat16")
+@pytest.mark.skipif(not kernels.has_pairs(), reason="this processor multiplies no pairs of bfloat16")
 @pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "temperature": 0.8}, {"z_loss": 0.01}])
 def test_what_forward_keeps(options, monkeypatch):
     """Large bfloat16 weights: backward takes exp(z − m) as forward kept it; as near as when it makes
@@ -217,7 +217,7 @@ def test_what_forward_keeps(options, monkeypatch):
 
         return call
 
-    for module, (of_forward, of_backward) in {_cpu: (2, 5), _whole: (2, 4)}.items():
+    for module, (of_forward, of_backward) in {native_tiles: (2, 5), whole: (2, 4)}.items():
         monkeypatch.setattr(module, "forward", spied(kept, module.forward, of_forward))
         monkeypatch.setattr(module, "backward", spied(asked, module.backward, of_backward))
     for max_bytes, keeps in ((None, True), (100_000, False)):

@@ -8,19 +8,13 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from test_kernels import native
 from torch.func import grad, hessian, jacrev, jvp, vmap
 from torch.testing import assert_close
-from torch_data import backward, tensors
 
-from xent.torch import (
-    CrossEntropyLoss,
-    LinearCrossEntropyLoss,
-    _cpu,
-    _whole,
-    cross_entropy,
-    linear_cross_entropy,
-)
+from tests.test_kernels import native
+from tests.torch_data import backward, tensors
+from xent.torch import CrossEntropyLoss, LinearCrossEntropyLoss, cross_entropy, linear_cross_entropy, whole
+from xent.torch import native_tiles as kernels
 
 # PyTorch's vmap compiles something when it is first used.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -99,8 +93,8 @@ def test_what_is_frozen_costs_nothing(monkeypatch, options):
     def spied(inner, at):
         return lambda *given: asked.append(given[at][:3]) or inner(*given)
 
-    monkeypatch.setattr(_whole, "backward", spied(_whole.backward, 3))
-    monkeypatch.setattr(_cpu, "backward", spied(_cpu.backward, 4))
+    monkeypatch.setattr(whole, "backward", spied(whole.backward, 3))
+    monkeypatch.setattr(kernels, "backward", spied(kernels.backward, 4))
     loss = partial(linear_cross_entropy, target=y, **options)
     (dx,) = backward(loss(x, frozen), x)
     (dW,) = backward(loss(x.detach(), W), W)

@@ -16,15 +16,10 @@ from torch.autograd import forward_ad
 from torch.export import Dim, export
 from torch.func import grad, hessian, jacfwd, jvp, vjp, vmap
 from torch.testing import assert_close
-from torch_data import backward, tensors
 
-from xent.torch import (
-    CrossEntropyLoss,
-    LinearCrossEntropyLoss,
-    _plain,
-    cross_entropy,
-    linear_cross_entropy,
-)
+from tests.torch_data import backward, tensors
+from xent.torch import CrossEntropyLoss, LinearCrossEntropyLoss, cross_entropy, linear_cross_entropy
+from xent.torch import formula as plain
 
 # PyTorch's vmap compiles something when it is first used.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -200,7 +195,7 @@ def test_transforms_inside_and_around(name, monkeypatch):
     """torch.func inside what is compiled takes the formula with its logits; around it, whatever torch.compile
     leaves of it. Both against PyTorch's own cross-entropy."""
     x, W, y = (t.detach() for t in tensors(6, 3, 5, torch.float64))
-    transform, formula, taken = TRANSFORMS[name], _plain.rows, []
+    transform, formula, taken = TRANSFORMS[name], plain.rows, []
     want = transform(lambda W: F.cross_entropy(x @ W.T, y))(W)
 
     def loss(W):
@@ -208,7 +203,7 @@ def test_transforms_inside_and_around(name, monkeypatch):
 
     torch._dynamo.reset()
     inside = torch.compile(transform(loss), backend="aot_eager", fullgraph=True)
-    monkeypatch.setattr(_plain, "rows", lambda *given: taken.append(1) or formula(*given))
+    monkeypatch.setattr(plain, "rows", lambda *given: taken.append(1) or formula(*given))
     assert_close(inside(W), want)
     assert taken
     torch._dynamo.reset()

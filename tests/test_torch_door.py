@@ -7,21 +7,21 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from test_kernels import native
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import grad, vmap
 from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch_data import backward, tensors
 
+from tests.test_kernels import native
+from tests.torch_data import backward, tensors
 from xent.torch import (
     CrossEntropyLoss,
     LinearCrossEntropyLoss,
-    _door,
-    _ops,
     cross_entropy,
+    door,
     linear_cross_entropy,
+    operations,
 )
 
 pytestmark = [native, pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")]
@@ -42,20 +42,20 @@ def taken(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(_door, "loss", noting("door", _door.loss))
-    monkeypatch.setattr(_ops, "rows", noting("operation", _ops.rows))
+    monkeypatch.setattr(door, "loss", noting("door", door.loss))
+    monkeypatch.setattr(operations, "rows", noting("operation", operations.rows))
     return notes
 
 
 @contextmanager
 def shut():
     """No call is plain."""
-    before = _door.plain
-    _door.plain = lambda *options: False
+    before = door.plain
+    door.plain = lambda *options: False
     try:
         yield
     finally:
-        _door.plain = before
+        door.plain = before
 
 
 # Who takes it -----------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_kernels import native
 from torch.testing import assert_close
-from torch_data import backward, tensors
 
+from tests.test_kernels import native
+from tests.torch_data import backward, tensors
 from xent.torch import CrossEntropyOutput, cross_entropy, linear_cross_entropy
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch_fsdp
 from torch.testing import assert_close
+
+from tests import torch_fsdp
 
 RANKS = 2
 

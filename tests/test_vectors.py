@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import exact_row
 from numpy.testing import assert_array_equal
-from test_kernels import runnable_isas
 from vectors import make
 
 import xent
-from xent import linear, reference
+from tests.conftest import exact_row
+from tests.test_kernels import runnable_isas
+from xent import reference
+from xent.kernels import linear
 
 FOLDER = Path(__file__).parent / "vectors"
 BACKENDS = [*runnable_isas(), "reference"]

@@ -15,7 +15,7 @@ import torch
 from xent.torch import linear_cross_entropy
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-import machine
+from benchmarks import machine
 
 ROWS, FEATURES, CLASSES = 2048, 128, 16384
 

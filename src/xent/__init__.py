@@ -9,13 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import reference
-from ._config import show_config
+from .kernels.config import show_config
 from .losses import cross_entropy, log_softmax, softmax
 
 if TYPE_CHECKING:
-    from .cv import SoftmaxRegressionCV
-    from .estimators import SoftmaxRegression
-    from .path import SoftmaxPath, l1_min_c, softmax_path
+    from .estimators import SoftmaxPath, SoftmaxRegression, SoftmaxRegressionCV, l1_min_c, softmax_path
 
 __version__ = "0.1.0"
 
@@ -33,18 +31,12 @@ __all__ = [
     "softmax_path",
 ]
 
-_LATER = {
-    "SoftmaxPath": "path",
-    "SoftmaxRegression": "estimators",
-    "SoftmaxRegressionCV": "cv",
-    "l1_min_c": "path",
-    "softmax_path": "path",
-}
+_LATER = {"SoftmaxPath", "SoftmaxRegression", "SoftmaxRegressionCV", "l1_min_c", "softmax_path"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
-        return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+        return getattr(importlib.import_module(".estimators", __name__), name)
     raise AttributeError(f"module 'xent' has no attribute {name!r}")
 
 

@@ -13,7 +13,7 @@ def main() -> None:
     # SIGTERM, like Ctrl-C, unwinds: a half-written temporary file goes with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        from .cli import app
+        from .cli.app import app
 
         app()  # loads pandas and others when it gets to them
     except ModuleNotFoundError as error:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _functions
 from ._checks import check_weight
+from .kernels import functions
 
 __all__ = ["cross_entropy", "log_softmax", "softmax"]
 
@@ -28,7 +28,7 @@ def softmax(
     Raises ValueError for logits that are no real numbers or have no class along `axis`, and for an `out` that
     cannot take the result. Source: `xent.reference.softmax`.
     """
-    return _functions.normalise(False, logits, axis, out)
+    return functions.normalise(False, logits, axis, out)
 
 
 def log_softmax(
@@ -38,7 +38,7 @@ def log_softmax(
 
     Parameters, result and errors are those of `softmax`. Source: `xent.reference.log_softmax`.
     """
-    return _functions.normalise(True, logits, axis, out)
+    return functions.normalise(True, logits, axis, out)
 
 
 def cross_entropy(
@@ -64,15 +64,15 @@ def cross_entropy(
     """
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction: expected 'mean', 'sum' or 'none', got {reduction!r}")
-    z, kind = _functions.logits_of(logits)
+    z, kind = functions.logits_of(logits)
     if z.ndim < 2:
         raise ValueError(
             f"logits: expected shape (n_samples, n_classes) with at least one class, got {z.shape}"
         )
-    axis = _functions.check_axis(z, axis)
+    axis = functions.check_axis(z, axis)
     rows = (*z.shape[:axis], *z.shape[axis + 1 :])
     weight = check_weight(sample_weight, rows)
-    losses = _functions.losses(z, kind, axis, targets, weight)
+    losses = functions.losses(z, kind, axis, targets, weight)
     if reduction == "none":
         with np.errstate(over="ignore"):
             return losses.astype(z.dtype, copy=False).reshape(rows)

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from .page import PAGE, Explorer
+from tests.explorer.page import PAGE, Explorer
 
 
 def missing():

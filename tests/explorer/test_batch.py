@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
+from tests.explorer.page import WORKED, near
 from xent import reference
-from xent.cli import app
-
-from .page import WORKED, near
+from xent.cli.app import app
 
 DRAWN = np.random.RandomState(0)
 X, UNIT, DIRECTION = (DRAWN.randn(rows, 2).round(2) for rows in (4, 7, 7))

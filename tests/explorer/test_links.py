@@ -2,7 +2,7 @@
 
 import pytest
 
-from .page import LANGUAGES, PANELS, STATES, TEN, WORKED, address
+from tests.explorer.page import LANGUAGES, PANELS, STATES, TEN, WORKED, address
 
 
 def state_of(page):

@@ -9,10 +9,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import xent
+from tests.explorer.page import ROOT, STATES, WORKED, near
 from xent import reference
-from xent.cli import app
-
-from .page import ROOT, STATES, WORKED, near
+from xent.cli.app import app
+from xent.data import Batch
 
 STATE = pytest.mark.parametrize("state", STATES.values(), ids=list(STATES))
 
@@ -306,7 +306,7 @@ def training():
 def test_training(explore, training):
     page = explore().at("training", WORKED)
     X, y = training.data()
-    batch = xent.linear.Batch(X, y)
+    batch = Batch(X, y)
     for rate in (0.1, 1.0):
         steps = list(training.sgd(X, y, rate))
         page.find(f"rate-{rate:g}").check(force=True)

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from .page import LANGUAGES, PANELS, ROOT, SHARING, TEN, WORKED
+from tests.explorer.page import LANGUAGES, PANELS, ROOT, SHARING, TEN, WORKED
 
 AXE = ROOT / "explorer" / "node_modules" / "axe-core" / "axe.min.js"
 PANEL = pytest.mark.parametrize("panel", PANELS)

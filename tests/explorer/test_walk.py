@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from .page import LANGUAGES, PANELS, WORKED
+from tests.explorer.page import LANGUAGES, PANELS, WORKED
 
 MARK = """() => {
   // What Tab should reach: of a group of radio buttons, one.

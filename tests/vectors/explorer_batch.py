@@ -2,8 +2,9 @@
 
 import mpmath
 import numpy as np
-from explorer_models import DIGITS, rounded, softmax
 from mpmath import mpf
+
+from tests.vectors.explorer_models import DIGITS, rounded, softmax
 
 
 def drawn():

@@ -5,7 +5,8 @@ import math
 import ml_dtypes
 import mpmath
 import numpy as np
-from make import portable
+
+from tests.vectors.make import portable
 
 # Significant bits, the exponents that the inputs go through, and how often.
 FORMATS = {

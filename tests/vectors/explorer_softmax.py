@@ -1,8 +1,9 @@
 """Cases of the panels on the Jacobian, the collapse to p − y and squared error."""
 
 import mpmath
-from explorer_models import DIGITS, LOGITS, rounded, softmax
 from mpmath import mpf
+
+from tests.vectors.explorer_models import DIGITS, LOGITS, rounded, softmax
 
 
 def jacobian():

@@ -7,10 +7,7 @@ rounded once. Add a section there and name it in SECTIONS.
 import json
 from pathlib import Path
 
-import explorer_batch
-import explorer_models
-import explorer_rounding
-import explorer_softmax
+from tests.vectors import explorer_batch, explorer_models, explorer_rounding, explorer_softmax
 
 FILE = Path(__file__).parent / "explorer.json"
 SECTIONS = {

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._report import Check, Report
-from ._subject import CONVENTIONS, Refused
+from .report import Check, Report
+from .subject import CONVENTIONS, Refused
 
 __all__ = ["CONVENTIONS", "Check", "Refused", "Report", "assert_softmax_loss", "softmax_loss"]
 
@@ -46,8 +46,8 @@ def softmax_loss(
     """
     import inspect
 
-    from ._examiner import Examiner, line_in
-    from ._recognise import recognise
+    from .examiner import Examiner, line_in
+    from .recognise import recognise
 
     try:
         file = inspect.getsourcefile(inspect.unwrap(f)) or ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..composite import Composite
-from ..objective import Objective
+from ..objective.composite import Composite
+from ..objective.ridge import Objective
 from . import short
-from ._base import Progress, Result, Settings, Solution, newton_pays
+from .base import Progress, Result, Settings, Solution, newton_pays
 from .lbfgs import LBFGS
 from .newton import Newton
 from .proximal import Proximal

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
-from .. import _kernels
-from ..objective import Objective
+from ..kernels import native
+from ..objective.ridge import Objective
 from .rows import centred_rows, curvature_weights, heaviest_rows
 
 Float = NDArray[np.float64]
@@ -76,7 +76,7 @@ class ClassBlocks:
             for k, part in parts:
                 invert(k, *part)
         else:  # BLAS is held to one thread in a fit
-            with ThreadPoolExecutor(objective.n_threads or _kernels.max_threads()) as pool:
+            with ThreadPoolExecutor(objective.n_threads or native.max_threads()) as pool:
                 for task in [pool.submit(invert, k, *part) for k, part in parts]:
                     task.result()
         return ClassBlocks(inverses, scales)
@@ -95,7 +95,7 @@ class ClassBlocks:
         if self.inverses.size < _WORTH_THREADS_TO_READ:
             part(slice(None))
         else:  # reading the inverses is what it costs
-            threads = _kernels.max_threads()
+            threads = native.max_threads()
             edges = np.linspace(0, len(self.inverses), threads + 1).astype(int)
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(part, map(slice, edges[:-1], edges[1:])))

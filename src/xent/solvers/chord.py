@@ -18,9 +18,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from .. import linear
-from ..objective import Objective
-from ._base import Float, Result, Run, Settings, Solution
+from ..kernels import linear
+from ..objective.ridge import Objective
+from .base import Float, Result, Run, Settings, Solution
 from .line_search import weak_wolfe
 from .newton import Newton
 from .older import OlderHessian

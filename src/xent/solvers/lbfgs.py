@@ -23,9 +23,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..objective import Objective
+from ..objective.ridge import Objective
 from . import short
-from ._base import Float, Result, Run, Settings, Solution, hessian_price
+from .base import Float, Result, Run, Settings, Solution, hessian_price
 from .line_search import weak_wolfe
 from .memory import Memory
 from .metric import Metric

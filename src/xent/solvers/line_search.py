@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from .._evaluation import Evaluation
-from ._base import Float, Run
+from ..objective.evaluation import Evaluation
+from .base import Float, Run
 
 _DECREASE, _CURVATURE, _TRIALS = 1e-4, 0.9, 40
 

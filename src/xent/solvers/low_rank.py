@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _kernels
-from ..objective import Objective
+from ..kernels import native
+from ..objective.ridge import Objective
 from .blocks import MAX_BYTES, MIXED
 from .rows import centred_rows, heaviest_rows
 
@@ -54,7 +54,7 @@ class LowRankBlocks:
         return blocks
 
     def _each(self, do: Callable[[int], None]) -> None:
-        threads = self.objective.n_threads or _kernels.max_threads()
+        threads = self.objective.n_threads or native.max_threads()
         with ThreadPoolExecutor(threads) as pool:
             parts = np.array_split(np.arange(len(self.rows)), 4 * threads)
             for task in [pool.submit(_for_all, do, part) for part in parts]:

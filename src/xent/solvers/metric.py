@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _descent
-from .._threads import blas_for
-from ..objective import Objective
+from ..kernels import descent
+from ..kernels.threads import blas_for
+from ..objective.ridge import Objective
 from .blocks import ClassBlocks
 from .low_rank import LowRankBlocks
 
@@ -63,7 +63,7 @@ class Metric:
             self._kronecker.refresh(self._sketch, self._moved(theta))
         return taken is not None or self._blocks is None
 
-    def arrays(self) -> _descent.Metric | None:
+    def arrays(self) -> descent.Metric | None:
         """What native code needs for `solve`, while there are no blocks."""
         return None if self.has_blocks else self._kronecker.arrays()
 
@@ -200,11 +200,11 @@ class Kronecker:
         H[:, d:] *= self._inverse[:, r:]
         return self._out(H)
 
-    def arrays(self) -> _descent.Metric | None:
+    def arrays(self) -> descent.Metric | None:
         """What native code needs for `solve`; None where it is more than a product with square U and V."""
         if self._V is None or self.basis is None or self.basis.shape[0] != self.basis.shape[1]:
             return None
-        return _descent.Metric(self.units, self.basis, self._V, self._inverse)
+        return descent.Metric(self.units, self.basis, self._V, self._inverse)
 
     def solve_intercept(self, g: Float) -> Float:
         """Σ⁺ g for g (K,): a Newton step on the intercept alone."""

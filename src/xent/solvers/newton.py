@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..objective import MAX_HESSIAN, Objective
-from ._base import Float, Result, Run, Settings, Solution
+from ..objective.ridge import MAX_HESSIAN, Objective
+from .base import Float, Result, Run, Settings, Solution
 from .line_search import weak_wolfe
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
-from .. import certificate
-from ._base import Float
+from ..objective import certificate
+from .base import Float
 
 
 @dataclass(frozen=True)

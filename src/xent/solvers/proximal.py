@@ -17,8 +17,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..composite import Composite, Point
-from ._base import Float, Result, Run, Settings, Solution
+from ..objective.composite import Composite, Point
+from .base import Float, Result, Run, Settings, Solution
 from .quadratic import Quadratic
 
 _TRIALS = 30

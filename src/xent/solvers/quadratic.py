@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dposv
 
-from .. import _kernels
-from .._threads import blas_for
-from ..composite import Composite, Point
+from ..kernels import native
+from ..kernels.threads import blas_for
+from ..objective.composite import Composite, Point
 from .blocks import MAX_BYTES, MIXED
 from .older import OlderHessian
 from .rows import Kept, centred_rows, heaviest_rows, hessian, probabilities
@@ -315,7 +315,7 @@ class Quadratic:
         for _ in range(_FACES if joint else 1):
             before = w.copy()
             arguments = (psi, dual, parts, gradient, w, groups, enough, sweeps)
-            if _kernels.descend(self._start, self._flat, *arguments) < sweeps or not joint:
+            if native.descend(self._start, self._flat, *arguments) < sweeps or not joint:
                 break
             # Nearly collinear features: a solve on the face that sweeps have found spares a thousand more.
             gradient = gradient + model @ (w - before)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _kernels, linear
-from ..objective import Objective
+from ..kernels import linear, native
+from ..objective.ridge import Objective
 
 Float = NDArray[np.float64]
 
@@ -138,7 +138,7 @@ def hessian(
     if kept is not None:
         P = linear.predict_proba(kept.X, theta, np.zeros(K), offset=kept.offset, n_threads=threads)
         X = kept.X if columns is None else kept.X[:, columns]
-        H = _kernels.hessian(X, P, kept.weight, np.zeros(m), False, n_threads=threads)
+        H = native.hessian(X, P, kept.weight, np.zeros(m), False, n_threads=threads)
     else:
         at = (*objective.coefficients(theta), objective.centre, objective.fit_intercept)
         H = np.zeros((K * m, K * m))

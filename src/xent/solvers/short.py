@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .. import _descent, _kernels
-from ..objective import Objective
-from ._base import PYTHON, Float, Progress, Result, Run, Settings, seconds
+from ..kernels import descent, native
+from ..objective.ridge import Objective
+from .base import PYTHON, Float, Progress, Result, Run, Settings, seconds
 
 # Rows times coefficients of a pass of about 0.3 ms, which is what an iteration in Python takes besides.
 _SHORT = 2e6
@@ -37,7 +37,7 @@ def suits(objective: Objective) -> bool:
     """Whether a descent in native code is possible."""
     batches = objective.batches
     return (
-        _kernels.HAS_NATIVE
+        native.HAS_NATIVE
         and objective.n_classes > 1
         and len(batches) == 1
         and not batches[0].is_sparse
@@ -117,7 +117,7 @@ def descend(
     newton_below = np.inf if source is None else -1.0
     if not (source is None or isinstance(source, Known)) and _price(objective) <= _CHEAP:
         newton_below = _NEWTON_BELOW
-    passes, iterations = _descent.descend_smooth(
+    passes, iterations = descent.descend_smooth(
         o.batches[0],
         theta,
         smooth=(o.centre, o.penalties, o.constant, o.weight, o.share, o.class_x),
@@ -149,6 +149,6 @@ def _price(objective: Objective) -> float:
     return hessian / one_pass
 
 
-def _unit_metric(objective: Objective) -> _descent.Metric:
+def _unit_metric(objective: Objective) -> descent.Metric:
     (K, D), d = objective.shape, objective.n_features
-    return _descent.Metric(np.ones(d), np.eye(d), np.eye(K), np.ones((K, D)))
+    return descent.Metric(np.ones(d), np.eye(d), np.eye(K), np.ones((K, D)))

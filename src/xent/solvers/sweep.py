@@ -17,8 +17,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ..objective import Objective
-from ._base import Float, Result, Settings, Solution, newton_pays
+from ..objective.ridge import Objective
+from .base import Float, Result, Settings, Solution, newton_pays
 from .chord import Chord
 from .lbfgs import LBFGS
 from .newton import Newton

@@ -14,8 +14,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..composite import Composite, Point
-from ._base import Float, Result, Settings, Solution
+from ..objective.composite import Composite, Point
+from .base import Float, Result, Settings, Solution
 from .proximal import Proximal, begin
 from .quadratic import Quadratic
 

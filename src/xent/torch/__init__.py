@@ -12,7 +12,7 @@ try:
 except ImportError as error:
     raise ImportError(_needs("xent.torch", "PyTorch", "torch")) from error
 
-from ._asked import CrossEntropyOutput
+from .asked import CrossEntropyOutput
 from .functional import cross_entropy, linear_cross_entropy
 from .modules import CrossEntropyLoss, LinearCrossEntropyLoss
 from .parallel import vocab_parallel_linear_cross_entropy

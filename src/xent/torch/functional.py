@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _door
-from ._asked import MAX_BYTES, Asked, Reduction
-from ._inputs import Target, autocast, check_tensors, flat_targets, layer, positions, rows_of, shifted
+from . import door
+from .asked import MAX_BYTES, Asked, Reduction
+from .inputs import Target, autocast, check_tensors, flat_targets, layer, positions, rows_of, shifted
 
 
 def linear_cross_entropy(
@@ -87,8 +87,8 @@ def linear_cross_entropy(
         max_bytes,
         returns,
     )
-    if weight is not None and _door.plain(*options, shift):
-        loss = _door.loss(input, weight, bias, target, ignore_index, reduction, max_bytes or MAX_BYTES)
+    if weight is not None and door.plain(*options, shift):
+        loss = door.loss(input, weight, bias, target, ignore_index, reduction, max_bytes or MAX_BYTES)
         if loss is not None:
             return loss
     asked = Asked(*options)
@@ -136,8 +136,8 @@ def cross_entropy(
         max_bytes,
         returns,
     )
-    if _door.plain(*options):
-        loss = _door.loss(logits, None, None, target, ignore_index, reduction, max_bytes or MAX_BYTES)
+    if door.plain(*options):
+        loss = door.loss(logits, None, None, target, ignore_index, reduction, max_bytes or MAX_BYTES)
         if loss is not None:
             return loss
     asked = Asked(*options)

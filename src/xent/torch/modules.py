@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._asked import Reduction
-from ._inputs import Target
+from .asked import Reduction
 from .functional import cross_entropy, linear_cross_entropy
+from .inputs import Target
 
 
 def _check_options(function: Any, options: dict[str, Any]) -> None:

@@ -11,12 +11,12 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import _ops
-from ._asked import Asked, Reduction
-from ._inputs import Target, check_tensors, flat_targets, layer, rows_of, shifted
-from ._ops import FIELDS, WIDE, Settings, Tensors
-from ._tiles import Options, Rows, Targets, wide
-from ._tiles import rows_of as rows_from
+from . import operations
+from .asked import Asked, Reduction
+from .inputs import Target, check_tensors, flat_targets, layer, rows_of, shifted
+from .operations import FIELDS, WIDE, Settings, Tensors
+from .tiles import Options, Rows, Targets, wide
+from .tiles import rows_of as rows_from
 
 
 def vocab_parallel_linear_cross_entropy(
@@ -88,7 +88,7 @@ def vocab_parallel_linear_cross_entropy(
     first, K = int(before[rank]), int(sizes.sum())
     live = None if labels is None else torch.nonzero(labels != ignore_index)[:, 0]
     if index is not None:
-        _ops.check_classes(index, ignore_index if value is None else None, K)
+        operations.check_classes(index, ignore_index if value is None else None, K)
         index, value = _own(index if live is None else index[live], value, first, len(weight), out)
     tensors = Tensors(x if live is None else x[live], weight, bias, index, value, class_weight)
     found = _Parallel.apply(*tensors, asked.settings(tensors), group, before, first)
@@ -126,7 +126,7 @@ class _Parallel(torch.autograd.Function):
     def forward(ctx: Any, *given: Any) -> Any:
         tensors, (settings, group, before, first) = Tensors(*given[:6]), given[6:]
         # z-loss is of all classes' lse; local losses are those of the targets and of smoothing.
-        found = _ops.rows(*tensors, *settings._replace(z_loss=0.0))
+        found = operations.rows(*tensors, *settings._replace(z_loss=0.0))
         parts = _gathered(torch.stack([found[0], *found[4]]), group)
         rows = _combined(parts, before, tensors, settings)
         assert tensors.W is not None
@@ -148,7 +148,7 @@ class _Parallel(torch.autograd.Function):
         up = [torch.zeros_like(stats[0]) if part is None else part for part in parts[:4]]
         need = sum(1 << i for i in range(3) if ctx.needs_input_grad[i])
         if len(tensors[1]):
-            found = _ops.rows_gradient(*up, stats, *tensors, *ctx.settings, need | WIDE, kept, peaks)
+            found = operations.rows_gradient(*up, stats, *tensors, *ctx.settings, need | WIDE, kept, peaks)
         else:
             wide_x = tensors[0].to(wide(tensors[0].dtype))
             found = (torch.zeros_like(wide_x), *(t if t is None else t.clone() for t in tensors[1:3]))
@@ -196,5 +196,5 @@ def _combined(parts: Tensor, first: Tensor, tensors: Tensors, settings: Settings
 
 
 def _finite(peak: Tensor) -> Tensor:
-    """What a row's logits are measured from, as `_tiles` does."""
+    """What a row's logits are measured from, as `tiles` does."""
     return torch.where(peak == -torch.inf, 0, peak)

@@ -1,0 +1,124 @@
+"""The command `xent path`: a model for each C, how well each does on held-out rows, and the picture."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+from rich.table import Table as Grid
+
+from .._extras import needs
+from ..export.files import check_writable, replacing
+from .terminal import clear_errors, out, plain, say, working
+
+_PICTURES = (".png", ".svg")
+
+
+def path(
+    data: str,
+    *,
+    target: str | None = None,
+    Cs: Annotated[int, Parameter(name="--Cs")] = 30,
+    l1_ratio: float = 0.0,
+    holdout: float = 0.2,
+    seed: int = 0,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> None:
+    """Fit a table at every C from strong to weak penalty, and draw how the coefficients grow.
+
+    Parameters
+    ----------
+    data
+        As for `xent fit`.
+    target
+        The column with the classes; built-in data know theirs.
+    Cs
+        How many values of C.
+    l1_ratio
+        Share of the L1 penalty, in [0, 1]; above 0 features come in one after the other.
+    holdout
+        Share of the rows kept out of the fits to measure them on; 0 fits on all rows.
+    seed
+        Of the split and of text encoding.
+    output
+        A .png or .svg file for the picture.
+    """
+    with clear_errors(), working() as stage:
+        if not 0 <= holdout < 1:
+            raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
+        if seed < 0:
+            raise ValueError(f"--seed must be ≥ 0, got {seed}")
+        if output is not None:
+            _check_picture(output, data)
+        stage("loading the libraries")
+        import xent
+
+        from ..estimators.path import trace
+        from . import tables
+
+        stage(f"reading {data}")
+        table = tables.read(data, target, need_target=True)
+        X, y = table.features, table.target
+        X_test, y_test, losses = None, None, None
+        if holdout > 0:
+            X, X_test, y, y_test = tables.split(X, y, holdout, seed)
+        with warnings.catch_warnings(record=True) as caught:
+            stage("encoding")
+            numbers, encode = tables.numbers(X, seed)
+            owner = xent.SoftmaxRegression(l1_ratio=l1_ratio)
+
+            def told(C: float, _: Any, done: float) -> None:
+                stage(f"fitting, C = {C:.3g}", done)
+
+            found = trace("xent path", owner, numbers, y, Cs, report=told)
+            if X_test is not None:
+                stage("measuring")
+                losses = found.loss(encode(X_test), y_test)
+        say(caught)
+        if output is not None:
+            stage("drawing")
+            _draw(found, losses, output)
+    with clear_errors():
+        out.print(_grid(found, losses))
+        if output is not None:
+            out.print(plain(f"picture written to {output}"), markup=False, soft_wrap=True)
+
+
+def _check_picture(output: Path, data: str) -> None:
+    """Raise ValueError, before any work, for a picture that could not be drawn or written."""
+    if output.suffix.lower() not in _PICTURES:
+        raise ValueError(f"--output {output}: expected a {' or '.join(_PICTURES)} file")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ValueError(needs("--output", "matplotlib", "plot"))
+    check_writable(output, Path(data))
+
+
+def _draw(found: Any, losses: Any, output: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6.5 if losses is not None else 5))
+    found.plot(figure.subplots(), losses)
+    with replacing(output) as temporary:
+        figure.savefig(temporary, format=output.suffix.lower()[1:], dpi=150, bbox_inches="tight")
+
+
+def _grid(found: Any, losses: Any) -> Grid:
+    sparse = found.l1_ratio > 0
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    names = ["C", "objective", "certificate"]
+    names += ["features"] if sparse else []
+    names += ["holdout log-loss"] if losses is not None else []
+    for name in names:
+        grid.add_column(name, justify="right")
+    grid.add_column()
+    for i, C in enumerate(found.Cs):
+        row = [f"{C:.4g}", f"{found.objective[i]:.8g}", f"{found.suboptimality[i]:.1g}"]
+        row += [f"{len(np.unique(found.coefs[i].nonzero()[1])):,}"] if sparse else []
+        row += [f"{losses[i]:.6f}"] if losses is not None else []
+        best = losses is not None and i == int(np.argmin(losses))
+        grid.add_row(*row, "← least" if best else "")
+    return grid

@@ -1,0 +1,100 @@
+"""What may end a fit before its certificate: time, Ctrl-C and callbacks; and what a fit says meanwhile."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..solvers import Progress, Result, Settings
+
+
+class Control:
+    """One fit's clock, its interrupt, and those who watch it."""
+
+    def __init__(
+        self, max_time: float | None, verbose: int, watchers: list[Callable[[Progress], Any]]
+    ) -> None:
+        self._end = None if max_time is None else time.monotonic() + max_time
+        self._verbose, self._watchers = verbose, watchers
+        self._interrupted = False
+
+    def settings(self, tol: float, max_iter: int) -> Settings:
+        return Settings(tol, max_iter, self._iteration, self._stop, _line if self._verbose else None)
+
+    def _iteration(self, progress: Progress) -> Result | None:
+        asked = [watch(progress) for watch in self._watchers]
+        return Result.STOPPED if any(answer is True for answer in asked) else None
+
+    def _stop(self) -> Result | None:
+        if self._interrupted:
+            return Result.INTERRUPTED
+        if self._end is not None and time.monotonic() >= self._end:
+            return Result.MAX_TIME
+        return None
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C asks the solver to stop after its pass, so that nothing is torn in the middle; a
+        second one raises KeyboardInterrupt at once. Only where Python's own handler is in place, and in the
+        main thread, where signals arrive."""
+        mine = threading.current_thread() is threading.main_thread()
+        if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield
+            return
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _on_interrupt(self, *_: Any) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+
+def _line(progress: Progress) -> None:
+    print(
+        f"pass {progress.n_passes:4d}  objective {progress.objective:.10f}  "
+        f"within {progress.suboptimality:.1e} nats of the optimum",
+        flush=True,
+    )
+
+
+@contextmanager
+def callbacks(
+    estimator: Any, X: Any, y: Any, metadata: dict[str, Any], attributes: Callable[[Any], dict[str, Any]]
+) -> Iterator[list[Callable[[Progress], Any]]]:
+    """scikit-learn's callbacks as watchers of the solver's iterations, each a subtask of the fit.
+
+    `attributes` makes coef_ and intercept_ of θ, when a callback wants a fitted estimator.
+    """
+    if not getattr(estimator, "_skl_callbacks", None):
+        yield []
+        return
+    # As in scikit-learn: an iteration begins where the last one ended, and one that never ran closes the
+    # list.
+    context = estimator._init_callback_context(max_subtasks=estimator.max_iter + 1)
+    given = {"estimator": estimator, "X": X, "y": y, "metadata": metadata or None}
+    context.call_on_fit_task_begin(**given)
+    current: list[Any] = []
+    made: Callable[[], dict[str, Any]] | None = None
+
+    def watch(progress: Progress) -> bool:
+        nonlocal made
+        made = functools.partial(attributes, progress.theta)
+        stop = bool(current) and current.pop().call_on_fit_task_end(**given, reconstruction_attributes=made)
+        current.append(context.subcontext(task_name="iteration"))
+        current[-1].call_on_fit_task_begin(**given, reconstruction_attributes=made)
+        return bool(stop)
+
+    yield [watch]
+    for unfinished in current:
+        unfinished.call_on_fit_task_end(estimator=estimator)
+    # The estimator itself is not fitted yet: what ends is the model of the last iteration.
+    context.call_on_fit_task_end(**given, reconstruction_attributes=made)

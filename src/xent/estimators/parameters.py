@@ -1,0 +1,210 @@
+"""An estimator's parameters: with defaults where it has none, checked in scikit-learn's words, and with those
+of LogisticRegression's own put into xent's."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from .. import solvers
+
+_PENALTIES = ("l1", "l2", "elasticnet", "deprecated")
+_THEIR_SOLVERS = ("liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
+# What does nothing here, and its default. random_state does nothing either, but bagging, boosting and others
+# set it in whatever has it: of that nothing is said.
+_UNUSED = {"dual": False, "intercept_scaling": 1, "n_jobs": None}
+
+
+def parameters_of(estimator: Any, signature: type) -> dict[str, Any]:
+    """The value of every parameter that `signature`, a class, has. An estimator may lack some, as a pickle of
+    an older version does: then the default. A subclass's constructor need not name them."""
+    values = {name: getattr(estimator, name, default) for name, default in defaults_of(signature).items()}
+    return values | {"penalty": given_penalty(estimator)}
+
+
+def given_penalty(estimator: Any) -> Any:
+    """`penalty` as it was given: as an attribute it is a property that answers for l1_ratio, too."""
+    return vars(estimator).get("penalty", "deprecated")
+
+
+@functools.cache
+def defaults_of(signature: type) -> dict[str, Any]:
+    """{name: default} of a constructor's parameters that have one."""
+    parameters = inspect.signature(signature).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def asked_of(estimator: Any, signature: type, stacklevel: int) -> SimpleNamespace:
+    """The parameters of an estimator checked and in xent's terms, with one FutureWarning that names what is
+    LogisticRegression's. Raises ValueError before the data are looked at."""
+    given = parameters_of(estimator, signature)
+    check_parameters(type(estimator).__name__, given)
+    asked, told = _translated(given)
+    if told:
+        warnings.warn(
+            f"{type(estimator).__name__} was given what is LogisticRegression's: {'; '.join(told)}. Write "
+            "what is meant, and leave out what does nothing.",
+            FutureWarning,
+            stacklevel=stacklevel,
+        )
+    return SimpleNamespace(**asked)
+
+
+def _translated(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The same in xent's terms, and what to say of each parameter that is LogisticRegression's own.
+
+    Where `penalty` is given it wins over l1_ratio and C, as it does in scikit-learn.
+    """
+    asked, told = dict(given), []
+    many = "l1_ratios" in given
+    name, penalty = "l1_ratios" if many else "l1_ratio", given["penalty"]
+
+    def ratio(value: float) -> None:
+        asked[name] = (value,) if many else value
+
+    if penalty is None and many:
+        raise ValueError("penalty=None has no C to choose; leave it out and give Cs=(np.inf,)")
+    if penalty is None:
+        asked["C"] = np.inf
+        ratio(0.0)
+        told.append("penalty=None means C=inf" + _overruled(given, C=1.0))
+    elif penalty in ("l1", "l2"):
+        ratio(float(penalty == "l1"))
+        told.append(f"penalty={penalty!r} means {name}={asked[name]}" + _overruled(given, l1_ratio=0.0))
+    elif penalty == "elasticnet":
+        if given[name] is None:
+            raise ValueError(f"{name} must be specified when penalty is elasticnet.")
+        told.append(f"penalty='elasticnet' means what {name} says")
+    elif given[name] is None:
+        ratio(0.0)
+        told.append(f"{name}=None means {name}={asked[name]}")
+    if many and given["solver"] != "auto":
+        told.append(f"solver={given['solver']!r} does nothing")
+    elif given["solver"] in _THEIR_SOLVERS:
+        asked["solver"] = "auto"
+        told.append(f"solver={given['solver']!r} means solver='auto'")
+    told += [f"{key}={given[key]!r} does nothing" for key, plain in _UNUSED.items() if given[key] != plain]
+    return asked, told
+
+
+def _overruled(given: dict[str, Any], **defaults: float) -> str:
+    """What of these parameters stands in `given` for nothing."""
+    for name, default in defaults.items():
+        if name in given and given[name] not in (None, default):
+            return f", whatever {name}={given[name]:g} says"
+    return ""
+
+
+def check_parameters(who: str, given: dict[str, Any]) -> None:
+    """Raise ValueError, in scikit-learn's words, for the first of the parameters that is not what it must be.
+
+    Before the data are looked at: what depends on their shape is checked in `read_problem`.
+    """
+    for name, (is_good, expected) in _RULES.items():
+        if name in given and not is_good(given[name]):
+            raise ValueError(
+                f"The {name!r} parameter of {who} must be {expected}. Got {given[name]!r} instead."
+            )
+    if given["grouped"] and given["bounds"] is not None:
+        raise ValueError(
+            f"The 'grouped' parameter of {who} must be False where 'bounds' are given: the step of a group "
+            "norm within bounds has no closed form"
+        )
+    if given["grouped"] and given["class_penalty_factor"] is not None:
+        raise ValueError(
+            f"The 'grouped' parameter of {who} must be False where 'class_penalty_factor' is given: the norm "
+            "of a group runs over all classes, which share its factor; feature_penalty_factor weighs groups"
+        )
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
+
+
+def _are_cs(value: Any) -> bool:
+    if isinstance(value, Integral):
+        return not isinstance(value, bool) and int(value) >= 1
+    return _are_numbers(value) and bool((np.asarray(value) > 0).all())
+
+
+def _are_ratios(value: Any) -> bool:
+    return _are_numbers(value) and bool(((np.asarray(value) >= 0) & (np.asarray(value) <= 1)).all())
+
+
+def _are_numbers(value: Any) -> bool:
+    if isinstance(value, str | dict) or not np.iterable(value):
+        return False
+    try:
+        a = np.asarray(value)
+    except ValueError:  # ragged
+        return False
+    return a.ndim == 1 and a.size > 0 and a.dtype.kind in "fiu"
+
+
+def _is_seed(value: Any) -> bool:
+    try:
+        check_random_state(value)
+    except ValueError:
+        return False
+    return True
+
+
+_FLAG = (lambda v: isinstance(v, bool | np.bool_), "an instance of 'bool'")
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "C": (lambda v: _is_real(v) and v > 0, "a float in the range (0.0, inf]"),
+    "Cs": (_are_cs, "an int in the range [1, inf) or an array of floats in the range (0.0, inf]"),
+    "l1_ratios": (lambda v: v is None or _are_ratios(v), "an array of floats in the range [0.0, 1.0]"),
+    "refit": _FLAG,
+    "scoring": (lambda v: v is None or isinstance(v, str) or callable(v), "a str, a callable or None"),
+    "use_legacy_attributes": (
+        lambda v: isinstance(v, bool | np.bool_) and not v,
+        "False: attributes are those that scikit-learn has from 1.10 on",
+    ),
+    "l1_ratio": (
+        lambda v: v is None or (_is_real(v) and 0 <= v <= 1),
+        "a float in the range [0.0, 1.0]",
+    ),
+    "grouped": _FLAG,
+    "fit_intercept": _FLAG,
+    "warm_start": _FLAG,
+    "dual": _FLAG,
+    "verbose": (
+        lambda v: isinstance(v, bool | np.bool_) or (isinstance(v, Integral) and int(v) >= 0),
+        "an int in the range [0, inf) or an instance of 'bool'",
+    ),
+    "penalty": (
+        lambda v: v is None or (isinstance(v, str) and v in _PENALTIES),
+        "a str among {'l1', 'l2', 'elasticnet'} or None",
+    ),
+    "intercept_scaling": (lambda v: _is_real(v) and v > 0, "a float in the range (0.0, inf)"),
+    "random_state": (_is_seed, "an int in the range [0, 4294967295], a numpy RandomState or None"),
+    "n_jobs": (lambda v: v is None or isinstance(v, Integral), "an int or None"),
+    "bounds": (lambda v: v is None or _is_pair(v), "a pair (lower, upper) or None"),
+    "tol": (lambda v: _is_real(v) and 0 < v < np.inf, "a float in the range (0.0, inf)"),
+    "label_smoothing": (lambda v: _is_real(v) and 0 <= v < 1, "a float in the range [0.0, 1.0)"),
+    "max_time": (lambda v: v is None or (_is_real(v) and v > 0), "a float in the range (0.0, inf] or None"),
+    "max_iter": (
+        lambda v: isinstance(v, Integral) and _is_real(v) and int(v) >= 1,
+        "an int in the range [1, inf)",
+    ),
+    "solver": (
+        lambda v: isinstance(v, str) and v in ("auto", *solvers.SOLVERS, *_THEIR_SOLVERS),
+        "a str among {'auto', 'lbfgs', 'newton'}, or a name that LogisticRegression has for its own",
+    ),
+    "class_weight": (
+        lambda v: v is None or isinstance(v, dict) or (isinstance(v, str) and v == "balanced"),
+        "an instance of 'dict', a str among {'balanced'} or None",
+    ),
+}

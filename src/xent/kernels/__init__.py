@@ -1,0 +1,1 @@
+"""One pass over rows: the native kernels, their twins in plain array code, and what is made of both."""

@@ -1,0 +1,149 @@
+"""softmax, log-softmax and losses of logits that are there, along any axis: the kernels', or `reference`'s.
+
+For ten rows of ten a call must not take longer than NumPy's own: one look at each argument, one native call.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import reference
+from .._checks import check_targets, soft_slack
+from ..data.batch import Float
+from . import native
+
+_KINDS = {np.dtype(np.float64): "d", np.dtype(np.float32): "f", np.dtype(np.float16): "h"}
+
+
+def logits_of(logits: Any) -> tuple[NDArray[Any], str]:
+    """The logits as the kernels read them, and how those name the dtype: float64, float32, float16 and
+    bfloat16 stay, other real ones become float64. Raises ValueError for what is no real number."""
+    z = np.asarray(logits)
+    kind = _KINDS.get(z.dtype)
+    if kind is None:
+        if z.dtype.name == "bfloat16":
+            kind = "b"
+        elif z.dtype.kind in "fiub":
+            z = z.astype(z.dtype.newbyteorder("=") if z.dtype.name in ("float32", "float16") else np.float64)
+            kind = _KINDS[z.dtype]
+        else:
+            raise ValueError(f"logits: expected real numbers, got dtype {z.dtype}")
+    return (z if z.flags.aligned else z.copy()), kind
+
+
+def check_axis(z: NDArray[Any], axis: int) -> int:
+    """The axis, counted from the first. Raises AxisError, a ValueError, where there is none, or no class."""
+    if not -z.ndim <= axis < z.ndim or z.shape[axis] == 0:
+        raise np.exceptions.AxisError(
+            f"logits: expected an axis {axis} with at least one class, got shape {z.shape}"
+        )
+    return axis % z.ndim
+
+
+def normalise(logs: bool, logits: Any, axis: Any, out: NDArray[Any] | None, *, n_threads: int = 0) -> Any:
+    """softmax or, with `logs`, log-softmax along an axis, over several or, None, over all."""
+    z, kind = logits_of(logits)
+    to = np.empty_like(z) if out is None else check_out(out, z)
+    if type(axis) is int:
+        _normalise(logs, kind, z, check_axis(z, axis), to, n_threads)
+    else:
+        axes = tuple(range(z.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        axes = tuple(check_axis(z, operator.index(a)) for a in axes)
+        last = np.moveaxis(z, axes, range(-len(axes), 0))
+        rows = last.reshape(*last.shape[: z.ndim - len(axes)], math.prod(z.shape[a] for a in axes))
+        done = np.empty(rows.shape, z.dtype)
+        _normalise(logs, kind, rows, rows.ndim - 1, done, n_threads)
+        to[...] = np.moveaxis(done.reshape(last.shape), range(-len(axes), 0), axes)
+    if out is not None and to is not out:
+        out[...] = to
+    return to if out is None else out
+
+
+def check_out(out: Any, z: NDArray[Any]) -> NDArray[Any]:
+    """Where results for `out` are written: there, or elsewhere first, if it lies across the logits.
+
+    Raises ValueError, or TypeError for what is no array, where it cannot take them.
+    """
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
+    if out.shape != z.shape or out.dtype != z.dtype:
+        raise ValueError(
+            f"out: expected shape {z.shape} and dtype {z.dtype}, as the result has them, got {out.shape} and "
+            f"{out.dtype}; make one with np.empty({z.shape}, {z.dtype.name!r})"
+        )
+    if not out.flags.writeable:
+        raise ValueError("out: the array is read-only; pass one that can be written, for example out.copy()")
+    same = out is z or (out.strides == z.strides and _address(out) == _address(z))
+    across = not same and np.may_share_memory(out, z)
+    return np.empty_like(z) if across or not out.flags.aligned else out
+
+
+def _address(a: NDArray[Any]) -> int:
+    return int(a.__array_interface__["data"][0])
+
+
+def _normalise(
+    logs: bool, kind: str, z: NDArray[Any], axis: int, out: NDArray[Any], n_threads: int = 0
+) -> None:
+    if native.HAS_NATIVE:
+        run = getattr(native._native, "normalise_" + kind)
+        run(_stored(z), _stored(out), axis, logs, n_threads, native._isa)
+        return
+    of = reference.log_softmax if logs else reference.softmax
+    with np.errstate(invalid="ignore", over="ignore"):
+        out[...] = np.moveaxis(of(np.moveaxis(_wide(z), axis, -1)), -1, axis).astype(z.dtype, copy=False)
+
+
+def losses(
+    z: NDArray[Any], kind: str, axis: int, targets: Any, weight: Float | None, *, n_threads: int = 0
+) -> Float:
+    """Of every row its loss, (n,) float64, the rows in C order, 0 where the weight is 0.
+
+    targets: as the logits without the axis, classes; or as the logits, rows of probabilities. Raises
+    ValueError, naming the first row, for any others.
+    """
+    rows = (*z.shape[:axis], *z.shape[axis + 1 :])
+    y = np.asarray(targets)
+    if not native.HAS_NATIVE:
+        return _plain_losses(z, axis, y, rows, weight)
+    out = np.empty(math.prod(rows))
+    run = getattr(native._native, "losses_" + kind)
+    where = (_stored(z), axis)
+    if y.shape == rows and y.dtype.kind in "iub":
+        label = np.require(y.reshape(-1), np.int64, ["C", "A"])
+        bad = run(*where, label, None, None, weight, 0.0, out, n_threads, native._isa)
+        if bad >= 0:
+            check_targets(y, axis, z.shape, weight)
+        return out
+    if y.shape != z.shape:
+        check_targets(y, axis, z.shape, weight)
+    soft = np.require(y, np.float32 if y.dtype == np.float32 else np.float64, ["A"])
+    given = (None, soft, None) if soft.dtype == np.float32 else (None, None, soft)
+    for slack in (soft_slack(soft, z.shape[axis]), 0.0):
+        if run(*where, *given, weight, slack, out, n_threads, native._isa) < 0:
+            break
+        check_targets(y, axis, z.shape, weight)  # or, by its own rounding of sums, they are just good enough
+    return out
+
+
+def _plain_losses(
+    z: NDArray[Any], axis: int, y: NDArray[Any], rows: tuple[int, ...], weight: Float | None
+) -> Float:
+    q = check_targets(y, axis, z.shape, weight)
+    flat = np.moveaxis(_wide(z), axis, -1).reshape(math.prod(rows), z.shape[axis])
+    with np.errstate(invalid="ignore", over="ignore"):
+        found: Float = reference.cross_entropy(flat, q).astype(np.float64)
+    return found if weight is None else np.where(weight == 0, 0.0, found)
+
+
+def _stored(z: NDArray[Any]) -> NDArray[Any]:
+    return z.view(np.uint16) if z.itemsize == 2 else z
+
+
+def _wide(z: NDArray[Any]) -> NDArray[Any]:
+    return z.astype(np.float32) if z.itemsize == 2 else z

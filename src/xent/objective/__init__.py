@@ -1,0 +1,9 @@
+"""F, the mean loss and its penalty: values, derivatives, and what is proven of its optimum."""
+
+from __future__ import annotations
+
+from .composite import Composite
+from .penalty import Penalty
+from .ridge import Objective
+
+__all__ = ["Composite", "Objective", "Penalty"]

@@ -1,0 +1,160 @@
+"""F with a penalty that has corners or bounds: the mean loss of an `Objective` plus R of a `Penalty`.
+
+F(θ) = (1/S) Σ s_i ℓ_i + R(θ) in nats, θ (K, D) as in `objective`. What a solver sees of it is what it sees of
+an `Objective`; its lower bounds come from the same rows p' (docs/design/0002), with R's conjugate for the
+price.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import linear
+from . import certificate
+from .evaluation import Loss
+from .penalty import Penalty
+from .ridge import Objective
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Point:
+    """F, the loss and a lower bound on F* at θ; value and bound in nats."""
+
+    loss: Loss
+    value: float
+    lower_bound: float
+
+    @property
+    def theta(self) -> Float:
+        return self.loss.theta
+
+    @property
+    def gradient(self) -> Float:
+        """Of the loss alone."""
+        return self.loss.gradient
+
+    @property
+    def exact(self) -> bool:
+        return self.loss.exact
+
+
+@dataclass(frozen=True)
+class Composite:
+    """`smooth` is an objective without a penalty; `penalty` is R."""
+
+    smooth: Objective
+    penalty: Penalty
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.smooth.shape
+
+    @property
+    def n_classes(self) -> int:
+        return self.smooth.n_classes
+
+    @property
+    def n_features(self) -> int:
+        return self.smooth.n_features
+
+    @property
+    def n_rows(self) -> int:
+        return self.smooth.n_rows
+
+    @property
+    def n_passes(self) -> int:
+        return self.smooth.n_passes
+
+    @property
+    def is_narrow(self) -> bool:
+        return self.smooth.is_narrow
+
+    def coefficients(self, theta: Float) -> tuple[Float, Float]:
+        """W (K, d) and b (K,) of θ."""
+        return self.smooth.coefficients(theta)
+
+    def theta(self, W: Float, b: Float) -> Float:
+        """θ of W (K, d) and b (K,)."""
+        return self.smooth.theta(W, b)
+
+    @property
+    def is_penalised(self) -> bool:
+        """Whether F has a minimum for sure: every coefficient is penalised or bounded on both sides."""
+        d, p = self.smooth.n_features, self.penalty
+        bounded = np.isfinite(p.lower) & np.isfinite(p.upper)
+        return bool(((p.l1 > 0) | (p.l2 > 0) | bounded)[:, :d].all())
+
+    @property
+    def penalties(self) -> Float:
+        return self.penalty.l1 + self.penalty.l2
+
+    def start(self) -> Float:
+        """The optimum among models without features, or what the bounds leave of it."""
+        start = self.smooth.start()
+        frozen = self.penalty.frozen[:, -1] if self.smooth.fit_intercept else np.zeros(1, bool)
+        if frozen.any():  # two classes, the first with logit 0
+            start[:, -1] -= start[frozen, -1].mean()
+        return self.penalty.clip(start)
+
+    def without_shift(self, theta: Float) -> Float:
+        """θ less the shift common to all classes that leaves R least: the loss does not know it."""
+        return self.penalty.without_shift(theta)
+
+    def evaluate(self, theta: Float, *, exact: bool = True) -> Point:
+        """One pass: F and its lower bound at θ; not `exact` in float32, if X is no wider."""
+        return self.at(self.smooth.loss(theta, exact=exact))
+
+    def at(self, loss: Loss) -> Point:
+        """F where the loss is known already: at another C, for one."""
+        return Point(loss, loss.value + self.penalty.value(loss.theta), self._lower_bound(loss))
+
+    def _lower_bound(self, loss: Loss) -> float:
+        smooth, d = self.smooth, self.smooth.n_features
+        if not np.isfinite(loss.entropy):
+            return 0.0
+        probability = loss.probability if smooth.fit_intercept else None
+        epsilon, entropy = certificate.balanced(
+            loss.entropy, probability, smooth.share, smooth.offset_moments
+        )
+        residual = loss.gradient[:, :d]
+        if epsilon > 0:
+            residual = (1 - epsilon) * residual - epsilon * smooth.class_x
+        return self._of_features.dual_bound(entropy, residual)
+
+    @functools.cached_property
+    def _of_features(self) -> Penalty:
+        """R without the intercept."""
+        return self.penalty.take(slice(self.smooth.n_features))
+
+    def subgradient(self, at: Point) -> Float:
+        """The smallest subgradient of F at a point, (K, D)."""
+        return self.penalty.subgradient(at.theta, at.gradient)
+
+    def restricted(self, features: NDArray[np.intp]) -> Composite:
+        """F on these features alone, the others at 0."""
+        batches = [replace(batch, X=_columns(batch, features)) for batch in self.smooth.batches]
+        smooth = self.smooth
+        part = Objective(
+            batches,
+            smooth.n_classes,
+            0.0,
+            fit_intercept=smooth.fit_intercept,
+            n_threads=smooth.n_threads,
+        )
+        return Composite(part, self.penalty.take(self.columns(features)))
+
+    def columns(self, features: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Columns of θ: those of the features and the intercept's."""
+        last = [self.smooth.n_features] if self.smooth.fit_intercept else []
+        return np.append(features, last).astype(np.intp)
+
+
+def _columns(batch: linear.Batch, features: NDArray[np.intp]) -> NDArray[np.float64]:
+    X = batch.X[:, features]
+    return X if batch.is_sparse else np.ascontiguousarray(X)

@@ -1,0 +1,227 @@
+"""What every solver takes and returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..objective.evaluation import NewtonStep
+from ..objective.ridge import Objective
+
+Float = NDArray[np.float64]
+
+
+class Result(Enum):
+    """How a solve ended; the value is the message a user reads."""
+
+    CERTIFIED = "reached the optimum"
+    MAX_ITER = "the iteration limit was reached; increase max_iter"
+    MAX_TIME = "max_time has passed; increase it, or fit again with warm_start=True"
+    STOPPED = "a callback asked to stop"
+    INTERRUPTED = "interrupted; fit again with warm_start=True to go on"
+    STALLED = (
+        "rounding leaves no step that lowers the objective; a larger tol, a stronger penalty "
+        "(smaller C) or features on comparable scales would help"
+    )
+    UNPENALISED = (
+        "with a penalty factor of 0 no certificate was found: what is left unpenalised may separate the "
+        "classes; a factor above 0 gives it one"
+    )
+    UNCERTIFIED = (
+        "without a penalty (C=inf, or every factor 0) no certificate was found: the classes may be "
+        "separable, which leaves no optimum, or the problem too large; a penalty makes an optimum"
+    )
+
+
+# n·(K·D)² up to which Newton is the faster of the two: measured, n 1e3 to 1e6, d 4 to 24, K 2 to 6.
+_NEWTON_PAYS = 8e6
+
+
+def newton_pays(objective: Objective) -> bool:
+    """Whether Newton is expected to be faster than L-BFGS."""
+    size = objective.shape[0] * objective.shape[1]
+    return objective.has_hessian and objective.n_rows * size**2 <= _NEWTON_PAYS
+
+
+PYTHON = 3e-4  # seconds that a round of Python takes beside what it calls
+
+
+def seconds(objective: Objective) -> tuple[float, float]:
+    """What the Hessian, assembled and factored, costs, and what a loss-and-gradient pass does.
+
+    As seen on one core: blocks of pairs of classes at 18e9 products a second, Cholesky at 5e9, a fused pass
+    at 15e9. It only has to be right within a factor of a few.
+    """
+    K, D = objective.shape
+    n, size = objective.n_rows, K * D
+    pairs = 1 if K == 2 else K * (K + 1) / 2
+    hessian = n * (pairs * D * 8 * math.ceil(D / 8) / 18e9 + 1e-8) + size**3 / 5e9
+    return hessian, n * (4 * size / 15e9 + 1e-8) + 5e-6
+
+
+def hessian_price(objective: Objective) -> float:
+    """The Hessian's cost in passes, each with its Python."""
+    hessian, one_pass = seconds(objective)
+    return (hessian + PYTHON) / (one_pass + PYTHON)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One iteration: passes over X so far, F, the certified distance F − F* (nats), and where."""
+
+    iteration: int
+    n_passes: int
+    objective: float
+    suboptimality: float
+    theta: Float = field(repr=False, compare=False)
+
+    @property
+    def figures(self) -> tuple[int, float, float]:
+        return self.n_passes, self.objective, self.suboptimality
+
+
+NOWHERE = np.empty(0)  # θ of an iteration that is only remembered
+
+
+@dataclass(frozen=True)
+class Settings:
+    """When to stop: a certificate of `tol` nats, `max_iter` iterations, or where `report`, which sees each
+    iteration, or `stop`, which is asked as often, answer why. `watch` sees every pass."""
+
+    tol: float = 1e-6
+    max_iter: int = 1000
+    report: Callable[[Progress], Result | None] | None = None
+    stop: Callable[[], Result | None] | None = None
+    watch: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """theta (K, D), its F, a certified lower bound on F* and the way there; `at`, the evaluation at theta,
+    may start another solve."""
+
+    theta: Float
+    value: float
+    lower_bound: float
+    result: Result
+    n_iter: int
+    history: list[Progress]
+    at: Any = field(default=None, repr=False)
+
+
+@dataclass
+class Run:
+    """The state that every solver keeps: where it is, the best lower bound so far, and the record."""
+
+    objective: Any  # an Objective, or a Composite with its Points for evaluations
+    settings: Settings
+    at: Any
+    lower_bound: float = 0.0  # F ≥ 0
+    history: list[Progress] = field(default_factory=list)
+    told_to_stop: Result | None = None
+
+    @staticmethod
+    def begin(objective: Any, settings: Settings, theta: Float, *, exact: bool = True) -> Run:
+        at = objective.evaluate(objective.without_shift(theta), exact=exact)
+        return Run.resume(objective, settings, at)
+
+    @staticmethod
+    def resume(objective: Any, settings: Settings, at: Any) -> Run:
+        """At a point that is evaluated already."""
+        run = Run(objective, settings, at)
+        run.seen(at)
+        run.record(0)
+        return run
+
+    @property
+    def exact(self) -> bool:
+        """Whether passes are in float64: what is proven counts from there."""
+        return self.at.exact
+
+    def go_exact(self) -> None:
+        """From here on passes are in float64."""
+        self.at = self.objective.evaluate(self.at.theta)
+        self.seen(self.at)
+
+    @property
+    def gap(self) -> float:
+        gap = self.at.value - self.lower_bound
+        return max(0.0, gap) if math.isfinite(gap) else math.inf
+
+    @property
+    def certified(self) -> bool:
+        return self.exact and self.gap <= self.settings.tol
+
+    def evaluate(self, theta: Float) -> Any:
+        """A pass at θ, its shift by rounding taken out; its lower bound counts even if it is refused."""
+        new = self.objective.evaluate(self.objective.without_shift(theta), exact=self.exact)
+        self.seen(new)
+        return new
+
+    def seen(self, new: Any) -> None:
+        """Keep what an evaluation proves, and show it to who watches."""
+        # A bound above a value of F is no bound but rounding.
+        if new.exact and new.lower_bound <= min(new.value, self.at.value) * (1 + 1e-12) + 1e-15:
+            self.raise_bound(new.lower_bound)
+        if self.settings.watch:
+            gap = max(0.0, new.value - self.lower_bound)
+            self.settings.watch(Progress(self.n_iter, self.objective.n_passes, new.value, gap, new.theta))
+
+    def raise_bound(self, bound: float) -> None:
+        self.lower_bound = max(self.lower_bound, bound)
+
+    def ask_hessian(self) -> NewtonStep:
+        """The Newton step here and, if it promises to be within tol, the self-concordant certificate."""
+        step = self.objective.newton_step(self.at)
+        if 0.5 * step.decrement**2 <= self.settings.tol:
+            self.raise_bound(self.at.value - self.objective.self_concordant_gap(step))
+        return step
+
+    @property
+    def n_iter(self) -> int:
+        return self.history[-1].iteration if self.history else 0
+
+    @property
+    def flat(self) -> bool:
+        """Whether F has stood still for 50 iterations while the certificate would not come."""
+        if len(self.history) <= 50:
+            return False
+        then = self.history[-51].objective
+        return then - self.at.value <= 1e-14 * abs(then)
+
+    def record(self, iteration: int) -> None:
+        """Write an iteration down and tell of it; `told_to_stop` if someone answers so."""
+        passes, at = self.objective.n_passes, self.at
+        self.tell(Progress(iteration, passes, at.value, self.gap, at.theta))
+
+    def tell(self, entry: Progress) -> None:
+        """`record` of an iteration that is known."""
+        told, settings = None, self.settings
+        self.history.append(Progress(entry.iteration, *entry.figures, NOWHERE))
+        if settings.stop:
+            told = settings.stop()
+        if settings.report:
+            answer = settings.report(entry)
+            told = answer if told is None else told
+        self.told_to_stop = told
+
+    def stalled(self) -> Solution:
+        """Finish where no step lowers F: certified after all, or for want of digits, or of an optimum."""
+        if self.certified:
+            return self.finish(Result.CERTIFIED)
+        if self.objective.is_penalised:
+            return self.finish(Result.STALLED)
+        partly = self.objective.penalties.any()
+        return self.finish(Result.UNPENALISED if partly else Result.UNCERTIFIED)
+
+    def finish(self, result: Result) -> Solution:
+        if not self.exact:
+            self.go_exact()
+        at, n_iter = self.at, self.n_iter
+        return Solution(at.theta, at.value, self.lower_bound, result, n_iter, self.history, at)

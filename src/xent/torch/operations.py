@@ -1,0 +1,287 @@
+"""The custom operations: `xent::rows`, its gradient, its second order, and the targets' ranks.
+
+A row's outputs, float64 (N,): the loss, lse, the target's log-probability, the entropy (0 unless asked
+for), and `stats` (8, N), what the other operations need. Inputs: x (N, D) with W (K, D) and b (K,), or
+logits x (N, K) alone; targets as `tiles.Targets` has them. `autograd` makes them differentiable.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import gradient, native_logits, native_tiles, second, tiles
+from . import whole as whole_call
+from .gradient import Gradients, Need, Upstream
+from .second import Directions
+from .tiles import Logits, Options, Rows, Targets
+
+FIELDS = ("peak", "rest", "mass", "share", "live", "winner", "entropy", "target")  # of stats
+WIDE = 16  # a bit of `need`: leave the gradient of x in the dtype that it was summed in
+
+
+class Tensors(NamedTuple):
+    """The tensors of an operation."""
+
+    x: Tensor
+    W: Tensor | None
+    b: Tensor | None
+    target: Tensor | None  # classes, (N,) or (N, t)
+    value: Tensor | None
+    class_weight: Tensor | None
+
+    @property
+    def K(self) -> int:
+        return self.x.shape[-1] if self.W is None else self.W.shape[0]
+
+
+class Settings(NamedTuple):
+    """The numbers of an operation; `keep`: let forward keep what backward can use."""
+
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+    softcap: float = 0.0
+    temperature: float = 1.0
+    z_loss: float = 0.0
+    max_bytes: int = 32 << 20
+    entropy: bool = False
+    keep: bool = False
+
+
+_INPUTS = (
+    "Tensor x, Tensor? W, Tensor? b, Tensor? index, Tensor? value, Tensor? class_weight, int ignore_index, "
+    "float label_smoothing, float softcap, float temperature, float z_loss, int max_bytes, bool entropy, "
+    "bool keep"
+)
+_UP = "Tensor loss, Tensor lse, Tensor target, Tensor spread, Tensor stats"
+_ALONG = "Tensor? along_x, Tensor? along_W, Tensor? along_b, Tensor? along_value"
+
+
+def split(given: Any) -> tuple[Tensors, Settings, tuple[Any, ...]]:
+    """_INPUTS, and what follows them."""
+    return Tensors(*given[:6]), Settings(*given[6:14]), tuple(given[14:])
+
+
+class _Call:
+    """An operation's tensors as the engines want them: rows that are ignored left out, or, of logits,
+    masked."""
+
+    def __init__(self, tensors: Tensors, settings: Settings) -> None:
+        x, W, b, index, value, class_weight = tensors
+        self.n, self.x, self.entropy = len(x), x, settings.entropy
+        self.live: Tensor | None = None
+        dead = None if index is None or value is not None else index == settings.ignore_index
+        if dead is not None and bool(dead.any()):
+            self.live = torch.nonzero(~dead)[:, 0]
+        if self.live is not None and W is not None and index is not None:
+            x, index, dead = x[self.live], index[self.live], None
+        elif self.live is not None and index is not None:
+            index = index.masked_fill(index == settings.ignore_index, 0)
+        options = Options(*settings[1:6])
+        self.logits = Logits(x, W, b, options, None if self.live is None or W is not None else dead)
+        self.targets = Targets(index, value, class_weight)
+
+    def widen(self, rows: Tensor) -> Tensor:
+        """A tensor a live row, with 0 for the rows that were left out."""
+        if self.live is None or len(rows) == self.n:
+            return rows
+        return rows.new_zeros((self.n, *rows.shape[1:])).index_copy_(0, self.live, rows)
+
+    def narrow(self, rows: Tensor) -> Tensor:
+        """Of the live rows."""
+        return rows if self.live is None or self.logits.shape[0] == self.n else rows[self.live]
+
+    def masked(self, rows: Tensor) -> Tensor:
+        """0 where a row is ignored."""
+        return rows if self.logits.dead is None else rows.masked_fill(self.logits.dead, 0)
+
+    def outputs(self, *parts: Tensor) -> tuple[Tensor, ...]:
+        """Of all rows, in memory of their own."""
+        return tuple(self.widen(self.masked(part)).clone() for part in parts)
+
+    def upstream(self, parts: Any) -> Upstream:
+        return Upstream(*(self.masked(self.narrow(part.double())) for part in parts))
+
+    def stats(self, kept: Tensor) -> Rows:
+        rows = dict(zip(FIELDS, self.narrow(kept.T).T, strict=True))
+        winner = rows.pop("winner").long()
+        return Rows(winner=winner, loss=torch.empty(0), **rows)
+
+    def gradients(self, found: Gradients, need: int) -> tuple[Tensor, ...]:
+        """Of x, W, b and values; of nothing where none was asked for."""
+        dx = None if found.x is None else self.widen(found.x)
+        dx = dx if dx is None or need & WIDE else dx.to(self.x.dtype)
+        return tuple(self.x.new_empty(0) if g is None else g for g in (dx, found.W, found.b, found.value))
+
+
+def _whole_call(tensors: Tensors, settings: Settings) -> whole_call.Call | None:
+    """The call, if it is one for `whole`."""
+    x, W, b, index, value, class_weight = tensors
+    _, smoothing, softcap, temperature, z_loss, _, entropy, _ = settings
+    options = smoothing or softcap or z_loss or entropy or temperature != 1
+    if index is None or value is not None or class_weight is not None or options:
+        return None
+    call = whole_call.Call(x, W, b, index.contiguous(), settings.ignore_index, settings.max_bytes)
+    return call if whole_call.serves(call) else None
+
+
+def wanted(need: int) -> Need:
+    """Of x, W, b and the targets' values: the bits of a number, since vmap takes no lists."""
+    return bool(need & 1), bool(need & 2), bool(need & 4), bool(need & 8)
+
+
+def _fake_gradients(tensors: Tensors, need: int) -> tuple[Tensor, ...]:
+    x, W, b, _, value, _ = tensors
+    found = []
+    for asked, like in zip(wanted(need), (x, W, b, value), strict=True):
+        dtype = x.dtype if like is None or not asked else like.dtype
+        found.append(x.new_empty(like.shape if asked and like is not None else 0, dtype=dtype))
+    return tuple(found)
+
+
+def check_classes(index: Tensor, ignore_index: int | None, K: int) -> None:
+    """Raises IndexError with the first target that is no class; on the CPU, where that costs no wait."""
+    if index.device.type != "cpu":
+        return
+    outside = (index < 0) | (index >= K)
+    if not bool(outside.any()):
+        return
+    at = torch.nonzero(outside if ignore_index is None else outside & (index != ignore_index))
+    if len(at):
+        place, value = ", ".join(map(str, at[0].tolist())), int(index[tuple(at[0].tolist())])
+        remedy = "" if ignore_index is None else "; mask a row with ignore_index"
+        raise IndexError(f"target[{place}] = {value} is outside [0, {K}){remedy}")
+
+
+def check_targets(tensors: Tensors, settings: Settings) -> None:
+    """`check_classes` of an operation's."""
+    if tensors.target is not None:
+        check_classes(tensors.target, settings.ignore_index if tensors.value is None else None, tensors.K)
+
+
+@torch.library.custom_op(
+    "xent::rows", mutates_args=(), schema=f"({_INPUTS}) -> ({', '.join(['Tensor'] * 7)})"
+)
+def rows(*given: Any) -> Any:
+    tensors, settings, _ = split(given)
+    check_targets(tensors, settings)
+    room = native_tiles.room_to_keep(tensors.x, tensors.W, settings.keep)
+    if (whole := _whole_call(tensors, settings)) is not None:
+        loss, at, _ = whole_call.forward(whole, room=(None, *room) if settings.keep else whole_call.NO_ROOM)
+        peak, log_rest, target = at[0], torch.log1p(at[1]), at[3]
+        of_rows = loss.clone(), peak + log_rest, target - log_rest, torch.zeros_like(loss)
+        return *of_rows, whole_call.stats(at, whole), *room
+    call = _Call(tensors, settings)
+    logits, targets, entropy = call.logits, call.targets, settings.entropy
+    if native_tiles.serves(logits, targets, entropy):
+        found = native_tiles.forward(logits, targets, room if settings.keep else None)
+    elif native_logits.serves(logits, targets, entropy):
+        found = native_logits.forward(logits, targets)
+    else:
+        found = tiles.forward(logits, targets, entropy)
+    kept = torch.stack([getattr(found, name).double() for name in FIELDS], 1)
+    outputs = call.outputs(found.loss, found.log_sum, found.log_prob, found.entropy * entropy)
+    return *outputs, call.widen(kept).T.contiguous(), *room
+
+
+@rows.register_fake
+def _(*given: Any) -> Any:
+    (x, W, *_), settings, _ = split(given)
+    of_row = [x.new_empty(x.shape[0], dtype=torch.float64) for _ in range(4)]
+    stats = x.new_empty((len(FIELDS), x.shape[0]), dtype=torch.float64)
+    return *of_row, stats, *native_tiles.room_to_keep(x, W, settings.keep)
+
+
+@torch.library.custom_op(
+    "xent::rows_gradient",
+    mutates_args=(),
+    schema=f"({_UP}, {_INPUTS}, int need, Tensor kept, Tensor peaks) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+def rows_gradient(*given: Any) -> Any:
+    tensors, settings, (need, *room) = split(given[5:])
+    asked, whole = wanted(need), _whole_call(tensors, settings)
+    if whole is not None and not need & WIDE and not any(bool(part.any()) for part in given[1:4]):
+        kept = (None, *room) if room[0].numel() else whole_call.NO_ROOM
+        of = whole_call.backward(whole, whole_call.known(given[4]), given[0].contiguous(), asked[:3], kept)
+        return *(tensors.x.new_empty(0) if g is None else g for g in of), tensors.x.new_empty(0)
+    call = _Call(tensors, settings)
+    logits, targets = call.logits, call.targets
+    up, known = call.upstream(given[:4]), call.stats(given[4])
+    if native_tiles.serves(logits, targets, settings.entropy) and not asked[3]:
+        found = native_tiles.backward(
+            logits, targets, known, up, asked, tuple(room) if room[0].numel() else None
+        )
+    elif native_logits.serves(logits, targets, settings.entropy):
+        found = native_logits.backward(logits, targets, known, up, asked)
+    else:
+        found = gradient.backward(logits, targets, known, up, asked)
+    return call.gradients(found, need)
+
+
+@rows_gradient.register_fake
+def _(*given: Any) -> Any:
+    tensors, _, (need, *_) = split(given[5:])
+    return _fake_gradients(tensors, need)
+
+
+@torch.library.custom_op(
+    "xent::rows_second",
+    mutates_args=(),
+    schema=f"({_UP}, {_INPUTS}, int need, {_ALONG}) -> ({', '.join(['Tensor'] * 8)})",
+)
+def rows_second(*given: Any) -> Any:
+    """The tangents of what `rows` returns, and of what `rows_gradient` does."""
+    tensors, settings, (need, along_x, *along) = split(given[5:])
+    call = _Call(tensors, settings)
+    up, known = call.upstream(given[:4]), call.stats(given[4])
+    at = Directions(None if along_x is None else call.narrow(along_x), *along)
+    moved, found = second.second_order(call.logits, call.targets, known, up, at, wanted(need))
+    entropy = moved.entropy * settings.entropy
+    return *call.outputs(moved.loss, moved.log_sum, moved.target, entropy), *call.gradients(found, need)
+
+
+@rows_second.register_fake
+def _(*given: Any) -> Any:
+    tensors, _, (need, *_) = split(given[5:])
+    return *(torch.empty_like(part) for part in given[:4]), *_fake_gradients(tensors, need)
+
+
+@torch.library.custom_op("xent::above", mutates_args=(), schema=f"({_INPUTS}) -> Tensor")
+def above(*given: Any) -> Any:
+    """How many logits of a row are above that of its class, 0 of ignored rows."""
+    tensors, settings, _ = split(given)
+    call = _Call(tensors, settings)
+    assert call.targets.index is not None
+    if native_tiles.serves(call.logits, call.targets, False):
+        found = native_tiles.above(call.logits, call.targets)
+    else:
+        found = tiles.above(call.logits, call.targets.index)
+    return call.outputs(found)[0]
+
+
+@above.register_fake
+def _(x: Tensor, *given: Any) -> Tensor:
+    return x.new_empty(x.shape[0], dtype=torch.int64)
+
+
+def _one_by_one(operation: Any) -> None:
+    """vmap: a call for each of the batch."""
+
+    @operation.register_vmap
+    def _(info: Any, in_dims: Any, *args: Any) -> Any:
+        if not info.batch_size:
+            raise ValueError("vmap: expected a batch of one or more, got an empty one")
+        calls = []
+        for i in range(info.batch_size):
+            given = [a.select(d, i) if isinstance(d, int) else a for a, d in zip(args, in_dims, strict=True)]
+            calls.append(operation(*given))
+        if isinstance(calls[0], Tensor):
+            return torch.stack(calls), 0
+        outputs = tuple(torch.stack(parts) for parts in zip(*calls, strict=True))
+        return outputs, tuple(0 for _ in outputs)
+
+
+for operation in (rows, rows_gradient, rows_second, above):
+    _one_by_one(operation)
