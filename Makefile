@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench ordinary bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with
+.PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with
 
 setup: $(VENV)/.dev
 
@@ -28,43 +28,47 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --quiet tests/test_layers.py
+	$(BIN)/python -m pytest --quiet tests/house/test_layers.py
 
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/passes.py --json docs/figures/passes.json --plot docs/figures/passes.svg
-	$(BIN)/python benchmarks/optimum.py
+	$(BIN)/python -m benchmarks.passes --json docs/figures/passes.json --plot docs/figures/passes.svg
+	$(BIN)/python -m benchmarks.optimum
 
 # Some ten minutes on an idle machine; ORDINARY="--parts fit --most 1e5" for some of it.
 ordinary: $(VENV)/.dev
-	$(BIN)/python benchmarks/ordinary.py --json docs/figures/ordinary.json $(ORDINARY)
+	$(BIN)/python -m benchmarks.ordinary --json docs/figures/ordinary.json $(ORDINARY)
 
 bench-torch: $(VENV)/.dev
-	$(BIN)/python benchmarks/torch_losses.py --json docs/figures/torch.json
+	$(BIN)/python -m benchmarks.torch_losses --json docs/figures/torch.json
+
+# The same passes and fits by the build of another commit, in turns: make before COMMIT=v0.1.0 BEFORE="--only iris".
+before: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.before $(COMMIT) $(BEFORE)
 
 # An hour; a race that was interrupted goes on with RACE=--resume.
 race: $(VENV)/.race
-	$(BIN)/python benchmarks/race.py --json docs/figures/race.json --plot docs/figures/race.svg $(RACE)
+	$(BIN)/python -m benchmarks.race --json docs/figures/race.json --plot docs/figures/race.svg $(RACE)
 
 # Some hours, R and r-cran-glmnet for one part of four; in pieces with SWEEPS="--resume --parts sparse".
 sweeps: $(VENV)/.dev
-	$(BIN)/python benchmarks/sweeps.py --json docs/figures/sweeps.json $(SWEEPS)
+	$(BIN)/python -m benchmarks.sweeps --json docs/figures/sweeps.json $(SWEEPS)
 
 # A million random calls into the kernels; FUZZ="--calls 20000 --seed 7" for others.
 fuzz: $(VENV)/.dev
-	$(BIN)/python tests/fuzz_kernels.py $(FUZZ)
+	$(BIN)/python -m tests.programs.fuzz_kernels $(FUZZ)
 
 # The kernels' tests and 50000 such calls under ASan and UBSan, then under TSan: see CONTRIBUTING.md.
 sanitize: $(VENV)/.dev
-	tests/sanitize.sh address
-	tests/sanitize.sh thread
+	tests/programs/sanitize.sh address
+	tests/programs/sanitize.sh thread
 
 # Breakages made on purpose, each of which must turn a test red.
 mutants: $(VENV)/.dev
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python -m tests.programs.mutants
 
 # A million-row fit, interrupted and killed 50 times; SOAK="--times 100 --seed 7" for others.
 soak: $(VENV)/.dev
-	$(BIN)/python tests/soak_interrupt.py $(SOAK)
+	$(BIN)/python -m tests.programs.soak_interrupt $(SOAK)
 
 # The page that `xent explore` opens: one file, src/xent/explorer/index.html, which a wheel built after it carries.
 explorer: $(VENV)/.explorer
@@ -119,7 +123,7 @@ works-with: $(VENV)/.uv
 	$(PYTHON) -m venv build/works-with
 	$(subst $(BIN)/python,build/works-with/bin/python,$(INSTALL)) '.[cli,plot]' pytest \
 	  mlflow-skinny sqlalchemy alembic onnxruntime polars shap skl2onnx
-	build/works-with/bin/python -m pytest --noconftest tests/test_works_with.py -k 'MLflow or ONNX or polars or shap'
+	build/works-with/bin/python -m pytest --noconftest tests/house/test_works_with.py -k 'MLflow or ONNX or polars or shap'
 
 # After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
 lock: $(VENV)/.uv

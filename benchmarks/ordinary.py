@@ -1,7 +1,7 @@
 """Ordinary data, what a person tries first: xent beside the peer, each with its defaults, in turns.
 
     make ordinary                                        everything, some ten minutes on two cores
-    python benchmarks/ordinary.py --parts fit --most 1e5  only fits, of 100,000 rows at most
+    python -m benchmarks.ordinary --parts fit --most 1e5  only fits, of 100,000 rows at most
 
 A figure is the peer's time over xent's, the medians of rounds in which both take turns: above 1 xent is
 faster. A cell also says how much less the peer's objective is than xent's, both evaluated here in float64
@@ -29,7 +29,7 @@ import sklearn.datasets
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
 import xent
-from benchmarks import machine
+from benchmarks.common import machine
 
 
 @dataclass

@@ -2,7 +2,7 @@
 backward.
 
     make bench-torch                                            some minutes on two cores
-    python benchmarks/torch_losses.py --scale 0.05 --rounds 1   does it run at all?
+    python -m benchmarks.torch_losses --scale 0.05 --rounds 1   does it run at all?
 
 Entrants: eager (F.linear and F.cross_entropy), the same through torch.compile, F.linear_cross_entropy with
 its default options and with 256 rows a chunk, and xent; of logits that are there, eager, compiled and
@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import machine
+from benchmarks.common import machine
 from xent.torch import cross_entropy, linear_cross_entropy
 
 CASES: dict[str, tuple[torch.dtype, int, int, int]] = {  # dtype, rows, features (0: logits), classes
@@ -201,8 +201,11 @@ def main() -> None:
     for case, (_, _, d, _) in CASES.items():
         cell: dict[str, Any] = {"memory": {}}
         for name in entrants(d > 0):
-            command = [sys.executable, __file__, "--scale", str(args.scale), "--memory", case, name]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            command = [sys.executable, "-m", "benchmarks.torch_losses", "--scale", str(args.scale)]
+            command += ["--memory", case, name]
+            said = subprocess.run(
+                command, capture_output=True, text=True, check=True, cwd=machine.HOUSE
+            ).stdout
             cell["memory"][name] = int(said.splitlines()[-1])
         cell["seconds"] = times(case, args.scale, args.rounds)
         report["cases"][case] = cell

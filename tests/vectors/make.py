@@ -1,4 +1,4 @@
-"""Writes the exact values beside it: `.venv/bin/python tests/vectors/make.py`. README.md says what they mean.
+"""Writes the exact values beside it: `.venv/bin/python -m tests.vectors.make`. README.md says what they mean.
 
 Every number comes from the definitions themselves, p = exp z / Σ exp z, ℓ = −Σ q log p and
 ∂ℓ/∂z = (Σ q) p − q, with so many digits that no cancellation in them matters, and is rounded once. The

@@ -1,4 +1,4 @@
-"""Writes explorer.json, which explorer/ is held to: `.venv/bin/python tests/vectors/make_explorer.py`.
+"""Writes explorer.json, which explorer/ is held to: `.venv/bin/python -m tests.vectors.make_explorer`.
 
 A section is a list of cases, written by a function of `explorer_*.py` from definitions, with mpmath, and
 rounded once. Add a section there and name it in SECTIONS.

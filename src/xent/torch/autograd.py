@@ -27,7 +27,7 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
     the first class of the largest logit."""
     if torch.compiler.is_compiling():
         # Private, and the one question about torch.func that Dynamo answers while it traces. Should it go,
-        # ask what PyTorch's own FSDP then asks; tests/test_torch_compiled.py fails until Dynamo answers that.
+        # ask what PyTorch's own FSDP then asks; tests/torch/test_compiled.py fails until Dynamo answers that.
         if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
             return formula.rows(tensors, settings)
         operation: Any = operations.rows

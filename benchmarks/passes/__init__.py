@@ -1,0 +1,1 @@
+"""One loss + gradient pass: xent, its peers, the machine."""

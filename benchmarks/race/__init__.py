@@ -1,0 +1,1 @@
+"""Fits to the same accuracy: xent and its peers."""

@@ -1,0 +1,6 @@
+"""`python -m benchmarks.race`."""
+
+from .run import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Sweeps over C, cross-validation and sparse models: xent and its peers."""
