@@ -223,7 +223,7 @@ def test_a_sample_of_soft_rows_has_every_class_in_its_share(rng):
     Q = np.eye(3)[rng.integers(0, 2, 20_000)]
     few = rng.permutation(len(Q))[:12]
     Q[few] = [0.2, 0.2, 0.6]
-    part = linear.sample(linear.Batch(rng.normal(size=(len(Q), 2)), Q), 2000, 8)
+    part = linear.Batch(rng.normal(size=(len(Q), 2)), Q).sample(2000, 8)
     assert part.shape[0] == pytest.approx(2000, abs=10)
     assert (part.y[:, 2] > 0).sum() == 8
     assert_allclose(part.weight @ part.y, Q.sum(axis=0), rtol=0.01)

@@ -25,7 +25,7 @@ FLOORS = [
 
 # The same of the files of each package; its __init__, its front door, may import them all.
 FILES: dict[str, list[set[str]]] = {
-    "data": [{"batch"}],
+    "data": [{"batch"}, {"source"}],
     "kernels": [{"plain", "threads"}, {"native"}, {"config", "descent", "functions", "tiled"}, {"linear"}],
     "export": [{"files", "plots"}, {"model_file"}],
     "objective": [
@@ -80,6 +80,7 @@ FILES: dict[str, list[set[str]]] = {
 LIBRARIES = {
     "sklearn": {"estimators", "cli.tables"},
     "scipy": {
+        "data.source",
         "objective.null_space",
         "objective.ridge",
         "solvers.blocks",

@@ -9,6 +9,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 from sklearn.exceptions import ConvergenceWarning
 
 from xent import SoftmaxRegression
+from xent.data import InMemory
 from xent.inference import separation
 from xent.inference.separation import Status, find_separation
 from xent.kernels import linear
@@ -26,7 +27,7 @@ def verdict_of(X, y, K=None, intercept=True, theta=None, null=None, **batch):
     for other in batches[1:]:
         total += linear.moments(other, K)
     centre = total.x / total.weight if intercept else np.zeros(len(total.x))
-    return find_separation(batches, K, centre, intercept, theta, null)
+    return find_separation(InMemory(*batches), K, centre, intercept, theta, null)
 
 
 def constraints(X, Q, intercept):
@@ -179,9 +180,9 @@ def test_raw_tables_that_separate_completely(load):
 
 def test_where_a_solver_ran_off_to_is_proof_in_one_pass():
     X, y = load_digits(return_X_y=True)
-    objective = Objective((linear.Batch(X, y.astype(np.int64)),), 10, 0.0)
+    objective = Objective(InMemory(linear.Batch(X, y.astype(np.int64))), 10, 0.0)
     theta = LBFGS(Settings(max_iter=300)).solve(objective, objective.start()).theta
-    verdict = find_separation(objective.batches, 10, objective.centre, True, theta)
+    verdict = find_separation(objective.source, 10, objective.centre, True, theta)
     found = verdict.separation
     assert found.complete
     assert len(found.pairs) == 45
@@ -317,7 +318,7 @@ def test_null_directions_are_not_named(rng):
     x, z = rng.normal(size=(2, 50))
     X = np.column_stack([x, z, z, np.full(50, 3.0)])
     y = (x > 0).astype(np.int64)
-    objective = Objective((linear.Batch(X, y),), 2, 0.0)
+    objective = Objective(InMemory(linear.Batch(X, y)), 2, 0.0)
     null = objective.null_directions(np.ones(4, bool))
     assert len(null) == 2
     found = verdict_of(X, y, null=null).separation

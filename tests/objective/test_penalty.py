@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
 
 from tests.truth.sparse import Sparse
+from xent.data import InMemory
 from xent.kernels import linear
 from xent.objective.composite import Composite
 from xent.objective.penalty import Penalty
@@ -244,7 +245,7 @@ def test_no_dual_bound_is_above_a_value(rng, kind, intercept):
     X, y, s, o, given = problem(rng, kind, intercept)
     truth = Sparse(X, y, s, o, **given)
     best, W, b = truth.optimum()
-    smooth = Objective((linear.Batch(X, y, s, offset=o),), 3, 0.0, fit_intercept=intercept)
+    smooth = Objective(InMemory(linear.Batch(X, y, s, offset=o)), 3, 0.0, fit_intercept=intercept)
     bias = np.zeros((3, int(intercept)))
     sides = (np.hstack([truth.lower, bias - np.inf]), np.hstack([truth.upper, bias + np.inf]))
     l2, l1 = (np.hstack([a, bias]) for a in (truth.l2, truth.l1))

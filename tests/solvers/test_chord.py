@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegressionCV
 
 from xent import SoftmaxRegressionCV, softmax_path
+from xent.data import InMemory
 from xent.kernels import linear
 from xent.objective.ridge import Objective
 from xent.solvers import Newton, Result, Settings, Sweep, chord, rows
@@ -43,7 +44,7 @@ def objective_of(rng, penalty, K=3, weight=False, offset=False, soft=False, spar
     if sparse:
         X[np.abs(X) < 0.5] = 0
     A = csr(X) if sparse else X
-    return Objective((linear.Batch(A, targets, s, offset=o),), K, penalty, **given)
+    return Objective(InMemory(linear.Batch(A, targets, s, offset=o)), K, penalty, **given)
 
 
 def csr(X):
@@ -65,7 +66,7 @@ def test_the_hessian_of_columns(rng, K, intercept, threads):
     for A, weight in cases:
         batches = [linear.Batch(A[:300], y[:300], None if weight is None else weight[:300], offset=o[:300])]
         batches += [linear.Batch(A[300:], y[300:], None if weight is None else weight[300:], offset=o[300:])]
-        objective = Objective(batches, K, 0.0, fit_intercept=intercept, n_threads=threads)
+        objective = Objective(InMemory(*batches), K, 0.0, fit_intercept=intercept, n_threads=threads)
         theta = 0.3 * rng.normal(size=objective.shape)
         found = rows.hessian(objective, theta)
         W, b = objective.coefficients(theta)
@@ -79,10 +80,10 @@ def test_the_hessian_of_columns(rng, K, intercept, threads):
         for part in (rows.hessian(objective, theta, some), rows.hessian(objective, theta, some, kept)):
             assert_allclose(part, found[:, some][..., some], atol=tolerance)
         assert rows.hessian(objective, theta, np.empty(0, np.intp)).size == 0
-    objective = Objective((linear.Batch(X, y, s),), K, 0.0, fit_intercept=intercept, n_threads=threads)
+    objective = Objective(InMemory(linear.Batch(X, y, s)), K, 0.0, fit_intercept=intercept, n_threads=threads)
     theta = 0.3 * rng.normal(size=objective.shape)
     found = rows.hessian(objective, theta)
-    objective.batches = (linear.Batch(dead, y, s),)
+    objective.source = InMemory(linear.Batch(dead, y, s))
     for kept in (None, rows.Kept.of(objective)):
         again = rows.hessian(objective, theta, kept=kept)
         assert_allclose(again, found, atol=1e-14 * np.abs(found).max(initial=1))
@@ -155,7 +156,7 @@ def test_a_sweep_shares_hessians_and_ends_where_newton_does(rng, monkeypatch, ki
 def test_a_penalty_that_rounding_hides_is_newtons(rng):
     """L + λ has no Cholesky factor: twice the same column, λ next to nothing."""
     X, y = draw(rng)
-    objective = Objective((linear.Batch(np.hstack([X, X]), y),), 3, 1e-19)
+    objective = Objective(InMemory(linear.Batch(np.hstack([X, X]), y)), 3, 1e-19)
     held = chord.Held.at(objective, objective.start(), None)
     assert not held.factored(objective)
     solution = chord.Chord(Settings(tol=1e-9)).solve(objective)
@@ -166,11 +167,11 @@ def test_a_penalty_that_rounding_hides_is_newtons(rng):
 def test_what_a_sweep_takes_where(rng):
     """Large tables, coefficients without a penalty and no penalty are not the chord's."""
     X, y = draw(rng)
-    batch = (linear.Batch(X, y),)
+    batch = InMemory(linear.Batch(X, y))
     assert chord.Chord.pays(Objective(batch, 3, 1e-3))
     assert not chord.Chord.pays(Objective(batch, 3, 0.0))
     assert not chord.Chord.pays(Objective(batch, 3, 1e-3, feature_factors=np.array([0, 1.0, 1, 1, 1])))
-    many = (linear.Batch(np.tile(X, (1, 200)), y),)
+    many = InMemory(linear.Batch(np.tile(X, (1, 200)), y))
     assert not chord.Chord.pays(Objective(many, 3, 1e-3))
 
 

@@ -6,6 +6,7 @@ import scipy.sparse
 from numpy.testing import assert_allclose
 
 from xent import reference
+from xent.data import InMemory
 from xent.kernels import linear
 from xent.objective.ridge import Objective
 from xent.solvers import LBFGS, Newton, Settings
@@ -22,7 +23,7 @@ def problem(rng, n=400, d=6, **kwargs):
     X = rng.normal(size=(n, d)) * 10.0 ** np.linspace(-1, 1, d) + 3
     s = rng.uniform(0, 2, n)
     s[::7] = 0
-    objective = Objective((linear.Batch(X, np.arange(n) % K, s),), K, 0.01, **kwargs)
+    objective = Objective(InMemory(linear.Batch(X, np.arange(n) % K, s)), K, 0.01, **kwargs)
     theta = objective.without_shift(rng.normal(size=objective.shape) * 0.2)
     W, b = objective.coefficients(theta)
     P = reference.softmax(X @ W.T + b)
@@ -144,7 +145,7 @@ def test_blocks_save_passes_where_classes_curve_along_rows_of_their_own(rng, mon
             monkeypatch.setattr(ClassBlocks, "fits", staticmethod(lambda objective: False))
         if kind == "kronecker":
             monkeypatch.setattr(LowRankBlocks, "fits", staticmethod(lambda objective: False))
-        objective = Objective((linear.Batch(X, y),), K, 1 / 2000)
+        objective = Objective(InMemory(linear.Batch(X, y)), K, 1 / 2000)
         solution = LBFGS(Settings(tol=1e-9)).solve(objective)
         found[kind] = objective.n_passes, solution.value
         assert solution.value - solution.lower_bound <= 1e-9
@@ -159,14 +160,14 @@ def test_a_sample_stands_for_all_rows(rng):
     y = np.where(np.arange(n) < 20, 2, np.arange(n) % 2)  # 20 rows of class 2
     X, s = rng.normal(size=(n, 3)), rng.uniform(0, 2, n)
     s[100:200] = 0
-    part = linear.sample(linear.Batch(X, y, s), 1000, 8)
+    part = linear.Batch(X, y, s).sample(1000, 8)
     counts = np.bincount(part.y)
     assert counts[2] == 8
     assert 980 <= counts.sum() <= 1020
     factor = part.weight / s[[np.flatnonzero((X == row).all(axis=1))[0] for row in part.X]]
     stood_for = np.bincount(part.y, weights=factor)
     assert_allclose(stood_for, np.bincount(y[s > 0]), rtol=1e-12)
-    again = linear.sample(linear.Batch(X, y, s), 1000, 8)
+    again = linear.Batch(X, y, s).sample(1000, 8)
     assert np.array_equal(part.X, again.X)
 
 
@@ -196,13 +197,13 @@ def test_moments_are_the_sums_they_say(rng, kind, sparse):
 def test_a_fit_of_many_rows_starts_from_a_few(rng):
     X = rng.normal(size=(40_000, 4)) * [1, 10, 100, 1000] + 5
     y = np.argmax(X / [1, 10, 100, 1000] @ rng.normal(size=(3, 4)).T + rng.gumbel(size=(40_000, 3)), axis=1)
-    objective = Objective((linear.Batch(X, y),), 3, 1 / 40_000)
+    objective = Objective(InMemory(linear.Batch(X, y)), 3, 1 / 40_000)
     solution = LBFGS(Settings(tol=1e-9)).solve(objective)
-    cold = Objective((linear.Batch(X, y),), 3, 1 / 40_000)
+    cold = Objective(InMemory(linear.Batch(X, y)), 3, 1 / 40_000)
     best = Newton(Settings(tol=1e-12)).solve(cold)
     assert solution.history[0].objective - best.value < 1e-2  # K·D / 2m is 2e-3
     assert solution.value == pytest.approx(best.value, abs=1e-9)
-    plain = Objective((linear.Batch(X, y),), 3, 1 / 40_000)
+    plain = Objective(InMemory(linear.Batch(X, y)), 3, 1 / 40_000)
     LBFGS(Settings(tol=1e-9)).solve(plain, plain.start())
     assert objective.n_passes < plain.n_passes
 
@@ -210,8 +211,8 @@ def test_a_fit_of_many_rows_starts_from_a_few(rng):
 def test_float32_passes_end_in_a_certificate_in_float64(rng):
     X = (rng.normal(size=(3000, 5)) * [1e-2, 1, 1, 10, 100]).astype(np.float32)
     y = rng.integers(0, 3, 3000)
-    narrow = Objective((linear.Batch(X, y),), 3, 1 / 3000)
-    wide = Objective((linear.Batch(X.astype("d"), y),), 3, 1 / 3000)
+    narrow = Objective(InMemory(linear.Batch(X, y)), 3, 1 / 3000)
+    wide = Objective(InMemory(linear.Batch(X.astype("d"), y)), 3, 1 / 3000)
     theta = narrow.without_shift(rng.normal(size=narrow.shape) * 0.01)
     rough, exact = narrow.evaluate(theta, exact=False), narrow.evaluate(theta)
     assert not rough.exact

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.estimators.test_sparse import draw, fit
 from tests.truth.sparse import Sparse
 from xent import SoftmaxRegression, l1_min_c, softmax_path
+from xent.data import InMemory
 from xent.kernels import linear
 from xent.objective.composite import Composite
 from xent.objective.penalty import Penalty
@@ -48,7 +49,7 @@ def composite_of(X, y, C, l1_ratio, grouped=False, bounds=(-np.inf, np.inf), fit
     penalties = np.broadcast_to(row, (K, len(row)))
     lower, upper = (np.full((K, len(row)), side) for side in bounds)
     lower[:, d:], upper[:, d:] = -np.inf, np.inf
-    smooth = Objective((linear.Batch(X, y),), K, 0.0, fit_intercept=fit_intercept)
+    smooth = Objective(InMemory(linear.Batch(X, y)), K, 0.0, fit_intercept=fit_intercept)
     return Composite(smooth, Penalty.elastic_net(penalties, l1_ratio, (lower, upper), grouped=grouped))
 
 
@@ -438,7 +439,7 @@ def composite_of_two(X, y, s, o, C, l1_ratio, bounds, fit_intercept):
     elif bounds is not None:
         lower[1, :d], upper[1, :d] = bounds
     row = np.append(np.ones(d), np.zeros(int(fit_intercept))) / (C * s.sum())
-    smooth = Objective((linear.Batch(X, y, s, offset=o),), 2, 0.0, fit_intercept=fit_intercept)
+    smooth = Objective(InMemory(linear.Batch(X, y, s, offset=o)), 2, 0.0, fit_intercept=fit_intercept)
     penalties = np.broadcast_to(row, (2, len(row)))
     return Composite(smooth, Penalty.elastic_net(penalties, l1_ratio, (lower, upper)))
 

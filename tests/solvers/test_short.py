@@ -10,6 +10,7 @@ from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 
 from xent import SoftmaxRegression
+from xent.data import InMemory
 from xent.kernels import descent, linear
 from xent.kernels import native as kernels
 from xent.kernels import plain as twins
@@ -26,7 +27,7 @@ def table(rng, n=400, d=5, K=3):
 
 
 def objective_of(batch, K, **kwargs):
-    return Objective((batch,), K, kwargs.pop("penalty", 1 / batch.shape[0]), **kwargs)
+    return Objective(InMemory(batch), K, kwargs.pop("penalty", 1 / batch.shape[0]), **kwargs)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .batch import Batch
+from .batch import Batch, TopK
+from .source import InMemory, Source
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "InMemory", "Source", "TopK"]

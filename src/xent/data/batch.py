@@ -117,6 +117,33 @@ class Batch:
         offset = None if self.offset is None else self.offset[pick]
         return replace(self, X=self.X[pick], y=y, weight=weight, offset=offset)
 
+    def sample(self, rows: int, fewest: int) -> Batch:
+        """About `rows` of the rows that count, chosen with a fixed seed; from every class in proportion but
+        `fewest` at least, where there are so many (rows q_i belong to their largest class). Weighted up to
+        what they stand for."""
+        live, labels, rng = self.live(slice(0, self.shape[0])), self.labels, np.random.default_rng(0)
+        index = None if live is None else np.flatnonzero(live)
+        n = self.shape[0] if index is None else len(index)
+        picked = rng.choice(n, min(rows, n), replace=False, shuffle=False)
+        picked = picked if index is None else index[picked]
+        if labels is None and not isinstance(self.y, TopK):
+            labels = self.y.argmax(axis=1)
+        if labels is None or not n:
+            picked.sort()
+            factor = np.full(len(picked), n / max(len(picked), 1))
+        else:
+            there = np.bincount(labels if index is None else labels[index])
+            rare = np.bincount(labels[picked], minlength=len(there)) < np.minimum(fewest, there)
+            if rare.any():
+                of_rare = np.flatnonzero(rare[labels] if live is None else rare[labels] & live)
+                few = _first_of_each(rng.permutation(of_rare), labels, fewest)
+                picked = np.concatenate([picked[~rare[labels[picked]]], few])
+            picked.sort()
+            own = labels[picked]
+            factor = (there / np.maximum(np.bincount(own, minlength=len(there)), 1))[own]
+        taken = self.take(picked)
+        return replace(taken, weight=factor if taken.weight is None else factor * taken.weight)
+
     def check_classes(self, K: int) -> None:
         """Raises ValueError naming the first class index outside [0, K), rows that do not count left out."""
         classes = self.y.indices if isinstance(self.y, TopK) else self.labels
@@ -172,6 +199,13 @@ def check_offset(offset: NDArray[Any] | None, n: int, K: int) -> None:
     """Raises ValueError unless `offset`, if there is one, is (n, K)."""
     if offset is not None and offset.shape != (n, K):
         raise ValueError(f"offset must be (n, K) = ({n}, {K}), got {offset.shape}")
+
+
+def _first_of_each(index: NDArray[np.int64], labels: NDArray[Any], most: int) -> NDArray[np.int64]:
+    """Of each class the first rows in `index`, `most` at most."""
+    index = index[np.argsort(labels[index], kind="stable")]
+    own = labels[index]
+    return index[np.arange(len(index)) - np.searchsorted(own, own) < most]
 
 
 def _whole(y: Any) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+from ..data import InMemory
 from ..inference.separation import Separation, Status, Verdict, find_separation
 from ..kernels import linear
 from ..kernels.threads import blas
@@ -128,10 +129,10 @@ class Problem:
         """F at this C. Reads X once."""
         # No penalty has no corners: the certificates of smooth F hold, and separation is told of.
         if not self.is_smooth and (self.bounds is not None or C < np.inf):
-            smooth = Objective((self.batch,), self.n_classes, 0.0, fit_intercept=self.fit_intercept)
+            smooth = Objective(InMemory(self.batch), self.n_classes, 0.0, fit_intercept=self.fit_intercept)
             return Composite(smooth, self.penalty.scaled(self.weight_of_penalty(C)))
         return Objective(
-            (self.batch,),
+            InMemory(self.batch),
             self.n_classes,
             self.weight_of_penalty(C),
             fit_intercept=self.fit_intercept,
@@ -347,13 +348,13 @@ def _separation(solution: Solution, objective: Objective | Composite) -> Verdict
     """Whether classes separate: asked where nothing is penalised and nothing but F ≥ 0 is proven."""
     if isinstance(objective, Composite):
         return None
-    smooth = any(batch.label_smoothing for batch in objective.batches)  # every class is then a label
+    smooth = objective.source.label_smoothing > 0  # every class is then a label
     if objective.penalties.any() or smooth or solution.lower_bound > 0 or objective.n_classes == 1:
         return None
     if solution.result in (Result.INTERRUPTED, Result.MAX_TIME, Result.STOPPED):
         return None
     verdict = find_separation(
-        objective.batches,
+        objective.source,
         objective.n_classes,
         objective.centre,
         objective.fit_intercept,

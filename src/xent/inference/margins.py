@@ -7,7 +7,7 @@ a label: the first of them is y_i, and the margins of the others are to be 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from ..data import Batch, Source
 from ..data.batch import Float
 from ..kernels import linear
 from ..objective.null_space import orthonormal
@@ -124,7 +125,7 @@ class Scan(NamedTuple):
 class Table:
     """The rows that count, in `units` (d,): inf for a feature that is constant."""
 
-    batches: Sequence[linear.Batch]
+    source: Source
     K: int
     centre: Float
     intercept: bool
@@ -133,7 +134,7 @@ class Table:
 
     def blocks(self) -> Iterator[_Block]:
         self.n_passes += 1
-        for batch in self.batches:
+        for batch in self.source.batches():
             numbers = 6 * self.K + (0 if batch.is_sparse else len(self.centre))
             for X, part, _ in batch.blocks(int(min(max(_BLOCK_NUMBERS // numbers, 64), 8192))):
                 labels = part.target_rows(self.K) > 0
@@ -189,22 +190,20 @@ class Table:
         return self.normalised(direction)
 
 
-def deviations(batches: Sequence[linear.Batch], centre: Float) -> Float:
+def deviations(source: Source, centre: Float) -> Float:
     """Each feature's deviation, (d,): √mean s (x − x̄)²; inf for a constant one, nan for one not finite.
 
     Where squares are lost to underflow, overflow or cancellation, the largest |x − x̄| instead.
     """
     float64 = np.finfo(float)
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.sum([linear.second_moment_diagonal(batch, centre) for batch in batches], axis=0)
-        n = sum(batch.shape[0] if batch.weight is None else batch.weight.sum() for batch in batches)
-        units = np.sqrt(squares / n)
+        units = np.sqrt(source.sum(linear.second_moment_diagonal, centre) / source.sum(_weight))
         safe = (units > np.sqrt(float64.tiny / float64.eps)) & (units > 1e-7 * np.abs(centre))
     lost = np.flatnonzero(~(safe & np.isfinite(units)))
     if len(lost) == 0:
         return units
     peak = np.zeros(len(lost))
-    for batch in batches:
+    for batch in source.batches():
         for X, _, _ in batch.blocks(max(_BLOCK_NUMBERS // len(lost), 64)):
             offsets = np.abs(linear.augmented(X[:, lost], centre[lost], False))
             peak = np.maximum(peak, offsets.max(axis=0, initial=0.0))
@@ -212,3 +211,7 @@ def deviations(batches: Sequence[linear.Batch], centre: Float) -> Float:
     peak[~np.isfinite(peak) | (peak < float64.tiny)] = np.nan
     units[lost] = np.where(constant, np.inf, peak)
     return units
+
+
+def _weight(batch: Batch) -> float:
+    return float(batch.shape[0] if batch.weight is None else batch.weight.sum())

@@ -39,8 +39,8 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array, hstack
 
 from .._checks import shown
+from ..data import Source
 from ..data.batch import Float
-from ..kernels import linear
 from .margins import STRICT, WRONG, Constraints, Scan, Table, deviations
 
 # K·D of a linear programme, and K: 550 variables took 1 s, 1360 took 18 s; pairs go with K².
@@ -131,14 +131,14 @@ class Verdict(NamedTuple):
 
 
 def find_separation(
-    batches: Sequence[linear.Batch],
+    source: Source,
     n_classes: int,
     centre: Float,
     fit_intercept: bool,
     theta: Float | None = None,
     null: Float | None = None,
 ) -> Verdict:
-    """Whether the rows of `batches` (re-iterable) leave F without a penalty an optimum: see the module.
+    """Whether the rows of a source leave F without a penalty an optimum: see the module.
 
     centre (d,): x̄, or 0 without an intercept, as in `Objective`. theta (K, D): where a solver got to, a hint.
     null (m, d): directions without effect (`Objective.null_directions`), taken out of what is named.
@@ -148,10 +148,10 @@ def find_separation(
     """
     if n_classes > MAX_CLASSES:
         return Verdict(Status.UNKNOWN, None, 0, f"{n_classes} classes are more than {MAX_CLASSES}")
-    units = deviations(batches, centre)
+    units = deviations(source, centre)
     if np.isnan(units).any():
         return Verdict(Status.UNKNOWN, None, 2, "a feature is not finite, or too small")
-    table = Table(batches, n_classes, centre, fit_intercept, units, n_passes=2)
+    table = Table(source, n_classes, centre, fit_intercept, units, n_passes=2)
     zero = np.zeros((n_classes, len(centre) + fit_intercept))
     small, rng = zero.size <= MAX_VARIABLES, np.random.default_rng(0)
     most = 2 * zero.size + 100

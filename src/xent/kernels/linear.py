@@ -57,6 +57,27 @@ class Moments(NamedTuple):
         return Moments(*map(operator.add, self, other))
 
 
+class OffsetMoments(NamedTuple):
+    """Σ s_i o_i (K,) and Σ s_i ⟨q_i, o_i⟩, q_i the targets; zeros without offsets."""
+
+    total: Float
+    target: float
+
+    @staticmethod
+    def of(batch: Batch, K: int) -> OffsetMoments:
+        total, target = np.zeros(K), 0.0
+        if batch.offset is not None:
+            batch.check_offset(K)
+            for _, part, weight in _blocks(batch, 2 * K):
+                offset = np.asarray(part.offset)
+                total += weight @ offset
+                target += float(weight @ (part.target_rows(K) * offset).sum(axis=1))
+        return OffsetMoments(total, target)
+
+    def __add__(self, other: OffsetMoments) -> OffsetMoments:  # type: ignore[override]
+        return OffsetMoments(*map(operator.add, self, other))
+
+
 def _blocks(batch: Batch, width: int) -> Iterator[tuple[Any, Batch, Float]]:
     """Row blocks in float64 without rows that do not count, `width` numbers a row beside X's."""
     row_bytes = 8 * (width + (0 if batch.is_sparse else batch.shape[1]))
@@ -215,53 +236,6 @@ def _target_totals(batch: Batch, K: int) -> Float:
 
 def _at_zero(batch: Batch, K: int, n_threads: int) -> Sums:
     return sums(batch, np.zeros((K, batch.shape[1])), np.zeros(K), n_threads=n_threads)
-
-
-def offset_moments(batch: Batch, K: int) -> tuple[Float, float]:
-    """Σ s_i o_i (K,) and Σ s_i ⟨q_i, o_i⟩, q_i the targets; zeros without offsets."""
-    total, target = np.zeros(K), 0.0
-    if batch.offset is not None:
-        batch.check_offset(K)
-        for _, part, weight in _blocks(batch, 2 * K):
-            offset = np.asarray(part.offset)
-            total += weight @ offset
-            target += float(weight @ (part.target_rows(K) * offset).sum(axis=1))
-    return total, target
-
-
-def sample(batch: Batch, rows: int, fewest: int) -> Batch:
-    """About `rows` of the rows that count, chosen with a fixed seed; from every class in proportion but
-    `fewest` at least, where there are so many (rows q_i belong to their largest class). Weighted up to what
-    they stand for."""
-    live, labels, rng = batch.live(slice(0, batch.shape[0])), batch.labels, np.random.default_rng(0)
-    index = None if live is None else np.flatnonzero(live)
-    n = batch.shape[0] if index is None else len(index)
-    picked = rng.choice(n, min(rows, n), replace=False, shuffle=False)
-    picked = picked if index is None else index[picked]
-    if labels is None and not isinstance(batch.y, TopK):
-        labels = batch.y.argmax(axis=1)
-    if labels is None or not n:
-        picked.sort()
-        factor = np.full(len(picked), n / max(len(picked), 1))
-    else:
-        there = np.bincount(labels if index is None else labels[index])
-        rare = np.bincount(labels[picked], minlength=len(there)) < np.minimum(fewest, there)
-        if rare.any():
-            of_rare = np.flatnonzero(rare[labels] if live is None else rare[labels] & live)
-            few = _first_of_each(rng.permutation(of_rare), labels, fewest)
-            picked = np.concatenate([picked[~rare[labels[picked]]], few])
-        picked.sort()
-        own = labels[picked]
-        factor = (there / np.maximum(np.bincount(own, minlength=len(there)), 1))[own]
-    taken = batch.take(picked)
-    return replace(taken, weight=factor if taken.weight is None else factor * taken.weight)
-
-
-def _first_of_each(index: NDArray[np.int64], labels: NDArray[Any], most: int) -> NDArray[np.int64]:
-    """Of each class the first rows in `index`, `most` at most."""
-    index = index[np.argsort(labels[index], kind="stable")]
-    own = labels[index]
-    return index[np.arange(len(index)) - np.searchsorted(own, own) < most]
 
 
 def gram(batch: Batch, centre: Float) -> Float:

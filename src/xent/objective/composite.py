@@ -8,12 +8,11 @@ price.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import linear
 from . import certificate
 from .evaluation import Loss
 from .penalty import Penalty
@@ -138,10 +137,9 @@ class Composite:
 
     def restricted(self, features: NDArray[np.intp]) -> Composite:
         """F on these features alone, the others at 0."""
-        batches = [replace(batch, X=_columns(batch, features)) for batch in self.smooth.batches]
         smooth = self.smooth
         part = Objective(
-            batches,
+            smooth.source.columns(features),
             smooth.n_classes,
             0.0,
             fit_intercept=smooth.fit_intercept,
@@ -153,8 +151,3 @@ class Composite:
         """Columns of θ: those of the features and the intercept's."""
         last = [self.smooth.n_features] if self.smooth.fit_intercept else []
         return np.append(features, last).astype(np.intp)
-
-
-def _columns(batch: linear.Batch, features: NDArray[np.intp]) -> NDArray[np.float64]:
-    X = batch.X[:, features]
-    return X if batch.is_sparse else np.ascontiguousarray(X)

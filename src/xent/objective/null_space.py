@@ -18,7 +18,7 @@ Method for the latter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, qr
 
-from ..data.batch import Batch, Float
+from ..data import Batch, Source
+from ..data.batch import Float
 from ..kernels import linear
 from ..kernels.threads import blas_for
 
@@ -39,14 +40,14 @@ _HARDLY = 1e-6  # of its mean: a deviation of less is looked at row by row
 _SMALL = 1e-8  # of the largest eigenvalue: a square root of it is 1e-4 of the features' size
 
 
-def constant_features(batches: Sequence[Batch], d: int) -> tuple[Bool, Float]:
+def constant_features(source: Source, d: int) -> tuple[Bool, Float]:
     """Which of d features hold one number in all rows that count, and that number; (d,) each.
 
     Most columns vary within a few rows, which is as far as they are read. Of CSR columns only full ones are
     looked at: where one is empty nothing has to be known of it.
     """
     columns, value = np.arange(d), None
-    for batch in batches:
+    for batch in source.batches():
         start, rows = 0, _FIRST_ROWS
         while start < batch.shape[0] and len(columns):
             part, start = _rows(batch, start, rows), start + rows
@@ -74,7 +75,7 @@ def _rows(batch: Batch, start: int, rows: int) -> Any:
 
 
 def null_directions(
-    read: Callable[[], Sequence[Batch]],
+    read: Callable[[], Source],
     centre: Float,
     free: Bool,
     constant: Bool,
@@ -84,7 +85,7 @@ def null_directions(
     """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all rows that
     count: those that are `constant` (d,) and combinations of others.
 
-    read gives the batches, each time for a pass; curvature (1/S) Σ s_i x̃_i x̃_iᵀ (d, d) of all rows,
+    read gives the rows, each time for a pass; curvature (1/S) Σ s_i x̃_i x̃_iᵀ (d, d) of all rows,
     curvature_of_few of some. Beyond MAX_COLLINEAR features, whose correlations would not fit, combinations
     are not sought.
     """
@@ -179,12 +180,10 @@ def _spread(vectors: Float, features: NDArray[np.intp], units: Float, d: int) ->
     return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
-def _singular_directions(
-    batches: Sequence[Batch], centre: Float, features: NDArray[np.intp], units: Float
-) -> Float:
+def _singular_directions(source: Source, centre: Float, features: NDArray[np.intp], units: Float) -> Float:
     """The right singular vectors of small singular values of the centred rows in these units: (m, d)."""
     R: Float = np.zeros((0, len(features)))
-    for rows in _blocks(batches, centre):
+    for rows in _blocks(source, centre):
         with blas_for(2 * len(rows) * len(features) ** 2):
             R = qr(np.vstack([R, rows[:, features] / units]), mode="r", check_finite=False)[0]
             R = R[: len(features)]
@@ -194,20 +193,21 @@ def _singular_directions(
     return _spread(vectors[small].T, features, units, len(centre))
 
 
-def _are_null(batches: Sequence[Batch], centre: Float, directions: Float) -> Bool:
+def _are_null(source: Source, centre: Float, directions: Float) -> Bool:
     """Which directions n (m, d) no row that counts has more of than rounding, (m,)."""
     reach = np.zeros((2, len(directions)))
-    for rows in _blocks(batches, centre):
+    for rows in _blocks(source, centre):
         along = np.abs(rows @ directions.T)
         size = (np.abs(rows) + np.abs(centre)) @ np.abs(directions.T)
         reach = np.maximum(reach, [along.max(axis=0), size.max(axis=0)])
-    stored = all(batch.X.dtype.itemsize < 8 for batch in batches)
-    rounding = 64 * np.finfo(np.float64).eps + 2 * np.finfo(np.float32).eps * stored
+    rounding = 64 * np.finfo(np.float64).eps
+    if source.dtype.itemsize < 8:
+        rounding += 2 * np.finfo(np.float32).eps
     return reach[0] <= rounding * reach[1]
 
 
-def _blocks(batches: Sequence[Batch], centre: Float) -> Iterator[Float]:
-    for batch in batches:
+def _blocks(source: Source, centre: Float) -> Iterator[Float]:
+    for batch in source.batches():
         yield from linear.augmented_blocks(batch, centre, False)
 
 

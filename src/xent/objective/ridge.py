@@ -1,4 +1,4 @@
-"""The regularised objective over batches of rows, in the coordinates a solver wants.
+"""The regularised objective over a source of rows, in the coordinates a solver wants.
 
 F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) Σ_kj u_k v_j W_kj² in nats, b free; the factors u and v are 1 unless given.
 A solver sees θ (K, D): with an intercept
@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import copy
 import functools
-import itertools
 import math
-import operator
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from .._checks import check_sums
+from ..data import Batch, Source
 from ..kernels import linear
 from ..kernels.threads import blas_for
 from . import certificate, null_space
 from .evaluation import Evaluation, Loss, NewtonStep
 
 Float = NDArray[np.float64]
-T = TypeVar("T")
 
 # The Hessian of this many coefficients takes 72 MB; beyond, no solver asks for it.
 MAX_HESSIAN = 3000
@@ -38,7 +36,7 @@ _CACHED = 1 << 15  # numbers of an array that stay in cache while others pass
 
 
 class Objective:
-    """F over `batches` (a re-iterable of `linear.Batch`), K classes and penalty λ ≥ 0, times u_k v_j ≥ 0
+    """F over the rows of a `Source`, K classes and penalty λ ≥ 0, times u_k v_j ≥ 0
     where `class_factors` u (K,) or `feature_factors` v (d,) are given.
 
     Counts in `n_passes` every full reading of X, the one for the moments at construction included.
@@ -46,7 +44,7 @@ class Objective:
 
     def __init__(
         self,
-        batches: Sequence[linear.Batch],
+        source: Source,
         n_classes: int,
         penalty: float,
         *,
@@ -55,11 +53,11 @@ class Objective:
         feature_factors: Float | None = None,
         n_threads: int = 0,
     ) -> None:
-        self.batches, self.n_classes = batches, n_classes
+        self.source, self.n_classes = source, n_classes
         self.fit_intercept, self.n_threads = fit_intercept, n_threads
         self.n_passes = 0
         with np.errstate(over="ignore", invalid="ignore"):
-            m = self._add(linear.moments, n_classes, n_threads=n_threads)
+            m = self.read().sum(linear.moments, n_classes, n_threads=n_threads)
         if np.isnan(m.x).all():  # one NaN in X makes NaN of every sum
             raise ValueError("X has NaN, or values too large to add up in float64")
         check_sums(np.vstack([m.x, m.class_x]), len(m.x), "has values too large to add up")
@@ -72,13 +70,16 @@ class Objective:
         self._any_constant = bool(self.constant.any())
         self.class_factors, self.feature_factors = class_factors, feature_factors
         self._set_penalty(penalty)
-        self.offset_moments = self._moments_of_offsets()
-        self._offset_size = max((float(np.abs(o).max()) for o in self._offsets), default=0.0)
+        self.offset_moments, self._offset_size = (np.zeros(n_classes), 0.0), 0.0
+        if source.has_offset:
+            total, target = source.sum(linear.OffsetMoments.of, n_classes)
+            self.offset_moments = total / m.weight, target / m.weight
+            self._offset_size = max(source.map(_largest_offset))
 
     def _find_constant(self) -> NDArray[np.bool_]:
         """(d,): which centred features are 0 in all rows. Made so exactly: the rounding of a large one's
         mean would pass for a feature, one that no penalty to speak of holds."""
-        constant, value = null_space.constant_features(self.batches, self.n_features)
+        constant, value = null_space.constant_features(self.source, self.n_features)
         if not self.fit_intercept:
             return constant & (value == 0)
         self.centre[constant] = value[constant]
@@ -108,24 +109,6 @@ class Objective:
         return other
 
     @property
-    def _offsets(self) -> list[Float]:
-        return [batch.offset for batch in self.batches if batch.offset is not None]
-
-    def _moments_of_offsets(self) -> tuple[Float, float]:
-        """(1/S) Σ s_i o_i (K,) and (1/S) Σ s_i ⟨y_i, o_i⟩, which the dual bound needs."""
-        if not self._offsets:
-            return np.zeros(self.n_classes), 0.0
-        parts = [linear.offset_moments(batch, self.n_classes) for batch in self.batches]
-        total = np.sum([offset for offset, _ in parts], axis=0)
-        return total / self.weight, sum(target for _, target in parts) / self.weight
-
-    def _add(self, part: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        if len(self.batches) == 1:
-            return part(self.read()[0], *args, **kwargs)
-        parts = (part(batch, *args, **kwargs) for batch in self.read())
-        return functools.reduce(operator.add, parts)
-
-    @property
     def _has_factors(self) -> bool:
         return self.class_factors is not None or self.feature_factors is not None
 
@@ -141,7 +124,7 @@ class Objective:
 
     @property
     def n_rows(self) -> int:
-        return sum(batch.shape[0] for batch in self.batches)
+        return self.source.n_rows
 
     @property
     def n_features(self) -> int:
@@ -150,7 +133,7 @@ class Objective:
     @property
     def is_narrow(self) -> bool:
         """Whether X is float32 or shorter, so that passes in float32 are faster and lose little."""
-        return all(batch.X.dtype.itemsize < 8 for batch in self.batches)
+        return self.source.dtype.itemsize < 8
 
     @functools.cached_property
     def is_penalised(self) -> bool:
@@ -161,9 +144,8 @@ class Objective:
     def sample(self, rows: int) -> Objective:
         """F on about so many rows, of every class in proportion but 8 at least, weighted up to what they
         stand for; the same ones at every call. For starts and metrics: nothing is proven by it."""
-        batches = [linear.sample(b, max(1, rows * b.shape[0] // self.n_rows), 8) for b in self.batches]
         return Objective(
-            batches,
+            self.source.sample(rows, 8),
             self.n_classes,
             self.penalty,
             fit_intercept=self.fit_intercept,
@@ -213,7 +195,8 @@ class Objective:
         W, b = self.coefficients(theta)
         exact = exact or not self.is_narrow
         dtype = np.float64 if exact else np.float32
-        sums = self._add(linear.sums, W.astype(dtype, order="C"), b.astype(dtype), n_threads=self.n_threads)
+        at = W.astype(dtype, order="C"), b.astype(dtype)
+        sums = self.read().sum(linear.sums, *at, n_threads=self.n_threads)
         d, grad_b = self.n_features, sums.grad_b / self.weight
         gradient, inner, terms = np.empty(self.shape), 0.0, 0.0
         for rows in self._in_cache():
@@ -271,8 +254,8 @@ class Objective:
 
     def feature_rows(self) -> Float:
         """R (n, d) with RᵀR = `feature_curvature`: the centred rows times √(s_i/S); one pass."""
-        rows = [linear.weighted_rows(batch, self.centre) for batch in self.read()]
-        return np.concatenate(rows) / math.sqrt(self.weight)
+        rows = self.read().map(linear.weighted_rows, self.centre)
+        return np.concatenate([*rows]) / math.sqrt(self.weight)
 
     @functools.cached_property
     def null_spaces(self) -> null_space.NullSpaces:
@@ -291,10 +274,10 @@ class Objective:
         curvatures = lambda: self._curvature_of_few, lambda: self.feature_curvature
         return null_space.null_directions(self.read, self.centre, free, self.constant, *curvatures)
 
-    def read(self) -> Sequence[linear.Batch]:
-        """The batches, for a pass, which is counted."""
+    def read(self) -> Source:
+        """The rows, for a pass, which is counted."""
         self.n_passes += 1
-        return self.batches
+        return self.source
 
     @functools.cached_property
     def _curvature_of_few(self) -> Float:
@@ -311,7 +294,7 @@ class Objective:
     def _second_order(self, part: Callable[..., Float], *args: Any) -> Float:
         """A mean of products of features, checked: squares of values beyond 1e150 are infinite."""
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = self._add(part, *args) / self.weight
+            mean = self.read().sum(part, *args) / self.weight
         squares = mean if mean.ndim == 1 else np.diagonal(mean)  # no product is larger than both its squares
         check_sums(squares, self.shape[1], "has values too large to square")
         return mean
@@ -319,11 +302,11 @@ class Objective:
     def class_curvature(self, theta: Float) -> Float:
         """(1/S) Σ s_i (diag p_i − p_i p_iᵀ) at θ, (K, K)."""
         W, b = (a.astype(np.float32 if self.is_narrow else np.float64) for a in self.coefficients(theta))
-        return self._add(linear.class_curvature, W, b, n_threads=self.n_threads) / self.weight
+        return self.read().sum(linear.class_curvature, W, b, n_threads=self.n_threads) / self.weight
 
     def class_variance(self, theta: Float) -> Float:
         """Its diagonal, (K,)."""
-        return self._add(linear.class_variance, *self.coefficients(theta)) / self.weight
+        return self.read().sum(linear.class_variance, *self.coefficients(theta)) / self.weight
 
     def newton_step(self, at: Evaluation) -> NewtonStep:
         """Solve H Δ = −∇F, H the Hessian of F at `at`, a point without shift (`without_shift`).
@@ -390,8 +373,19 @@ class Objective:
 
     def _reach(self, of: Callable[[Float, Float], float], forms: Float) -> float:
         """The largest over all rows."""
-        blocks = (linear.augmented_blocks(b, self.centre, self.fit_intercept) for b in self.read())
-        return max((of(rows, forms) for rows in itertools.chain.from_iterable(blocks)), default=0.0)
+        return max(self.read().map(_reach, of, forms, self.centre, self.fit_intercept))
+
+
+def _largest_offset(batch: Batch) -> float:
+    return 0.0 if batch.offset is None else float(np.abs(batch.offset).max(initial=0.0))
+
+
+def _reach(
+    batch: Batch, of: Callable[[Float, Float], float], forms: Float, centre: Float, intercept: bool
+) -> float:
+    """The largest over a batch's rows."""
+    blocks = linear.augmented_blocks(batch, centre, intercept)
+    return max((of(rows, forms) for rows in blocks), default=0.0)
 
 
 def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:

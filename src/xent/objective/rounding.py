@@ -26,11 +26,11 @@ def of_loss(objective: Objective, theta: Float) -> float:
     e Σ |p − q|: rows that are told apart without doubt do not mind. docs/design/0002, Rounding.
     """
     W, b = objective.coefficients(theta)
-    few = (block for batch in objective.batches for block in batch.blocks(_FEW_ROWS))
+    few = (block for batch in objective.source.batches() for block in batch.blocks(_FEW_ROWS))
     if _mean(islice(few, 1), W, b) < LEAST / 10:
         return 0.0
     rows = min(max(_BLOCK_NUMBERS // (4 * len(W) + W.shape[1]), 64), 8192)
-    found = _mean((block for batch in objective.read() for block in batch.blocks(rows)), W, b)
+    found = _mean((block for batch in objective.read().batches() for block in batch.blocks(rows)), W, b)
     return found if found >= LEAST else 0.0
 
 

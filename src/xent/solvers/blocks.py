@@ -25,7 +25,7 @@ from scipy.linalg import get_lapack_funcs
 
 from ..kernels import native
 from ..objective.ridge import Objective
-from .rows import centred_rows, curvature_weights, heaviest_rows
+from .rows import centred, curvature_weights, gathered, heaviest_rows
 
 Float = NDArray[np.float64]
 
@@ -132,13 +132,14 @@ def _blocks(
     dtype = _dtype(objective.shape[1])
     if sketch is not None:
         weights = np.concatenate([w for _, w in curvature_weights(objective, theta, sketch)])
-        everything = centred_rows(objective, sketch, slice(None), dtype)
+        everything = np.concatenate([centred(objective, batch.X, dtype) for batch in sketch.source.batches()])
         for weight in weights.T / sketch.weight:
             yield everything * np.sqrt(weight)[:, None].astype(dtype), MIXED * float(weight.sum())
         return
     chosen, total = heaviest_rows(objective, theta, max(objective.shape[1], _FEWEST_ROWS))
-    for k, (index, weight) in enumerate(chosen):
-        rows = centred_rows(objective, objective, index, dtype)
+    rows_of = gathered(objective, [index for index, _ in chosen])
+    for k, (_, weight) in enumerate(chosen):
+        rows = centred(objective, rows_of(k), dtype)
         rows *= np.sqrt(weight / objective.weight)[:, None].astype(dtype)
         rest = max(total[k] - weight.sum(), 0.0) + MIXED * total[k]
         yield rows, float(rest / objective.weight)

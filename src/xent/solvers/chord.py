@@ -162,7 +162,7 @@ class Held:
 def _longest(objective: Objective, scale: Float) -> float:
     """The length of the longest row x̃_i that counts, its features times `scale`; one pass."""
     longest = 0.0
-    for batch in objective.read():
+    for batch in objective.read().batches():
         for X, _, _ in batch.blocks(8192):
             rows = linear.augmented(X, objective.centre, objective.fit_intercept)
             rows *= scale

@@ -96,7 +96,7 @@ class LBFGS:
     def _native(
         self, objective: Objective, settings: Settings, theta: Float, known: short.Known | None, ready: bool
     ) -> tuple[Run, bool]:
-        source: short.Source | None = known
+        source: short.MetricSource | None = known
         if known is None and not short.is_newtons(objective):
             fresh = self.state is None
             metric = self._learnt(objective).metric

@@ -2,8 +2,8 @@
 rows'.
 
 B_k = r_k A + penalty is diagonal in the basis of A, and A_k = B_k + R_kᵀR_k with m rows R_k, the heaviest of
-class k; by Woodbury's identity A_k⁻¹ = B_k⁻¹ − B_k⁻¹R_kᵀ (I + R_k B_k⁻¹ R_kᵀ)⁻¹ R_k B_k⁻¹. Kept are the (m,
-m) inverses and which rows they belong to; the rows themselves are read from X again.
+class k; by Woodbury's identity A_k⁻¹ = B_k⁻¹ − B_k⁻¹R_kᵀ (I + R_k B_k⁻¹ R_kᵀ)⁻¹ R_k B_k⁻¹. Kept are the
+(m, m) inverses and which rows they belong to; the rows are taken from X again, where it lies in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..kernels import native
 from ..objective.ridge import Objective
 from .blocks import MAX_BYTES, MIXED
-from .rows import centred_rows, heaviest_rows
+from .rows import centred, gathered, heaviest_rows
 
 Float = NDArray[np.float64]
 
@@ -33,7 +33,8 @@ class LowRankBlocks:
 
     objective: Objective
     base: _Base
-    rows: list[tuple[NDArray[np.int64], NDArray[np.float32]]]  # indices and √(s p (1 − p) / S) of each class
+    rows_of: Callable[[int], Any]  # X's rows of each class
+    roots: list[NDArray[np.float32]]  # their √(s p (1 − p) / S)
     cores: list[NDArray[np.float32]]
 
     @staticmethod
@@ -48,22 +49,22 @@ class LowRankBlocks:
         chosen, total = heaviest_rows(objective, theta, most)
         rest = np.array([max(t - w.sum(), 0.0) + MIXED * t for (_, w), t in zip(chosen, total, strict=True)])
         base = _Base.of(objective, rest / objective.weight, values, basis, units)
-        rows = [(i, np.sqrt(w / objective.weight).astype(np.float32)) for i, w in chosen]
-        blocks = LowRankBlocks(objective, base, rows, [np.empty(0, np.float32)] * K)
+        rows_of = gathered(objective, [index for index, _ in chosen])
+        roots = [np.sqrt(w / objective.weight).astype(np.float32) for _, w in chosen]
+        blocks = LowRankBlocks(objective, base, rows_of, roots, [np.empty(0, np.float32)] * K)
         blocks._each(blocks._core)
         return blocks
 
     def _each(self, do: Callable[[int], None]) -> None:
         threads = self.objective.n_threads or native.max_threads()
         with ThreadPoolExecutor(threads) as pool:
-            parts = np.array_split(np.arange(len(self.rows)), 4 * threads)
+            parts = np.array_split(np.arange(len(self.roots)), 4 * threads)
             for task in [pool.submit(_for_all, do, part) for part in parts]:
                 task.result()
 
     def _rows(self, k: int) -> NDArray[np.float32]:
-        index, root = self.rows[k]
-        rows = centred_rows(self.objective, self.objective, index, np.dtype(np.float32))
-        rows *= root[:, None]
+        rows = centred(self.objective, self.rows_of(k), np.dtype(np.float32))
+        rows *= self.roots[k][:, None]
         return rows
 
     def _core(self, k: int) -> None:

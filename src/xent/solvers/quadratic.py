@@ -23,7 +23,7 @@ from ..kernels.threads import blas_for
 from ..objective.composite import Composite, Point
 from .blocks import MAX_BYTES, MIXED
 from .older import OlderHessian
-from .rows import Kept, centred_rows, heaviest_rows, hessian, probabilities
+from .rows import Kept, centred, gathered, heaviest_rows, hessian, probabilities
 
 Float = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class Quadratic:
         self._joint = False
         self.alone = False  # whether the block does without pairs
         self._everything = self.fits(composite)
-        stored = sum(b.X.nnz if b.is_sparse else b.X.size for b in composite.smooth.batches)
+        stored = composite.smooth.source.stored
         self._pass = 4 * stored * composite.n_classes / 30e9 + 5e-4  # seconds, the Python around it included
         self._free = [np.flatnonzero(free) for free in ~composite.penalty.frozen]
         self._price = self._price_of(sum(map(len, self._free)), composite.shape[1])
@@ -184,7 +184,7 @@ class Quadratic:
         starts = np.cumsum([0, *map(len, lists)])
         inside = [np.searchsorted(columns, mine) for mine in lists]
         for rows, P in probabilities(smooth, theta, size + len(columns)):
-            X = centred_rows(smooth, smooth, rows, np.dtype(np.float64), columns)
+            X = centred(smooth, rows, np.dtype(np.float64), columns)
             weighted = np.empty((len(X), size))
             own = []
             for k, place in enumerate(inside):
@@ -238,8 +238,9 @@ class Quadratic:
         dtype = np.dtype(np.float32 if longest > _SINGLE_ABOVE else np.float64)
         base = self._mean_curvature().astype(dtype)
         chosen, total = heaviest_rows(smooth, theta, max(longest, _FEWEST_ROWS))
-        for mine, (rows, weight), everything in zip(lists, chosen, total, strict=True):
-            X = centred_rows(smooth, smooth, rows, dtype, mine)
+        rows_of = gathered(smooth, [index for index, _ in chosen])
+        for k, (mine, (_, weight), everything) in enumerate(zip(lists, chosen, total, strict=True)):
+            X = centred(smooth, rows_of(k), dtype, mine)
             X *= np.sqrt(weight / smooth.weight)[:, None].astype(dtype)
             rest = (max(everything - weight.sum(), 0.0) + MIXED * everything) / smooth.weight
             block = X.T @ X

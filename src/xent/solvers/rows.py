@@ -3,13 +3,14 @@ block of rows at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import Batch
 from ..kernels import linear, native
 from ..objective.ridge import Objective
 
@@ -52,16 +53,15 @@ def heaviest_rows(
 
 
 def curvature_weights(
-    objective: Objective, theta: Float, source: Objective
+    objective: Objective, theta: Float, sketch: Objective
 ) -> Iterator[tuple[int, NDArray[Any]]]:
-    """s p (1 − p) of a block of the source's rows at a time, (rows, K), and the number of its first row."""
-    source.n_passes += 1
+    """s p (1 − p) of a block of the sketch's rows at a time, (rows, K), and the number of its first row."""
     W, b = objective.coefficients(theta)
     dtype = np.float32 if objective.is_narrow else np.float64
     W, b = W.astype(dtype, order="C"), b.astype(dtype)
     first = 0
     step = max(_BLOCK_NUMBERS // objective.n_classes, 1)
-    for batch in source.batches:
+    for batch in sketch.read().batches():
         for start in range(0, batch.shape[0], step):
             part = batch.take(slice(start, start + step))
             P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=objective.n_threads)
@@ -77,13 +77,12 @@ def curvature_weights(
 
 def probabilities(
     objective: Objective, theta: Float, width: int
-) -> Iterator[tuple[NDArray[np.intp], tuple[Float, Float]]]:
-    """Which rows that count, their weights s and probabilities (rows, K), a block with room for `width`
+) -> Iterator[tuple[Any, tuple[Float, Float]]]:
+    """X's rows that count, their weights s and probabilities (rows, K), a block with room for `width`
     numbers a row at a time."""
-    objective.n_passes += 1
     W, b = objective.coefficients(theta)
-    first, step = 0, max(_BLOCK_NUMBERS // max(width, 1), 64)
-    for batch in objective.batches:
+    step = max(_BLOCK_NUMBERS // max(width, 1), 64)
+    for batch in objective.read().batches():
         for start in range(0, batch.shape[0], step):
             rows = np.arange(start, min(start + step, batch.shape[0]))
             live = batch.live(slice(rows[0], rows[-1] + 1))
@@ -93,8 +92,7 @@ def probabilities(
             part = batch.take(rows)
             P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=objective.n_threads)
             weight = np.ones(len(rows)) if part.weight is None else part.weight
-            yield first + rows, (weight, P.astype(np.float64))
-        first += batch.shape[0]
+            yield part.X, (weight, P.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -111,18 +109,22 @@ class Kept:
         """None where the table is not small."""
         if objective.n_rows * objective.shape[1] > _KEPT:
             return None
-        blocks = [block for batch in objective.batches for block in batch.blocks(max(objective.n_rows, 1))]
-        X = _joined([linear.augmented(X, objective.centre, objective.fit_intercept) for X, _, _ in blocks])
-        weight, offset = _joined([weight for _, _, weight in blocks]), None
-        if any(part.offset is not None for _, part, _ in blocks):
-            none = np.zeros((1, objective.n_classes))
-            offset = _joined(
-                [none.repeat(len(w), 0) if part.offset is None else part.offset for _, part, w in blocks]
-            )
-        return Kept(X, weight, offset)
+        parts = objective.source.map(_kept, objective.centre, objective.fit_intercept, objective.n_classes)
+        X, weight, offset = zip(*parts, strict=True)
+        return Kept(_joined(X), _joined(weight), _joined(offset) if objective.source.has_offset else None)
 
 
-def _joined(parts: list[Float]) -> Float:
+def _kept(batch: Batch, centre: Float, intercept: bool, K: int) -> tuple[Float, Float, Float]:
+    """Copies of x̃, weight and offset of the rows that count; offset of 0 where there is none."""
+    n = batch.shape[0]
+    live = batch.live(slice(0, n))
+    part = batch.take(slice(0, n) if live is None else np.flatnonzero(live))
+    X = linear.augmented(part.X.astype(np.float64, copy=False), centre, intercept)
+    weight = np.ones(len(X)) if part.weight is None else part.weight.copy()
+    return X, weight, np.zeros((len(X), K)) if part.offset is None else part.offset.copy()
+
+
+def _joined(parts: Sequence[Float]) -> Float:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -134,36 +136,30 @@ def hessian(
     (K, D), threads = objective.shape, objective.n_threads
     columns = None if columns is None or len(columns) == D else columns
     m = D if columns is None else len(columns)
-    batches = objective.read()
+    source = objective.read()
     if kept is not None:
         P = linear.predict_proba(kept.X, theta, np.zeros(K), offset=kept.offset, n_threads=threads)
         X = kept.X if columns is None else kept.X[:, columns]
         H = native.hessian(X, P, kept.weight, np.zeros(m), False, n_threads=threads)
     else:
         at = (*objective.coefficients(theta), objective.centre, objective.fit_intercept)
-        H = np.zeros((K * m, K * m))
-        for batch in batches:
-            H += linear.hessian(batch, *at, columns=columns, n_threads=threads)
+        H = source.sum(linear.hessian, *at, columns=columns, n_threads=threads)
     H /= objective.weight
     return H.reshape(K, m, K, m)
 
 
-def centred_rows(
-    objective: Objective, source: Objective, index: Any, dtype: Any, columns: NDArray[np.intp] | None = None
+def gathered(objective: Objective, chosen: Sequence[NDArray[np.int64]]) -> Callable[[int], Any]:
+    """k ↦ the objective's rows chosen[k]: where they are not had by index, one reading for all of them."""
+    return (objective.source if objective.source.by_index else objective.read()).gather(chosen)
+
+
+def centred(
+    objective: Objective, X: Any, dtype: Any, columns: NDArray[np.intp] | None = None
 ) -> NDArray[Any]:
-    """Rows of the source, centred as the objective's, with a 1 behind them for an intercept, (m, D); or these
-    of their columns."""
+    """Rows X (m, d) centred as the objective's, with a 1 behind them for an intercept, (m, D); or these of
+    their columns."""
     d, intercept, centre = objective.n_features, objective.fit_intercept, objective.centre
-    features = None
     if columns is not None and len(columns) < d + intercept:
         features = columns[columns < d]
-        intercept, centre = len(features) < len(columns), centre[features]
-    parts, first = [], 0
-    for batch in source.batches:
-        mine = index
-        if not isinstance(index, slice):
-            mine = index[(index >= first) & (index < first + batch.shape[0])] - first
-        X = batch.X[mine] if features is None else batch.X[mine][:, features]
-        parts.append(linear.augmented(X, centre, intercept, dtype))
-        first += batch.shape[0]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        X, intercept, centre = X[:, features], len(features) < len(columns), centre[features]
+    return linear.augmented(X, centre, intercept, dtype)

@@ -25,7 +25,7 @@ _CHEAP, _VERY_CHEAP = 8, 2.5
 _NEWTON_BELOW = 1e-3  # nats: from there on it squares the distance at every step
 
 
-class Source(Protocol):
+class MetricSource(Protocol):
     """Where a metric comes from: `arrays` as native code wants them, None if there are none such."""
 
     def arrays(self) -> Any: ...
@@ -35,12 +35,12 @@ class Source(Protocol):
 
 def suits(objective: Objective) -> bool:
     """Whether a descent in native code is possible."""
-    batches = objective.batches
+    batch = objective.source.whole
     return (
         native.HAS_NATIVE
         and objective.n_classes > 1
-        and len(batches) == 1
-        and not batches[0].is_sparse
+        and batch is not None
+        and not batch.is_sparse
         and objective.class_factors is None
     )
 
@@ -80,7 +80,7 @@ class Known:
 
 
 def descend(
-    objective: Objective, settings: Settings, theta: Float, source: Source | None
+    objective: Objective, settings: Settings, theta: Float, source: MetricSource | None
 ) -> tuple[Run, bool]:
     """A run that stands where a descent from `theta` ended, the way there in its history, and whether a
     certificate is due there. Without a `source` by Newton's method, which `is_newtons` must say suits."""
@@ -89,11 +89,12 @@ def descend(
     if arrays is None:
         return Run.begin(objective, settings, theta), False
     run = Run(objective, settings, None)
-    before, offset = objective.n_passes, objective.batches[0].offset
+    before, batch = objective.n_passes, objective.source.whole
+    assert batch is not None  # as `suits` has it
 
     def stop(value: float, gap: float, passes: int) -> bool:
         objective.n_passes = before + passes
-        proven = min(max(gap, 0.0), value) if offset is None else value
+        proven = min(max(gap, 0.0), value) if batch.offset is None else value
         entry = Progress(run.n_iter + bool(run.history), objective.n_passes, value, proven, theta)
         if settings.watch:
             settings.watch(entry)
@@ -118,7 +119,7 @@ def descend(
     if not (source is None or isinstance(source, Known)) and _price(objective) <= _CHEAP:
         newton_below = _NEWTON_BELOW
     passes, iterations = descent.descend_smooth(
-        o.batches[0],
+        batch,
         theta,
         smooth=(o.centre, o.penalties, o.constant, o.weight, o.share, o.class_x),
         metric=arrays,
@@ -142,7 +143,7 @@ def is_newtons(objective: Objective) -> bool:
 
 def _price(objective: Objective) -> float:
     """Of a native Hessian that has a Cholesky factor, in passes."""
-    wide = objective.batches[0].X.dtype == np.float64
+    wide = objective.source.dtype == np.float64
     if not (wide and objective.has_hessian) or objective.null_spaces.spaces:
         return np.inf
     hessian, one_pass = seconds(objective)
