@@ -7,7 +7,7 @@ from scipy import sparse
 
 from tests.truth.streams import Forward
 from xent.data import Batch, InMemory
-from xent.objective import Composite, Objective, Penalty
+from xent.objective import Composite, MeanLoss, Objective, Penalty
 from xent.solvers import LBFGS, Newton, Proximal, Settings, WorkingSet, short
 from xent.solvers.metric import Metric
 
@@ -66,10 +66,10 @@ def test_l2_without_random_access(solver, n, d, K):
     batch = draw(n, d, K)
     forward, memory = Forward(batch, 997), InMemory(batch)
     settings = Settings(tol=1e-9)
-    objective = Objective(forward, K, 1e-3)
+    objective = Objective.of(forward, K, 1e-3)
     assert not short.suits(objective)
     found = solver(settings).solve(objective)
-    want = solver(settings).solve(Objective(memory, K, 1e-3))
+    want = solver(settings).solve(Objective.of(memory, K, 1e-3))
     assert found.result is want.result
     assert -1e-14 <= found.value - found.lower_bound <= 1e-9
     assert found.value == pytest.approx(want.value, abs=2e-9)
@@ -84,9 +84,10 @@ def test_l1_without_random_access(solver, make, n):
     settings = Settings(tol=1e-8)
 
     def solved(source):
-        smooth = Objective(source, 3, 0.0)
         factors = np.broadcast_to(np.append(np.ones(8), 0.0), (3, 9))
-        return solver(settings).solve(Composite(smooth, Penalty.elastic_net(factors, 1.0).scaled(0.02)))
+        return solver(settings).solve(
+            Composite(MeanLoss(source, 3), Penalty.elastic_net(factors, 1.0).scaled(0.02))
+        )
 
     found, want = solved(Forward(batch, 333)), solved(InMemory(batch))
     assert found.result is want.result
@@ -100,7 +101,7 @@ def test_blocks_ask_once_for_the_rows_of_all_classes():
     batch = draw(3000, 60, 40)
     readings = []
     for source in (Forward(batch, 500), InMemory(batch)):
-        objective = Objective(source, 40, 1e-3)
+        objective = Objective.of(source, 40, 1e-3)
         metric = Metric(objective)
         metric.refresh(objective.start(), classes=True)
         before = objective.n_passes

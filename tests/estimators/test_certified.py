@@ -155,7 +155,7 @@ def test_no_bound_is_ever_below_the_true_gap(rng, case, C, intercept):
     u, v = (np.array(given[name]) if name in given else None for name in "uv")
     plain = Plain(X, y, s, C, intercept, alpha, o, u, v)
     best, W, b = plain.optimum()
-    objective = Objective(
+    objective = Objective.of(
         InMemory(linear.Batch(X, y, s, alpha, offset=o)),
         K,
         1 / (C * s.sum()),
@@ -163,7 +163,7 @@ def test_no_bound_is_ever_below_the_true_gap(rng, case, C, intercept):
         class_factors=u,
         feature_factors=v,
     )
-    np.testing.assert_allclose(objective.share, s @ plain.Q / s.sum(), rtol=1e-12)
+    np.testing.assert_allclose(objective.loss.share, s @ plain.Q / s.sum(), rtol=1e-12)
     theta = objective.without_shift(objective.theta(W, b))
     slack = 1e-13 * (1 + best)
     assert objective.evaluate(theta).value == pytest.approx(best, abs=slack)
@@ -189,7 +189,7 @@ def test_passes_in_float32_prove_nothing(rng, solver):
     """Their F and bound are good to 1e-7 only: what counts is taken from passes in float64."""
     X = (rng.normal(size=(3000, 6)) * 10.0 ** np.linspace(-2, 2, 6)).astype(np.float32)
     y = np.argmax((X / X.std(axis=0)) @ rng.normal(size=(6, 4)) + rng.gumbel(size=(3000, 4)), axis=1)
-    objective = Objective(InMemory(linear.Batch(X, y)), 4, 1 / 3000)
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 4, 1 / 3000)
     rough = objective.evaluate(objective.start(), exact=False)
     assert not rough.exact
     assert objective.evaluate(objective.start()).value != rough.value
@@ -238,7 +238,7 @@ def test_no_bound_comes_of_a_wild_trial_point(solver):
 
 def test_no_bound_of_any_point_is_above_a_value(rng):
     X, y = rng.normal(size=(60, 3)), np.arange(60) % 3
-    objective = Objective(InMemory(linear.Batch(X, y)), 3, 1 / 60)
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 1 / 60)
     for size in 10.0 ** np.arange(0, 60, 0.1):
         theta = objective.without_shift(rng.normal(size=objective.shape) * size)
         assert objective.evaluate(theta).lower_bound <= np.log(3)

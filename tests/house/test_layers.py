@@ -30,6 +30,7 @@ FILES: dict[str, list[set[str]]] = {
     "export": [{"files", "plots"}, {"model_file"}],
     "objective": [
         {"certificate", "evaluation", "null_space", "penalty"},
+        {"loss"},
         {"ridge"},
         {"composite", "rounding"},
     ],

@@ -180,9 +180,9 @@ def test_raw_tables_that_separate_completely(load):
 
 def test_where_a_solver_ran_off_to_is_proof_in_one_pass():
     X, y = load_digits(return_X_y=True)
-    objective = Objective(InMemory(linear.Batch(X, y.astype(np.int64))), 10, 0.0)
+    objective = Objective.of(InMemory(linear.Batch(X, y.astype(np.int64))), 10, 0.0)
     theta = LBFGS(Settings(max_iter=300)).solve(objective, objective.start()).theta
-    verdict = find_separation(objective.source, 10, objective.centre, True, theta)
+    verdict = find_separation(objective.loss.source, 10, objective.loss.centre, True, theta)
     found = verdict.separation
     assert found.complete
     assert len(found.pairs) == 45
@@ -318,8 +318,8 @@ def test_null_directions_are_not_named(rng):
     x, z = rng.normal(size=(2, 50))
     X = np.column_stack([x, z, z, np.full(50, 3.0)])
     y = (x > 0).astype(np.int64)
-    objective = Objective(InMemory(linear.Batch(X, y)), 2, 0.0)
-    null = objective.null_directions(np.ones(4, bool))
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 2, 0.0)
+    null = objective.loss.null_directions(np.ones(4, bool))
     assert len(null) == 2
     found = verdict_of(X, y, null=null).separation
     assert np.abs(found.direction[:, :4] @ null.T).max() < 1e-12

@@ -37,7 +37,7 @@ def test_no_bound_is_ever_below_the_true_gap(rng, name, C, intercept):
     X, y = problem(name, rng)
     s = rng.uniform(0.2, 3, len(y))
     K = int(y.max()) + 1
-    objective = Objective(InMemory(linear.Batch(X, y, s)), K, 1 / (C * s.sum()), fit_intercept=intercept)
+    objective = Objective.of(InMemory(linear.Batch(X, y, s)), K, 1 / (C * s.sum()), fit_intercept=intercept)
     best = Newton(Settings(tol=1e-13, max_iter=200)).solve(objective, objective.start())
     optimum = best.value
     rounding = 1e-14 * (1 + optimum)
@@ -63,7 +63,7 @@ def test_no_bound_is_ever_below_the_true_gap(rng, name, C, intercept):
 def test_the_dual_is_the_gap_to_second_order_once_the_intercept_is_balanced(rng, monkeypatch):
     monkeypatch.setattr(short, "suits", lambda objective: False)  # in native code Newton's steps end it
     X, y = problem("iris", rng)
-    objective = Objective(InMemory(linear.Batch(X, y)), 3, 1 / len(y))
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 1 / len(y))
     best = LBFGS(Settings(tol=1e-12)).solve(objective, objective.start())
     gap = best.value - best.lower_bound
     W = objective.evaluate(best.theta).gradient[:, :-1]
@@ -73,7 +73,7 @@ def test_the_dual_is_the_gap_to_second_order_once_the_intercept_is_balanced(rng,
 def test_a_wrong_dual_would_be_seen(rng):
     """Without the balance of class totals the expression is no lower bound: the test above is not vacuous."""
     X, y = problem("wine", rng)
-    objective = Objective(InMemory(linear.Batch(X, y)), 3, 1.0)
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 1.0)
     best = Newton(Settings(tol=1e-13)).solve(objective, objective.start())
     theta = best.theta.copy()
     theta[0, -1] += 1.0
@@ -82,7 +82,7 @@ def test_a_wrong_dual_would_be_seen(rng):
     grad_W = (P - np.eye(3)[y]).T @ (X - X.mean(axis=0)) / len(y)
     arguments = {
         "mean_entropy": float(reference.entropy(P).mean()),
-        "share": objective.share,
+        "share": objective.loss.share,
         "grad_W": grad_W,
         "class_x": np.eye(3)[y].T @ (X - X.mean(axis=0)) / len(y),
         "penalties": 1.0,
@@ -125,7 +125,7 @@ def test_polynomial_features_without_a_penalty(rng):
 def test_a_shifted_point_gets_no_newton_step(rng):
     """With large W and little λ its gradient along the shift would be divided by a curvature put there."""
     X, y = problem("iris", rng)
-    objective = Objective(InMemory(linear.Batch(X, y)), 3, 0.1)
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 0.1)
     with pytest.raises(ValueError, match="without a shift"):
         objective.newton_step(objective.evaluate(np.ones(objective.shape)))
 
@@ -160,9 +160,9 @@ def test_rough_reach_is_above_the_other(rng):
     """For features of any scale; and it is what a small enough decrement is judged by."""
     X, y = rng.normal(size=(500, 4)) * [1e-6, 1, 1e3, 1e8], rng.integers(0, 3, 500)
     for K in (2, 3):
-        objective = Objective(InMemory(linear.Batch(X, y % K)), K, 1e-3)
+        objective = Objective.of(InMemory(linear.Batch(X, y % K)), K, 1e-3)
         step = objective.newton_step(objective.evaluate(objective.start()))
-        rows = next(linear.augmented_blocks(objective.source.whole, objective.centre, True))
+        rows = next(linear.augmented_blocks(objective.loss.source.whole, objective.loss.centre, True))
         forms = certificate.reach_forms(step.inverse())
         tight, rough = certificate.pairwise_reach(rows, forms), certificate.rough_reach(rows, forms)
         assert tight <= rough <= 30 * tight

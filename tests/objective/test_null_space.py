@@ -269,13 +269,13 @@ def test_null_spaces_are_looked_for_only_where_they_matter(rng, monkeypatch):
     )
     x = rng.normal(size=(5000, 3))
     y = rng.integers(0, 3, 5000)
-    assert Objective(InMemory(linear.Batch(x, y)), 3, 1e-3).null_spaces.spaces == ()
+    assert Objective.of(InMemory(linear.Batch(x, y)), 3, 1e-3).null_spaces.spaces == ()
     assert seen == []
-    assert Objective(InMemory(linear.Batch(x, y)), 3, 0.0).null_spaces.spaces == ()
+    assert Objective.of(InMemory(linear.Batch(x, y)), 3, 0.0).null_spaces.spaces == ()
     assert len(seen) == 1
     assert seen[0] < 200
     source = InMemory(linear.Batch(np.c_[x, x @ [1, 1, 0]], y))
-    ((classes, null),) = Objective(source, 3, 0.0).null_spaces.spaces
+    ((classes, null),) = Objective.of(source, 3, 0.0).null_spaces.spaces
     assert_array_equal(classes, [0, 1, 2])
     assert_allclose(np.abs(null), [[3**-0.5, 3**-0.5, 0, 3**-0.5]], atol=1e-12)
 
@@ -286,11 +286,11 @@ def test_a_candidate_that_eigenvectors_miss_is_found_by_singular_ones(rng, monke
     near = x[:, 0] + x[:, 1] + 2e-5 * rng.normal(size=400)
     X = np.c_[x, near, x[:, 2] - 3 * near]
     batch = linear.Batch(X, rng.integers(0, 2, 400))
-    objective = Objective(InMemory(batch), 2, 0.0)
+    objective = Objective.of(InMemory(batch), 2, 0.0)
     asked = []
     singular = null_space._singular_directions
     monkeypatch.setattr(null_space, "_singular_directions", lambda *a: asked.append(1) or singular(*a))
-    null = objective.null_directions(np.ones(6, bool))
+    null = objective.loss.null_directions(np.ones(6, bool))
     assert asked
     assert len(null) == 1
     truth = np.array([0, 0, 1.0, 0, -3, -1])

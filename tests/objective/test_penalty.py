@@ -9,8 +9,8 @@ from tests.truth.sparse import Sparse
 from xent.data import InMemory
 from xent.kernels import linear
 from xent.objective.composite import Composite
+from xent.objective.loss import MeanLoss
 from xent.objective.penalty import Penalty
-from xent.objective.ridge import Objective
 
 K, D = 3, 7
 KINDS = ["l1", "elastic net", "bounds", "mixed", "grouped", "grouped lasso"]
@@ -245,18 +245,18 @@ def test_no_dual_bound_is_above_a_value(rng, kind, intercept):
     X, y, s, o, given = problem(rng, kind, intercept)
     truth = Sparse(X, y, s, o, **given)
     best, W, b = truth.optimum()
-    smooth = Objective(InMemory(linear.Batch(X, y, s, offset=o)), 3, 0.0, fit_intercept=intercept)
+    loss = MeanLoss(InMemory(linear.Batch(X, y, s, offset=o)), 3, fit_intercept=intercept)
     bias = np.zeros((3, int(intercept)))
     sides = (np.hstack([truth.lower, bias - np.inf]), np.hstack([truth.upper, bias + np.inf]))
     l2, l1 = (np.hstack([a, bias]) for a in (truth.l2, truth.l1))
-    composite = Composite(smooth, Penalty(l2, l1, *sides, truth.grouped))
-    optimum = smooth.theta(W, b)
+    composite = Composite(loss, Penalty(l2, l1, *sides, truth.grouped))
+    optimum = loss.theta(W, b)
     largest = 0.0
     for size in 10.0 ** np.arange(-8, 2):
         for _ in range(5):
             theta = composite.penalty.clip(optimum + size * rng.normal(size=optimum.shape))
             at = composite.evaluate(theta)
-            assert at.value == pytest.approx(truth.value(*smooth.coefficients(theta)), rel=1e-12)
+            assert at.value == pytest.approx(truth.value(*loss.coefficients(theta)), rel=1e-12)
             assert at.lower_bound <= best + 1e-13
             largest = max(largest, at.lower_bound)
     assert largest >= best - 1e-3

@@ -44,7 +44,7 @@ def objective_of(rng, penalty, K=3, weight=False, offset=False, soft=False, spar
     if sparse:
         X[np.abs(X) < 0.5] = 0
     A = csr(X) if sparse else X
-    return Objective(InMemory(linear.Batch(A, targets, s, offset=o)), K, penalty, **given)
+    return Objective.of(InMemory(linear.Batch(A, targets, s, offset=o)), K, penalty, **given)
 
 
 def csr(X):
@@ -66,26 +66,31 @@ def test_the_hessian_of_columns(rng, K, intercept, threads):
     for A, weight in cases:
         batches = [linear.Batch(A[:300], y[:300], None if weight is None else weight[:300], offset=o[:300])]
         batches += [linear.Batch(A[300:], y[300:], None if weight is None else weight[300:], offset=o[300:])]
-        objective = Objective(InMemory(*batches), K, 0.0, fit_intercept=intercept, n_threads=threads)
+        objective = Objective.of(InMemory(*batches), K, 0.0, fit_intercept=intercept, n_threads=threads)
         theta = 0.3 * rng.normal(size=objective.shape)
-        found = rows.hessian(objective, theta)
+        found = rows.hessian(objective.loss, theta)
         W, b = objective.coefficients(theta)
-        want = sum(linear.hessian(part, W, b, objective.centre, intercept) for part in batches)
-        want = want.reshape(found.shape) / objective.weight
+        want = sum(linear.hessian(part, W, b, objective.loss.centre, intercept) for part in batches)
+        want = want.reshape(found.shape) / objective.loss.weight
         tolerance = 1e-13 * max(np.abs(want).max(), 1e-300)
         assert_allclose(found, want, atol=tolerance)
-        kept = rows.Kept.of(objective)
-        assert_allclose(rows.hessian(objective, theta, kept=kept), want, atol=tolerance)
+        kept = rows.Kept.of(objective.loss)
+        assert_allclose(rows.hessian(objective.loss, theta, kept=kept), want, atol=tolerance)
         some = np.array([1, 3, *([5] if intercept else [])])
-        for part in (rows.hessian(objective, theta, some), rows.hessian(objective, theta, some, kept)):
+        for part in (
+            rows.hessian(objective.loss, theta, some),
+            rows.hessian(objective.loss, theta, some, kept),
+        ):
             assert_allclose(part, found[:, some][..., some], atol=tolerance)
-        assert rows.hessian(objective, theta, np.empty(0, np.intp)).size == 0
-    objective = Objective(InMemory(linear.Batch(X, y, s)), K, 0.0, fit_intercept=intercept, n_threads=threads)
+        assert rows.hessian(objective.loss, theta, np.empty(0, np.intp)).size == 0
+    objective = Objective.of(
+        InMemory(linear.Batch(X, y, s)), K, 0.0, fit_intercept=intercept, n_threads=threads
+    )
     theta = 0.3 * rng.normal(size=objective.shape)
-    found = rows.hessian(objective, theta)
-    objective.source = InMemory(linear.Batch(dead, y, s))
-    for kept in (None, rows.Kept.of(objective)):
-        again = rows.hessian(objective, theta, kept=kept)
+    found = rows.hessian(objective.loss, theta)
+    objective.loss.source = InMemory(linear.Batch(dead, y, s))
+    for kept in (None, rows.Kept.of(objective.loss)):
+        again = rows.hessian(objective.loss, theta, kept=kept)
         assert_allclose(again, found, atol=1e-14 * np.abs(found).max(initial=1))
 
 
@@ -99,7 +104,7 @@ def test_an_older_hessian_proves_no_more_than_is_true(rng, monkeypatch, kind, C)
     objective, close, told = first.at_penalty(1.7 / (300 * C)), 0, 0
     best = Newton(Settings(tol=1e-13, max_iter=200)).solve(objective, objective.start())
     assert best.value - best.lower_bound <= 2e-13
-    scale = np.append(1 / first._curvature_of_few.diagonal() ** 0.5, 1.0)[: objective.shape[1]]
+    scale = np.append(1 / first.loss.curvature_of_few.diagonal() ** 0.5, 1.0)[: objective.shape[1]]
     for far, near in itertools.product(10.0 ** np.arange(-4, 1.5), 10.0 ** np.arange(-7, 0.5)):
         old, new = (
             first.without_shift(best.theta + size * scale * rng.normal(size=best.theta.shape))
@@ -156,7 +161,7 @@ def test_a_sweep_shares_hessians_and_ends_where_newton_does(rng, monkeypatch, ki
 def test_a_penalty_that_rounding_hides_is_newtons(rng):
     """L + λ has no Cholesky factor: twice the same column, λ next to nothing."""
     X, y = draw(rng)
-    objective = Objective(InMemory(linear.Batch(np.hstack([X, X]), y)), 3, 1e-19)
+    objective = Objective.of(InMemory(linear.Batch(np.hstack([X, X]), y)), 3, 1e-19)
     held = chord.Held.at(objective, objective.start(), None)
     assert not held.factored(objective)
     solution = chord.Chord(Settings(tol=1e-9)).solve(objective)
@@ -168,11 +173,11 @@ def test_what_a_sweep_takes_where(rng):
     """Large tables, coefficients without a penalty and no penalty are not the chord's."""
     X, y = draw(rng)
     batch = InMemory(linear.Batch(X, y))
-    assert chord.Chord.pays(Objective(batch, 3, 1e-3))
-    assert not chord.Chord.pays(Objective(batch, 3, 0.0))
-    assert not chord.Chord.pays(Objective(batch, 3, 1e-3, feature_factors=np.array([0, 1.0, 1, 1, 1])))
+    assert chord.Chord.pays(Objective.of(batch, 3, 1e-3))
+    assert not chord.Chord.pays(Objective.of(batch, 3, 0.0))
+    assert not chord.Chord.pays(Objective.of(batch, 3, 1e-3, feature_factors=np.array([0, 1.0, 1, 1, 1])))
     many = InMemory(linear.Batch(np.tile(X, (1, 200)), y))
-    assert not chord.Chord.pays(Objective(many, 3, 1e-3))
+    assert not chord.Chord.pays(Objective.of(many, 3, 1e-3))
 
 
 @pytest.mark.parametrize("K", [2, 3])

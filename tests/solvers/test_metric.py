@@ -23,11 +23,11 @@ def problem(rng, n=400, d=6, **kwargs):
     X = rng.normal(size=(n, d)) * 10.0 ** np.linspace(-1, 1, d) + 3
     s = rng.uniform(0, 2, n)
     s[::7] = 0
-    objective = Objective(InMemory(linear.Batch(X, np.arange(n) % K, s)), K, 0.01, **kwargs)
+    objective = Objective.of(InMemory(linear.Batch(X, np.arange(n) % K, s)), K, 0.01, **kwargs)
     theta = objective.without_shift(rng.normal(size=objective.shape) * 0.2)
     W, b = objective.coefficients(theta)
     P = reference.softmax(X @ W.T + b)
-    rows = linear.augmented(X, objective.centre, objective.fit_intercept)
+    rows = linear.augmented(X, objective.loss.centre, objective.fit_intercept)
     return objective, theta, s[:, None] * P * (1 - P), rows
 
 
@@ -41,13 +41,11 @@ def test_a_block_from_all_rows_is_the_diagonal_block_of_the_hessian(rng, interce
     mean[:6, :6] = features.curvature
     G = rng.normal(size=objective.shape)
     solved = blocks.solve(G)
-    H = objective._second_order(
-        linear.hessian, *objective.coefficients(theta), objective.centre, intercept
-    ).reshape(K, rows.shape[1], K, rows.shape[1])
+    H = objective.loss.hessian(theta).reshape(K, rows.shape[1], K, rows.shape[1])
     for k in range(K):
-        data = (rows * weights[:, k : k + 1]).T @ rows / objective.weight
+        data = (rows * weights[:, k : k + 1]).T @ rows / objective.loss.weight
         assert_allclose(data, H[k, :, k, :], rtol=1e-9, atol=1e-12)
-        mixed = MIXED * weights[:, k].sum() / objective.weight * mean
+        mixed = MIXED * weights[:, k].sum() / objective.loss.weight * mean
         M = data + mixed + np.diag(objective.penalties[k])
         assert_allclose(solved[k], np.linalg.solve(M, G[k]), rtol=1e-9)
     assert_allclose(blocks.solve(np.stack([G, 2 * G])), np.stack([solved, 2 * solved]), rtol=1e-12)
@@ -56,7 +54,7 @@ def test_a_block_from_all_rows_is_the_diagonal_block_of_the_hessian(rng, interce
 def truth_of_heaviest(objective, theta, weights, rows, most, curvature):
     mean = np.eye(rows.shape[1])
     mean[:6, :6] = curvature
-    chosen, total = heaviest_rows(objective, theta, most)
+    chosen, total = heaviest_rows(objective.loss, theta, most)
     assert_allclose(total, weights.sum(axis=0))
     for k, (index, weight) in enumerate(chosen):
         assert_allclose(weight, weights[index, k], rtol=1e-12)
@@ -64,7 +62,7 @@ def truth_of_heaviest(objective, theta, weights, rows, most, curvature):
         assert weight.min() >= np.sort(weights[:, k])[-2 * most]  # heavy ones, if not the heaviest alone
         rest = (1 + MIXED) * total[k] - weight.sum()
         data = (rows[index] * weight[:, None]).T @ rows[index] + rest * mean
-        yield data / objective.weight + np.diag(objective.penalties[k])
+        yield data / objective.loss.weight + np.diag(objective.penalties[k])
 
 
 def test_a_block_from_the_heaviest_rows(rng, monkeypatch):
@@ -145,7 +143,7 @@ def test_blocks_save_passes_where_classes_curve_along_rows_of_their_own(rng, mon
             monkeypatch.setattr(ClassBlocks, "fits", staticmethod(lambda objective: False))
         if kind == "kronecker":
             monkeypatch.setattr(LowRankBlocks, "fits", staticmethod(lambda objective: False))
-        objective = Objective(InMemory(linear.Batch(X, y)), K, 1 / 2000)
+        objective = Objective.of(InMemory(linear.Batch(X, y)), K, 1 / 2000)
         solution = LBFGS(Settings(tol=1e-9)).solve(objective)
         found[kind] = objective.n_passes, solution.value
         assert solution.value - solution.lower_bound <= 1e-9
@@ -197,13 +195,13 @@ def test_moments_are_the_sums_they_say(rng, kind, sparse):
 def test_a_fit_of_many_rows_starts_from_a_few(rng):
     X = rng.normal(size=(40_000, 4)) * [1, 10, 100, 1000] + 5
     y = np.argmax(X / [1, 10, 100, 1000] @ rng.normal(size=(3, 4)).T + rng.gumbel(size=(40_000, 3)), axis=1)
-    objective = Objective(InMemory(linear.Batch(X, y)), 3, 1 / 40_000)
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 1 / 40_000)
     solution = LBFGS(Settings(tol=1e-9)).solve(objective)
-    cold = Objective(InMemory(linear.Batch(X, y)), 3, 1 / 40_000)
+    cold = Objective.of(InMemory(linear.Batch(X, y)), 3, 1 / 40_000)
     best = Newton(Settings(tol=1e-12)).solve(cold)
     assert solution.history[0].objective - best.value < 1e-2  # K·D / 2m is 2e-3
     assert solution.value == pytest.approx(best.value, abs=1e-9)
-    plain = Objective(InMemory(linear.Batch(X, y)), 3, 1 / 40_000)
+    plain = Objective.of(InMemory(linear.Batch(X, y)), 3, 1 / 40_000)
     LBFGS(Settings(tol=1e-9)).solve(plain, plain.start())
     assert objective.n_passes < plain.n_passes
 
@@ -211,8 +209,8 @@ def test_a_fit_of_many_rows_starts_from_a_few(rng):
 def test_float32_passes_end_in_a_certificate_in_float64(rng):
     X = (rng.normal(size=(3000, 5)) * [1e-2, 1, 1, 10, 100]).astype(np.float32)
     y = rng.integers(0, 3, 3000)
-    narrow = Objective(InMemory(linear.Batch(X, y)), 3, 1 / 3000)
-    wide = Objective(InMemory(linear.Batch(X.astype("d"), y)), 3, 1 / 3000)
+    narrow = Objective.of(InMemory(linear.Batch(X, y)), 3, 1 / 3000)
+    wide = Objective.of(InMemory(linear.Batch(X.astype("d"), y)), 3, 1 / 3000)
     theta = narrow.without_shift(rng.normal(size=narrow.shape) * 0.01)
     rough, exact = narrow.evaluate(theta, exact=False), narrow.evaluate(theta)
     assert not rough.exact

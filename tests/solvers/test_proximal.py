@@ -20,8 +20,8 @@ from xent import SoftmaxRegression, l1_min_c, softmax_path
 from xent.data import InMemory
 from xent.kernels import linear
 from xent.objective.composite import Composite
+from xent.objective.loss import MeanLoss
 from xent.objective.penalty import Penalty
-from xent.objective.ridge import Objective
 from xent.solvers import Proximal, Settings, WorkingSet, choose, quadratic, rows
 from xent.solvers.quadratic import Quadratic
 
@@ -49,8 +49,8 @@ def composite_of(X, y, C, l1_ratio, grouped=False, bounds=(-np.inf, np.inf), fit
     penalties = np.broadcast_to(row, (K, len(row)))
     lower, upper = (np.full((K, len(row)), side) for side in bounds)
     lower[:, d:], upper[:, d:] = -np.inf, np.inf
-    smooth = Objective(InMemory(linear.Batch(X, y)), K, 0.0, fit_intercept=fit_intercept)
-    return Composite(smooth, Penalty.elastic_net(penalties, l1_ratio, (lower, upper), grouped=grouped))
+    loss = MeanLoss(InMemory(linear.Batch(X, y)), K, fit_intercept=fit_intercept)
+    return Composite(loss, Penalty.elastic_net(penalties, l1_ratio, (lower, upper), grouped=grouped))
 
 
 @pytest.mark.parametrize("times", [1.5, 20.0])
@@ -229,7 +229,7 @@ def test_from_far_away(rng, kind):
     want = Proximal(Settings(tol=1e-9)).solve(composite).value
     shortened = 0
     for size in (3.0, 30.0, 300.0):
-        composite.smooth.n_passes = 0
+        composite.loss.n_passes = 0
         solution = Proximal(Settings(tol=1e-8)).solve(composite, size * rng.normal(size=composite.shape))
         assert solution.value == pytest.approx(want, abs=1e-8)
         assert (np.diff([p.objective for p in solution.history]) <= 1e-12).all()
@@ -439,9 +439,9 @@ def composite_of_two(X, y, s, o, C, l1_ratio, bounds, fit_intercept):
     elif bounds is not None:
         lower[1, :d], upper[1, :d] = bounds
     row = np.append(np.ones(d), np.zeros(int(fit_intercept))) / (C * s.sum())
-    smooth = Objective(InMemory(linear.Batch(X, y, s, offset=o)), 2, 0.0, fit_intercept=fit_intercept)
+    loss = MeanLoss(InMemory(linear.Batch(X, y, s, offset=o)), 2, fit_intercept=fit_intercept)
     penalties = np.broadcast_to(row, (2, len(row)))
-    return Composite(smooth, Penalty.elastic_net(penalties, l1_ratio, (lower, upper)))
+    return Composite(loss, Penalty.elastic_net(penalties, l1_ratio, (lower, upper)))
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

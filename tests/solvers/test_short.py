@@ -27,7 +27,7 @@ def table(rng, n=400, d=5, K=3):
 
 
 def objective_of(batch, K, **kwargs):
-    return Objective(InMemory(batch), K, kwargs.pop("penalty", 1 / batch.shape[0]), **kwargs)
+    return Objective.of(InMemory(batch), K, kwargs.pop("penalty", 1 / batch.shape[0]), **kwargs)
 
 
 @pytest.fixture

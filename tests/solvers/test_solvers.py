@@ -21,7 +21,7 @@ DIGITS_OPTIMUM = 17.0323521816  # n·F*, agreed by several solvers; scikit-learn
 def objective_of(load, C=1.0, **kwargs):
     X, y = load(return_X_y=True)
     n = len(y)
-    return Objective(
+    return Objective.of(
         InMemory(linear.Batch(X, y.astype(np.int64))), int(y.max()) + 1, 1 / (C * n), **kwargs
     ), n
 
@@ -69,7 +69,7 @@ def test_solvers_agree(rng, C, intercept, weighted):
     total = 150 if s is None else s.sum()
     found = []
     for solver in (LBFGS, Newton):
-        objective = Objective(InMemory(linear.Batch(X, y, s)), 4, 1 / (C * total), fit_intercept=intercept)
+        objective = Objective.of(InMemory(linear.Batch(X, y, s)), 4, 1 / (C * total), fit_intercept=intercept)
         solution = solver(Settings(tol=1e-12)).solve(objective, objective.start())
         assert solution.result is Result.CERTIFIED
         found.append(solution.value)
@@ -78,8 +78,8 @@ def test_solvers_agree(rng, C, intercept, weighted):
 
 def test_batches_are_one_table(rng):
     X, y = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)
-    whole = Objective(InMemory(linear.Batch(X, y)), 3, 0.01)
-    split = Objective(
+    whole = Objective.of(InMemory(linear.Batch(X, y)), 3, 0.01)
+    split = Objective.of(
         InMemory(*(linear.Batch(X[i : i + 77], y[i : i + 77]) for i in range(0, 300, 77))), 3, 0.01
     )
     for solver in (LBFGS, Newton):
@@ -94,11 +94,11 @@ def test_sparse_and_wide_take_the_diagonal_metric(rng, monkeypatch):
 
     X = scipy.sparse.random(300, 40, 0.2, format="csr", random_state=0)
     y = rng.integers(0, 3, 300)
-    dense = Objective(InMemory(linear.Batch(X.toarray(), y)), 3, 1e-3)
+    dense = Objective.of(InMemory(linear.Batch(X.toarray(), y)), 3, 1e-3)
     best = LBFGS(Settings(tol=1e-11)).solve(dense, dense.start())
     for limit in (2048, 10):
         monkeypatch.setattr(metric, "_MAX_SIZE", limit)
-        objective = Objective(InMemory(linear.Batch(X, y)), 3, 1e-3)
+        objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 1e-3)
         solution = LBFGS(Settings(tol=1e-9)).solve(objective, objective.start())
         assert solution.result is Result.CERTIFIED
         assert solution.value == pytest.approx(best.value, abs=2e-9)
@@ -106,13 +106,13 @@ def test_sparse_and_wide_take_the_diagonal_metric(rng, monkeypatch):
 
 def test_metric_is_the_inverse_it_says(rng):
     X, y = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4)), rng.integers(0, 3, 200)
-    objective = Objective(InMemory(linear.Batch(X, y)), 3, 0.1)
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 0.1)
     metric = Kronecker(objective)
     theta = rng.normal(size=objective.shape)
     metric.refresh(objective, theta)
-    sigma = objective.class_curvature(theta)
+    sigma = objective.loss.class_curvature(theta)
     A = np.zeros((5, 5))
-    A[:4, :4], A[4, 4] = objective.feature_curvature, 1.0
+    A[:4, :4], A[4, 4] = objective.loss.feature_curvature, 1.0
     M = np.kron(sigma, A) + np.diag(objective.penalties.ravel())
     G = rng.normal(size=(3, 5))
     G -= G.mean(axis=0)
@@ -123,13 +123,13 @@ def test_metric_is_the_inverse_it_says(rng):
 @pytest.mark.parametrize("intercept", [True, False])
 def test_metric_of_fewer_rows_than_features(rng, intercept):
     X, y = rng.normal(size=(12, 30)), np.arange(12) % 3
-    objective = Objective(InMemory(linear.Batch(X, y)), 3, 0.1, fit_intercept=intercept)
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 0.1, fit_intercept=intercept)
     metric = Kronecker(objective)
     theta = rng.normal(size=objective.shape)
     metric.refresh(objective, theta)
-    sigma = objective.class_curvature(theta)
+    sigma = objective.loss.class_curvature(theta)
     A = np.eye(objective.shape[1])
-    A[:30, :30] = objective.feature_curvature
+    A[:30, :30] = objective.loss.feature_curvature
     M = np.kron(sigma, A) + np.diag(objective.penalties.ravel())
     G = rng.normal(size=objective.shape)
     G -= G.mean(axis=0)
@@ -140,9 +140,11 @@ def test_metric_of_fewer_rows_than_features(rng, intercept):
 def test_many_classes_take_the_diagonal_of_their_curvature(rng, monkeypatch):
     monkeypatch.setattr("xent.solvers.metric._MAX_CLASSES", 10)
     X, y = rng.normal(size=(400, 5)), np.arange(400) % 12
-    objective = Objective(InMemory(linear.Batch(X, y)), 12, 1 / 400)
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 12, 1 / 400)
     theta = objective.without_shift(rng.normal(size=objective.shape))
-    assert_allclose(objective.class_variance(theta), np.diag(objective.class_curvature(theta)), rtol=1e-12)
+    assert_allclose(
+        objective.loss.class_variance(theta), np.diag(objective.loss.class_curvature(theta)), rtol=1e-12
+    )
     fast, exact = (s(Settings(tol=1e-9)).solve(objective, objective.start()) for s in (LBFGS, Newton))
     assert fast.result is exact.result is Result.CERTIFIED
     assert fast.value == pytest.approx(exact.value, abs=2e-9)
@@ -151,7 +153,7 @@ def test_many_classes_take_the_diagonal_of_their_curvature(rng, monkeypatch):
 def test_wide_tables_agree_with_newton(rng):
     X, y = rng.normal(size=(80, 200)) + 1, np.arange(80) % 3
     for C in (0.01, 1.0, 100.0):
-        objective = Objective(InMemory(linear.Batch(X, y)), 3, 1 / (C * 80))
+        objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 1 / (C * 80))
         fast, exact = (s(Settings(tol=1e-10)).solve(objective, objective.start()) for s in (LBFGS, Newton))
         assert fast.result is exact.result is Result.CERTIFIED
         assert fast.value == pytest.approx(exact.value, abs=2e-10)
@@ -160,7 +162,7 @@ def test_wide_tables_agree_with_newton(rng):
 def test_newton_step_solves_the_system(rng):
     X, y = rng.normal(size=(100, 3)), rng.integers(0, 3, 100)
     for penalty in (0.1, 0.0):
-        objective = Objective(InMemory(linear.Batch(X, y)), 3, penalty)
+        objective = Objective.of(InMemory(linear.Batch(X, y)), 3, penalty)
         at = objective.evaluate(objective.without_shift(rng.normal(size=objective.shape)))
         step = objective.newton_step(at)
         h = 1e-6
@@ -174,10 +176,10 @@ def test_no_penalty_and_collinear_features(rng):
     X = rng.normal(size=(200, 3))
     X = np.column_stack([X, X[:, 0], np.full(200, 7.0)])
     y = rng.integers(0, 3, 200)
-    plain = Objective(InMemory(linear.Batch(np.ascontiguousarray(X[:, :3]), y)), 3, 0.0)
+    plain = Objective.of(InMemory(linear.Batch(np.ascontiguousarray(X[:, :3]), y)), 3, 0.0)
     best = Newton(Settings(tol=1e-12)).solve(plain, plain.start())
     for solver in (LBFGS, Newton):
-        objective = Objective(InMemory(linear.Batch(X, y)), 3, 0.0)
+        objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 0.0)
         solution = solver(Settings(tol=1e-9)).solve(objective, objective.start())
         assert solution.result is Result.CERTIFIED
         assert solution.value == pytest.approx(best.value, abs=2e-9)
@@ -188,10 +190,10 @@ def test_no_penalty_and_collinear_features(rng):
 def test_any_scale_of_the_features(rng, solver, scale):
     """Without a penalty the scale is nothing; with one, large features leave it without effect."""
     X, y = rng.normal(size=(100, 3)) + 1, rng.integers(0, 3, 100)
-    unpenalised = Objective(InMemory(linear.Batch(X, y)), 3, 0.0)
+    unpenalised = Objective.of(InMemory(linear.Batch(X, y)), 3, 0.0)
     best = Newton(Settings(tol=1e-12)).solve(unpenalised, unpenalised.start()).value
     for penalty in (0.0, 0.01) if scale > 1e6 else (0.0,):
-        objective = Objective(InMemory(linear.Batch(X * scale, y)), 3, penalty)
+        objective = Objective.of(InMemory(linear.Batch(X * scale, y)), 3, penalty)
         solution = solver(Settings(tol=1e-9)).solve(objective, objective.start())
         assert solution.result is Result.CERTIFIED
         assert solution.value == pytest.approx(best, abs=1e-9 if penalty == 0 else 1e-8)
@@ -202,9 +204,9 @@ def test_a_column_is_not_zero_because_its_squares_are(rng, solver):
     """Its entries cancel within each class too, so that every sum of it is 0; it still separates a little."""
     signs, y = np.tile([1.0, -1.0], 100), np.repeat([0, 1], 100)
     other = signs + rng.normal(size=200) + 0.7 * y
-    whole = Objective(InMemory(linear.Batch(np.column_stack([signs, other]), y)), 2, 0.0)
+    whole = Objective.of(InMemory(linear.Batch(np.column_stack([signs, other]), y)), 2, 0.0)
     best = Newton(Settings(tol=1e-12)).solve(whole, whole.start()).value
-    lost = Objective(InMemory(linear.Batch(np.column_stack([1e-170 * signs, other]), y)), 2, 0.0)
+    lost = Objective.of(InMemory(linear.Batch(np.column_stack([1e-170 * signs, other]), y)), 2, 0.0)
     solution = solver(Settings(max_iter=100)).solve(lost, lost.start())
     assert solution.value > best + 1e-3
     assert solution.lower_bound <= best
@@ -217,7 +219,7 @@ def test_repeated_rows_of_a_wide_table_without_a_penalty(rng):
         X = 10 * draw.normal(size=(6, 40))[draw.integers(0, 6, 10)]
         X[:, :5] = 3.0
         y = np.append(np.arange(5), draw.integers(0, 5, 5))
-        objective = Objective(InMemory(linear.Batch(X, y)), 5, 0.0)
+        objective = Objective.of(InMemory(linear.Batch(X, y)), 5, 0.0)
         solution = LBFGS(Settings()).solve(objective, objective.start())
         assert np.isfinite(solution.value)
         assert solution.n_iter < 500
@@ -226,10 +228,10 @@ def test_repeated_rows_of_a_wide_table_without_a_penalty(rng):
 @pytest.mark.parametrize("solver", [LBFGS, Newton])
 def test_features_whose_squares_are_lost_are_never_certified(rng, solver):
     X, y = rng.normal(size=(100, 3)), rng.integers(0, 3, 100)
-    small = Objective(InMemory(linear.Batch(X * 1e-300, y)), 3, 0.0)
+    small = Objective.of(InMemory(linear.Batch(X * 1e-300, y)), 3, 0.0)
     solution = solver(Settings(max_iter=20)).solve(small, small.start())
     assert solution.result is not Result.CERTIFIED
-    large = Objective(InMemory(linear.Batch(X * 1e200, y)), 3, 1.0)
+    large = Objective.of(InMemory(linear.Batch(X * 1e200, y)), 3, 1.0)
     with pytest.raises(ValueError, match="X: feature 0 has values too large to square in float64"):
         solver(Settings()).solve(large, large.start())
 
@@ -263,7 +265,7 @@ def test_too_few_iterations_is_said(solver):
 
 def test_a_tol_below_rounding_ends_and_says_why(rng):
     X, y = rng.normal(size=(500, 5)) * 1e3, rng.integers(0, 3, 500)
-    objective = Objective(InMemory(linear.Batch(X, y)), 3, 1e-3)
+    objective = Objective.of(InMemory(linear.Batch(X, y)), 3, 1e-3)
     solution = LBFGS(Settings(tol=1e-18)).solve(objective, objective.start())
     assert solution.result in (Result.STALLED, Result.CERTIFIED, Result.MAX_ITER)
     assert solution.value - solution.lower_bound < 1e-9
@@ -271,7 +273,7 @@ def test_a_tol_below_rounding_ends_and_says_why(rng):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_value_that_is_no_number_is_never_certified(rng, value):
-    objective = Objective(InMemory(linear.Batch(rng.normal(size=(9, 2)), np.arange(9) % 3)), 3, 1.0)
+    objective = Objective.of(InMemory(linear.Batch(rng.normal(size=(9, 2)), np.arange(9) % 3)), 3, 1.0)
     at = dataclasses.replace(objective.evaluate(objective.start()), value=value)
     run = Run(objective, Settings(), at, 0.0)
     assert run.gap == np.inf
@@ -279,7 +281,7 @@ def test_a_value_that_is_no_number_is_never_certified(rng, value):
 
 
 def test_newton_refuses_what_it_could_not_factor(rng):
-    objective = Objective(InMemory(linear.Batch(rng.normal(size=(20, 400)), np.arange(20) % 10)), 10, 1.0)
+    objective = Objective.of(InMemory(linear.Batch(rng.normal(size=(20, 400)), np.arange(20) % 10)), 10, 1.0)
     with pytest.raises(ValueError, match="factors a Hessian of 10·401 = 4010 coefficients, more than 3000"):
         Newton(Settings()).solve(objective, objective.start())
     assert isinstance(choose("auto", objective, Settings()), LBFGS)

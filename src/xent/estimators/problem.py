@@ -17,6 +17,7 @@ from ..kernels import linear
 from ..kernels.threads import blas
 from ..objective import rounding
 from ..objective.composite import Composite
+from ..objective.loss import MeanLoss
 from ..objective.penalty import Penalty
 from ..objective.ridge import Objective
 from ..solvers import Result, Solution
@@ -127,15 +128,13 @@ class Problem:
 
     def objective(self, C: float) -> Objective | Composite:
         """F at this C. Reads X once."""
+        loss = MeanLoss(InMemory(self.batch), self.n_classes, fit_intercept=self.fit_intercept)
         # No penalty has no corners: the certificates of smooth F hold, and separation is told of.
         if not self.is_smooth and (self.bounds is not None or C < np.inf):
-            smooth = Objective(InMemory(self.batch), self.n_classes, 0.0, fit_intercept=self.fit_intercept)
-            return Composite(smooth, self.penalty.scaled(self.weight_of_penalty(C)))
+            return Composite(loss, self.penalty.scaled(self.weight_of_penalty(C)))
         return Objective(
-            InMemory(self.batch),
-            self.n_classes,
+            loss,
             self.weight_of_penalty(C),
-            fit_intercept=self.fit_intercept,
             class_factors=self._factors,
             feature_factors=self.feature_factors,
         )
@@ -153,8 +152,9 @@ class Problem:
     def at(self, C: float, other: Objective | Composite) -> Objective | Composite:
         """`other`, an objective of this problem, at this C, without reading X."""
         if isinstance(other, Composite):
-            other.smooth.n_passes = 0
-            return replace(other, penalty=self.penalty.scaled(self.weight_of_penalty(C)))
+            return replace(
+                other, loss=other.loss.again(), penalty=self.penalty.scaled(self.weight_of_penalty(C))
+            )
         return other.at_penalty(self.weight_of_penalty(C))
 
     @functools.cached_property
@@ -233,8 +233,7 @@ class Problem:
             value = objective.evaluate(rounded).value
         gap = value - solution.lower_bound
         gap = max(0.0, gap) if np.isfinite(gap) else np.inf
-        smooth = objective.smooth if isinstance(objective, Composite) else objective
-        lost = rounding.of_loss(smooth, rounded)
+        lost = rounding.of_loss(objective.loss, rounded)
         found = None if verdict is None else verdict.separation
         return Outcome(
             coef,
@@ -348,18 +347,18 @@ def _separation(solution: Solution, objective: Objective | Composite) -> Verdict
     """Whether classes separate: asked where nothing is penalised and nothing but F ≥ 0 is proven."""
     if isinstance(objective, Composite):
         return None
-    smooth = objective.source.label_smoothing > 0  # every class is then a label
+    smooth = objective.loss.source.label_smoothing > 0  # every class is then a label
     if objective.penalties.any() or smooth or solution.lower_bound > 0 or objective.n_classes == 1:
         return None
     if solution.result in (Result.INTERRUPTED, Result.MAX_TIME, Result.STOPPED):
         return None
     verdict = find_separation(
-        objective.source,
+        objective.loss.source,
         objective.n_classes,
-        objective.centre,
+        objective.loss.centre,
         objective.fit_intercept,
         theta=solution.theta,
-        null=objective.null_directions(np.ones(objective.n_features, bool)),
+        null=objective.loss.null_directions(np.ones(objective.n_features, bool)),
     )
     objective.n_passes += verdict.n_passes
     return verdict

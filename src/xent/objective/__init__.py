@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .composite import Composite
+from .loss import MeanLoss
 from .penalty import Penalty
 from .ridge import Objective
 
-__all__ = ["Composite", "Objective", "Penalty"]
+__all__ = ["Composite", "MeanLoss", "Objective", "Penalty"]

@@ -1,4 +1,4 @@
-"""F with a penalty that has corners or bounds: the mean loss of an `Objective` plus R of a `Penalty`.
+"""F with a penalty that has corners or bounds: a mean loss plus R of a `Penalty`.
 
 F(θ) = (1/S) Σ s_i ℓ_i + R(θ) in nats, θ (K, D) as in `objective`. What a solver sees of it is what it sees of
 an `Objective`; its lower bounds come from the same rows p' (docs/design/0002), with R's conjugate for the
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from . import certificate
 from .evaluation import Loss
+from .loss import MeanLoss, OverRows
 from .penalty import Penalty
-from .ridge import Objective
 
 Float = NDArray[np.float64]
 
@@ -44,48 +44,16 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Composite:
-    """`smooth` is an objective without a penalty; `penalty` is R."""
+class Composite(OverRows):
+    """`penalty` is R."""
 
-    smooth: Objective
+    loss: MeanLoss
     penalty: Penalty
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.smooth.shape
-
-    @property
-    def n_classes(self) -> int:
-        return self.smooth.n_classes
-
-    @property
-    def n_features(self) -> int:
-        return self.smooth.n_features
-
-    @property
-    def n_rows(self) -> int:
-        return self.smooth.n_rows
-
-    @property
-    def n_passes(self) -> int:
-        return self.smooth.n_passes
-
-    @property
-    def is_narrow(self) -> bool:
-        return self.smooth.is_narrow
-
-    def coefficients(self, theta: Float) -> tuple[Float, Float]:
-        """W (K, d) and b (K,) of θ."""
-        return self.smooth.coefficients(theta)
-
-    def theta(self, W: Float, b: Float) -> Float:
-        """θ of W (K, d) and b (K,)."""
-        return self.smooth.theta(W, b)
 
     @property
     def is_penalised(self) -> bool:
         """Whether F has a minimum for sure: every coefficient is penalised or bounded on both sides."""
-        d, p = self.smooth.n_features, self.penalty
+        d, p = self.n_features, self.penalty
         bounded = np.isfinite(p.lower) & np.isfinite(p.upper)
         return bool(((p.l1 > 0) | (p.l2 > 0) | bounded)[:, :d].all())
 
@@ -95,8 +63,8 @@ class Composite:
 
     def start(self) -> Float:
         """The optimum among models without features, or what the bounds leave of it."""
-        start = self.smooth.start()
-        frozen = self.penalty.frozen[:, -1] if self.smooth.fit_intercept else np.zeros(1, bool)
+        start = self.loss.start()
+        frozen = self.penalty.frozen[:, -1] if self.loss.fit_intercept else np.zeros(1, bool)
         if frozen.any():  # two classes, the first with logit 0
             start[:, -1] -= start[frozen, -1].mean()
         return self.penalty.clip(start)
@@ -107,29 +75,27 @@ class Composite:
 
     def evaluate(self, theta: Float, *, exact: bool = True) -> Point:
         """One pass: F and its lower bound at θ; not `exact` in float32, if X is no wider."""
-        return self.at(self.smooth.loss(theta, exact=exact))
+        return self.at(self.loss.at(theta, exact=exact))
 
     def at(self, loss: Loss) -> Point:
         """F where the loss is known already: at another C, for one."""
         return Point(loss, loss.value + self.penalty.value(loss.theta), self._lower_bound(loss))
 
     def _lower_bound(self, loss: Loss) -> float:
-        smooth, d = self.smooth, self.smooth.n_features
+        mean, d = self.loss, self.n_features
         if not np.isfinite(loss.entropy):
             return 0.0
-        probability = loss.probability if smooth.fit_intercept else None
-        epsilon, entropy = certificate.balanced(
-            loss.entropy, probability, smooth.share, smooth.offset_moments
-        )
+        probability = loss.probability if mean.fit_intercept else None
+        epsilon, entropy = certificate.balanced(loss.entropy, probability, mean.share, mean.offset_moments)
         residual = loss.gradient[:, :d]
         if epsilon > 0:
-            residual = (1 - epsilon) * residual - epsilon * smooth.class_x
+            residual = (1 - epsilon) * residual - epsilon * mean.class_x
         return self._of_features.dual_bound(entropy, residual)
 
     @functools.cached_property
     def _of_features(self) -> Penalty:
         """R without the intercept."""
-        return self.penalty.take(slice(self.smooth.n_features))
+        return self.penalty.take(slice(self.loss.n_features))
 
     def subgradient(self, at: Point) -> Float:
         """The smallest subgradient of F at a point, (K, D)."""
@@ -137,17 +103,10 @@ class Composite:
 
     def restricted(self, features: NDArray[np.intp]) -> Composite:
         """F on these features alone, the others at 0."""
-        smooth = self.smooth
-        part = Objective(
-            smooth.source.columns(features),
-            smooth.n_classes,
-            0.0,
-            fit_intercept=smooth.fit_intercept,
-            n_threads=smooth.n_threads,
-        )
+        part = self.loss.over(self.loss.source.columns(features))
         return Composite(part, self.penalty.take(self.columns(features)))
 
     def columns(self, features: NDArray[np.intp]) -> NDArray[np.intp]:
         """Columns of θ: those of the features and the intercept's."""
-        last = [self.smooth.n_features] if self.smooth.fit_intercept else []
+        last = [self.loss.n_features] if self.loss.fit_intercept else []
         return np.append(features, last).astype(np.intp)

@@ -1,9 +1,6 @@
-"""The regularised objective over a source of rows, in the coordinates a solver wants.
+"""F with an L2 penalty: smooth, with a Hessian, and two certificates.
 
 F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) Σ_kj u_k v_j W_kj² in nats, b free; the factors u and v are 1 unless given.
-A solver sees θ (K, D): with an intercept
-D = d + 1 and θ = [W, b + W x̄], the model of the centred features x − x̄, in which the curvatures of W and
-of the intercept do not mix; X itself is never centred. Without one θ = W.
 """
 
 from __future__ import annotations
@@ -11,39 +8,43 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from .._checks import check_sums
-from ..data import Batch, Source
-from ..kernels import linear
-from ..kernels.threads import blas_for
+from ..data import Source
 from . import certificate, null_space
-from .evaluation import Evaluation, Loss, NewtonStep
+from .evaluation import Evaluation, NewtonStep
+from .loss import MeanLoss, OverRows, in_cache
 
 Float = NDArray[np.float64]
 
 # The Hessian of this many coefficients takes 72 MB; beyond, no solver asks for it.
 MAX_HESSIAN = 3000
-_ROWS_FOR_NULL = 16  # a feature: directions that are not null for all rows mostly show in so many
 _WEAK = 1e-13  # times a feature's curvature: a penalty below it is lost in the Hessian's rounding
 _EPS, _TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
-_CACHED = 1 << 15  # numbers of an array that stay in cache while others pass
 
 
-class Objective:
-    """F over the rows of a `Source`, K classes and penalty λ ≥ 0, times u_k v_j ≥ 0
-    where `class_factors` u (K,) or `feature_factors` v (d,) are given.
-
-    Counts in `n_passes` every full reading of X, the one for the moments at construction included.
-    """
+class Objective(OverRows):
+    """F of a mean loss and a penalty λ ≥ 0, times u_k v_j ≥ 0 where `class_factors` u (K,) or
+    `feature_factors` v (d,) are given."""
 
     def __init__(
         self,
+        loss: MeanLoss,
+        penalty: float,
+        *,
+        class_factors: Float | None = None,
+        feature_factors: Float | None = None,
+    ) -> None:
+        self.loss = loss
+        self.class_factors, self.feature_factors = class_factors, feature_factors
+        self._set_penalty(penalty)
+
+    @staticmethod
+    def of(
         source: Source,
         n_classes: int,
         penalty: float,
@@ -52,39 +53,10 @@ class Objective:
         class_factors: Float | None = None,
         feature_factors: Float | None = None,
         n_threads: int = 0,
-    ) -> None:
-        self.source, self.n_classes = source, n_classes
-        self.fit_intercept, self.n_threads = fit_intercept, n_threads
-        self.n_passes = 0
-        with np.errstate(over="ignore", invalid="ignore"):
-            m = self.read().sum(linear.moments, n_classes, n_threads=n_threads)
-        if np.isnan(m.x).all():  # one NaN in X makes NaN of every sum
-            raise ValueError("X has NaN, or values too large to add up in float64")
-        check_sums(np.vstack([m.x, m.class_x]), len(m.x), "has values too large to add up")
-        self.weight = m.weight
-        self.share = m.classes / m.weight
-        self.centre = m.x / m.weight if fit_intercept else np.zeros(len(m.x))
-        self.class_x = m.class_x / m.weight - np.outer(self.share, self.centre)
-        self.shape = (n_classes, len(m.x) + fit_intercept)
-        self.constant = self._find_constant()
-        self._any_constant = bool(self.constant.any())
-        self.class_factors, self.feature_factors = class_factors, feature_factors
-        self._set_penalty(penalty)
-        self.offset_moments, self._offset_size = (np.zeros(n_classes), 0.0), 0.0
-        if source.has_offset:
-            total, target = source.sum(linear.OffsetMoments.of, n_classes)
-            self.offset_moments = total / m.weight, target / m.weight
-            self._offset_size = max(source.map(_largest_offset))
-
-    def _find_constant(self) -> NDArray[np.bool_]:
-        """(d,): which centred features are 0 in all rows. Made so exactly: the rounding of a large one's
-        mean would pass for a feature, one that no penalty to speak of holds."""
-        constant, value = null_space.constant_features(self.source, self.n_features)
-        if not self.fit_intercept:
-            return constant & (value == 0)
-        self.centre[constant] = value[constant]
-        self.class_x[:, constant] = 0.0
-        return constant
+    ) -> Objective:
+        """F over a source's rows."""
+        loss = MeanLoss(source, n_classes, fit_intercept=fit_intercept, n_threads=n_threads)
+        return Objective(loss, penalty, class_factors=class_factors, feature_factors=feature_factors)
 
     def _set_penalty(self, penalty: float) -> None:
         v = np.ones(self.n_features) if self.feature_factors is None else self.feature_factors
@@ -104,7 +76,7 @@ class Objective:
         other = copy.copy(self)
         for name in ("is_penalised", "null_spaces"):
             other.__dict__.pop(name, None)
-        other.n_passes = 0
+        other.loss = self.loss.again()
         other._set_penalty(penalty)
         return other
 
@@ -122,61 +94,30 @@ class Objective:
             return 0.5 * float(np.sum(W * W / self.penalties[:, : self.n_features]))
         return 0.5 * sum(float(row @ row) for row in W) / self.penalty
 
-    @property
-    def n_rows(self) -> int:
-        return self.source.n_rows
-
-    @property
-    def n_features(self) -> int:
-        return len(self.centre)
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether X is float32 or shorter, so that passes in float32 are faster and lose little."""
-        return self.source.dtype.itemsize < 8
-
     @functools.cached_property
     def is_penalised(self) -> bool:
         """Whether every coefficient but the intercept is, so that F has a minimum and the dual bound
         works."""
         return bool((self.penalties[:, : self.n_features] > 0).all())
 
+    def over(self, source: Source) -> Objective:
+        """The same of other rows."""
+        factors = {"class_factors": self.class_factors, "feature_factors": self.feature_factors}
+        return Objective(self.loss.over(source), self.penalty, **factors)
+
     def sample(self, rows: int) -> Objective:
         """F on about so many rows, of every class in proportion but 8 at least, weighted up to what they
         stand for; the same ones at every call. For starts and metrics: nothing is proven by it."""
-        return Objective(
-            self.source.sample(rows, 8),
-            self.n_classes,
-            self.penalty,
-            fit_intercept=self.fit_intercept,
-            class_factors=self.class_factors,
-            feature_factors=self.feature_factors,
-            n_threads=self.n_threads,
-        )
+        return self.over(self.loss.source.sample(rows, 8))
+
+    def start(self) -> Float:
+        """The optimum among models without features."""
+        return self.loss.start()
 
     @property
     def has_hessian(self) -> bool:
         """Whether K·D is small enough to form the Hessian."""
         return self.shape[0] * self.shape[1] <= MAX_HESSIAN
-
-    def start(self) -> Float:
-        """W = 0 and the intercept at the log class shares, the optimum among models without features."""
-        theta = np.zeros(self.shape)
-        if self.fit_intercept:
-            logs = np.log(self.share)
-            theta[:, -1] = logs - logs.mean()
-        return theta
-
-    def coefficients(self, theta: Float) -> tuple[Float, Float]:
-        """W (K, d) and b (K,) of θ."""
-        if not self.fit_intercept:
-            return theta, np.zeros(self.n_classes)
-        W = theta[:, :-1]
-        return W, theta[:, -1] - W @ self.centre
-
-    def theta(self, W: Float, b: Float) -> Float:
-        """θ of W (K, d) and b (K,): the inverse of `coefficients`."""
-        return np.column_stack([W, b + W @ self.centre]) if self.fit_intercept else W.copy()
 
     def without_shift(self, theta: Float) -> Float:
         """θ less its mean over classes, weighted by u, and less what lies in `null_spaces`: the same
@@ -190,46 +131,16 @@ class Objective:
             return theta - np.add.reduce(theta) / len(theta)
         return theta - (self._gauge * theta).sum(axis=0)
 
-    def loss(self, theta: Float, *, exact: bool = True) -> Loss:
-        """One pass: the mean loss and its gradient at θ; not `exact` in float32, if X is no wider."""
-        W, b = self.coefficients(theta)
-        exact = exact or not self.is_narrow
-        dtype = np.float64 if exact else np.float32
-        at = W.astype(dtype, order="C"), b.astype(dtype)
-        sums = self.read().sum(linear.sums, *at, n_threads=self.n_threads)
-        d, grad_b = self.n_features, sums.grad_b / self.weight
-        gradient, inner, terms = np.empty(self.shape), 0.0, 0.0
-        for rows in self._in_cache():
-            g = gradient[rows]
-            np.divide(sums.grad_W[rows], self.weight, out=g[:, :d])
-            if self.fit_intercept:
-                g[:, :d] -= np.multiply.outer(grad_b[rows], self.centre)
-                g[:, d] = grad_b[rows]
-            if self._any_constant:
-                g[:, :d][:, self.constant] = 0.0  # where the difference above leaves rounding
-            moved = g * theta[rows]
-            inner += float(moved.sum())
-            terms += float(np.abs(moved, out=moved).sum())
-        value = sums.loss / self.weight
-        lost = 64 * (value + terms) + 4 * self._offset_size + float(np.abs(b).max())
-        rounding = _EPS * lost
-        return Loss(theta, value, gradient, inner, grad_b + self.share, rounding, exact)
-
-    def _in_cache(self) -> Iterator[slice]:
-        """Some classes at a time: with 100000 features and 20 classes what follows a pass took as long."""
-        step = max(1, _CACHED // self.shape[1])
-        return (slice(start, start + step) for start in range(0, self.n_classes, step))
-
     def evaluate(self, theta: Float, *, exact: bool = True) -> Evaluation:
         """One pass: F, ∂F/∂θ and the dual lower bound at θ; not `exact` in float32, if X is no wider."""
-        loss = self.loss(theta, exact=exact)
+        loss = self.loss.at(theta, exact=exact)
         gradient, d, ridged, products = loss.gradient, self.n_features, 0.0, np.zeros(3)
-        for rows in self._in_cache():
+        for rows in in_cache(self.shape):
             g, at = gradient[rows], theta[rows]
             if self.is_penalised:
                 products += certificate.dual_products(
                     g[:, :d],
-                    self.class_x[rows],
+                    self.loss.class_x[rows],
                     self.penalties[rows, :d] if self._has_factors else self.penalty,
                 )
             ridge = self.penalties[rows] * at
@@ -239,23 +150,10 @@ class Objective:
         if self.is_penalised:
             probability = loss.probability if self.fit_intercept else None
             bound = certificate.dual_from_products(
-                loss.entropy, probability, self.share, products, self.offset_moments
+                loss.entropy, probability, self.loss.share, products, self.loss.offset_moments
             )
         gradient = self.null_spaces.taken_out(gradient)  # there it is rounding, and no step is to follow it
         return Evaluation(theta, loss.value + 0.5 * ridged, gradient, bound, loss.exact)
-
-    @functools.cached_property
-    def feature_curvature(self) -> Float:
-        """(1/S) Σ s_i x̃_i x̃_iᵀ, (d, d): one pass, the first time."""
-        with blas_for(self.n_rows * self.n_features**2):
-            A = self._second_order(linear.gram, self.centre)
-        A[self.constant] = A[:, self.constant] = 0.0  # a difference of CSR rows' sums leaves rounding
-        return A
-
-    def feature_rows(self) -> Float:
-        """R (n, d) with RᵀR = `feature_curvature`: the centred rows times √(s_i/S); one pass."""
-        rows = self.read().map(linear.weighted_rows, self.centre)
-        return np.concatenate([*rows]) / math.sqrt(self.weight)
 
     @functools.cached_property
     def null_spaces(self) -> null_space.NullSpaces:
@@ -265,48 +163,9 @@ class Objective:
         d = self.n_features
         free = self.penalties[:, :d] == 0
         if float(self.penalties.max(initial=0.0)) <= _WEAK and d <= null_space.MAX_COLLINEAR:
-            units = np.where(self.constant, 1.0, np.diag(self._curvature_of_few))
+            units = np.where(self.loss.constant, 1.0, np.diag(self.loss.curvature_of_few))
             free |= self.penalties[:, :d] <= _WEAK * units
-        return null_space.NullSpaces.of(free, self.null_directions)
-
-    def null_directions(self, free: NDArray[np.bool_]) -> Float:
-        """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all i."""
-        curvatures = lambda: self._curvature_of_few, lambda: self.feature_curvature
-        return null_space.null_directions(self.read, self.centre, free, self.constant, *curvatures)
-
-    def read(self) -> Source:
-        """The rows, for a pass, which is counted."""
-        self.n_passes += 1
-        return self.source
-
-    @functools.cached_property
-    def _curvature_of_few(self) -> Float:
-        """`feature_curvature` of a few rows: what is null for all is so for these."""
-        rows = _ROWS_FOR_NULL * (self.n_features + 1)
-        return (self.sample(rows) if self.n_rows > 2 * rows else self).feature_curvature
-
-    def feature_curvature_diagonal(self) -> Float:
-        """Its diagonal, (d,)."""
-        a = self._second_order(linear.second_moment_diagonal, self.centre)
-        a[self.constant] = 0.0
-        return a
-
-    def _second_order(self, part: Callable[..., Float], *args: Any) -> Float:
-        """A mean of products of features, checked: squares of values beyond 1e150 are infinite."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = self.read().sum(part, *args) / self.weight
-        squares = mean if mean.ndim == 1 else np.diagonal(mean)  # no product is larger than both its squares
-        check_sums(squares, self.shape[1], "has values too large to square")
-        return mean
-
-    def class_curvature(self, theta: Float) -> Float:
-        """(1/S) Σ s_i (diag p_i − p_i p_iᵀ) at θ, (K, K)."""
-        W, b = (a.astype(np.float32 if self.is_narrow else np.float64) for a in self.coefficients(theta))
-        return self.read().sum(linear.class_curvature, W, b, n_threads=self.n_threads) / self.weight
-
-    def class_variance(self, theta: Float) -> Float:
-        """Its diagonal, (K,)."""
-        return self.read().sum(linear.class_variance, *self.coefficients(theta)) / self.weight
+        return null_space.NullSpaces.of(free, self.loss.null_directions)
 
     def newton_step(self, at: Evaluation) -> NewtonStep:
         """Solve H Δ = −∇F, H the Hessian of F at `at`, a point without shift (`without_shift`).
@@ -351,8 +210,7 @@ class Objective:
         these to themselves, and ∇F and v are orthogonal to them.
         """
         K, D = self.shape
-        W, b = self.coefficients(at.theta)
-        H = self._second_order(linear.hessian, W, b, self.centre, self.fit_intercept)
+        H = self.loss.hessian(at.theta)
         blocks = H.reshape(K, D, K, D)
         diagonal = np.einsum("kjkj->kj", blocks).mean(axis=0)
         shifts = np.einsum("kjlj->klj", blocks)  # a view
@@ -366,26 +224,11 @@ class Objective:
     def self_concordant_gap(self, step: NewtonStep) -> float:
         """The second certificate (see `certificate`) at the point of `step`: a pass for c, or two."""
         forms = certificate.reach_forms(step.inverse())
-        rough = self._reach(certificate.rough_reach, forms)
+        rough = self.loss.reach(certificate.rough_reach, forms)
         if rough * step.decrement < 0.03:  # within 1 % of what the least c would give
             return certificate.self_concordant_gap(step.decrement, rough)
-        return certificate.self_concordant_gap(step.decrement, self._reach(certificate.pairwise_reach, forms))
-
-    def _reach(self, of: Callable[[Float, Float], float], forms: Float) -> float:
-        """The largest over all rows."""
-        return max(self.read().map(_reach, of, forms, self.centre, self.fit_intercept))
-
-
-def _largest_offset(batch: Batch) -> float:
-    return 0.0 if batch.offset is None else float(np.abs(batch.offset).max(initial=0.0))
-
-
-def _reach(
-    batch: Batch, of: Callable[[Float, Float], float], forms: Float, centre: Float, intercept: bool
-) -> float:
-    """The largest over a batch's rows."""
-    blocks = linear.augmented_blocks(batch, centre, intercept)
-    return max((of(rows, forms) for rows in blocks), default=0.0)
+        least = self.loss.reach(certificate.pairwise_reach, forms)
+        return certificate.self_concordant_gap(step.decrement, least)
 
 
 def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:

@@ -10,14 +10,14 @@ import numpy as np
 
 from ..data.batch import Batch, Float
 from ..kernels import linear
-from .ridge import Objective
+from .loss import MeanLoss
 
 LEAST = 1e-8  # nats
 _FEW_ROWS = 64
 _BLOCK_NUMBERS = 1 << 20
 
 
-def of_loss(objective: Objective, theta: Float) -> float:
+def of_loss(loss: MeanLoss, theta: Float) -> float:
     """By how much the mean loss at θ (K, D) may differ from what is computed of it, in nats; under LEAST, as
     a few rows tell, it is called 0, and no more is read.
 
@@ -25,12 +25,12 @@ def of_loss(objective: Objective, theta: Float) -> float:
     Where all logits of a row are right to e, its loss is to 2e, and, p being close to q, to about
     e Σ |p − q|: rows that are told apart without doubt do not mind. docs/design/0002, Rounding.
     """
-    W, b = objective.coefficients(theta)
-    few = (block for batch in objective.source.batches() for block in batch.blocks(_FEW_ROWS))
+    W, b = loss.coefficients(theta)
+    few = (block for batch in loss.source.batches() for block in batch.blocks(_FEW_ROWS))
     if _mean(islice(few, 1), W, b) < LEAST / 10:
         return 0.0
     rows = min(max(_BLOCK_NUMBERS // (4 * len(W) + W.shape[1]), 64), 8192)
-    found = _mean((block for batch in objective.read().batches() for block in batch.blocks(rows)), W, b)
+    found = _mean((block for batch in loss.read().batches() for block in batch.blocks(rows)), W, b)
     return found if found >= LEAST else 0.0
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
 from ..kernels import native
+from ..objective.loss import MeanLoss
 from ..objective.ridge import Objective
 from .rows import centred, curvature_weights, gathered, heaviest_rows
 
@@ -71,12 +72,12 @@ class ClassBlocks:
             block[np.diag_indices(D)] += objective.penalties[k].astype(block.dtype)
             inverses[k], scales[k] = _inverse(block)
 
-        parts = enumerate(_blocks(objective, theta, sketch))
+        parts = enumerate(_blocks(objective.loss, theta, None if sketch is None else sketch.loss))
         if K * D**3 < _WORTH_THREADS:
             for k, part in parts:
                 invert(k, *part)
         else:  # BLAS is held to one thread in a fit
-            with ThreadPoolExecutor(objective.n_threads or native.max_threads()) as pool:
+            with ThreadPoolExecutor(objective.loss.n_threads or native.max_threads()) as pool:
                 for task in [pool.submit(invert, k, *part) for k, part in parts]:
                     task.result()
         return ClassBlocks(inverses, scales)
@@ -124,22 +125,20 @@ def _inverse(block: NDArray[Any]) -> tuple[NDArray[Any], Float]:
     return np.eye(len(unit), dtype=block.dtype), scale
 
 
-def _blocks(
-    objective: Objective, theta: Float, sketch: Objective | None
-) -> Iterator[tuple[NDArray[Any], float]]:
+def _blocks(loss: MeanLoss, theta: Float, sketch: MeanLoss | None) -> Iterator[tuple[NDArray[Any], float]]:
     """For every class rows r with (1/S) Σ s p (1 − p) x̃ x̃ᵀ = Σ r rᵀ, and how much of the mean curvature to
     add."""
-    dtype = _dtype(objective.shape[1])
+    dtype = _dtype(loss.shape[1])
     if sketch is not None:
-        weights = np.concatenate([w for _, w in curvature_weights(objective, theta, sketch)])
-        everything = np.concatenate([centred(objective, batch.X, dtype) for batch in sketch.source.batches()])
+        weights = np.concatenate([w for _, w in curvature_weights(loss, theta, sketch)])
+        everything = np.concatenate([centred(loss, batch.X, dtype) for batch in sketch.source.batches()])
         for weight in weights.T / sketch.weight:
             yield everything * np.sqrt(weight)[:, None].astype(dtype), MIXED * float(weight.sum())
         return
-    chosen, total = heaviest_rows(objective, theta, max(objective.shape[1], _FEWEST_ROWS))
-    rows_of = gathered(objective, [index for index, _ in chosen])
+    chosen, total = heaviest_rows(loss, theta, max(loss.shape[1], _FEWEST_ROWS))
+    rows_of = gathered(loss, [index for index, _ in chosen])
     for k, (_, weight) in enumerate(chosen):
-        rows = centred(objective, rows_of(k), dtype)
-        rows *= np.sqrt(weight / objective.weight)[:, None].astype(dtype)
+        rows = centred(loss, rows_of(k), dtype)
+        rows *= np.sqrt(weight / loss.weight)[:, None].astype(dtype)
         rest = max(total[k] - weight.sum(), 0.0) + MIXED * total[k]
-        yield rows, float(rest / objective.weight)
+        yield rows, float(rest / loss.weight)

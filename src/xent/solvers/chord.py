@@ -111,8 +111,8 @@ class Held:
     def at(objective: Objective, theta: Float, last: Held | None) -> Held:
         """At θ (K, D); what is known of the rows is the last's."""
         K, D = objective.shape
-        kept = Kept.of(objective) if last is None else last.kept
-        H = hessian(objective, theta, kept=kept)
+        kept = Kept.of(objective.loss) if last is None else last.kept
+        H = hessian(objective.loss, theta, kept=kept)
         mean = np.einsum("kjkj->j", H) / K
         gauge = objective._gauge
         H += np.einsum("kj,lj,ji->kjli", gauge, gauge, np.diag(mean * K))
@@ -162,9 +162,9 @@ class Held:
 def _longest(objective: Objective, scale: Float) -> float:
     """The length of the longest row x̃_i that counts, its features times `scale`; one pass."""
     longest = 0.0
-    for batch in objective.read().batches():
+    for batch in objective.loss.read().batches():
         for X, _, _ in batch.blocks(8192):
-            rows = linear.augmented(X, objective.centre, objective.fit_intercept)
+            rows = linear.augmented(X, objective.loss.centre, objective.fit_intercept)
             rows *= scale
             longest = max(longest, float(np.einsum("ij,ij->i", rows, rows).max()))
     return math.sqrt(longest)

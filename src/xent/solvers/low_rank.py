@@ -46,24 +46,24 @@ class LowRankBlocks:
         """The blocks at θ. `values` a (d,) and `basis` U (d, d) are those of A in `units`."""
         K, D = objective.shape
         most = max(_FEWEST, min(D // 2, int((MAX_BYTES / (4 * K)) ** 0.5)))
-        chosen, total = heaviest_rows(objective, theta, most)
+        chosen, total = heaviest_rows(objective.loss, theta, most)
         rest = np.array([max(t - w.sum(), 0.0) + MIXED * t for (_, w), t in zip(chosen, total, strict=True)])
-        base = _Base.of(objective, rest / objective.weight, values, basis, units)
-        rows_of = gathered(objective, [index for index, _ in chosen])
-        roots = [np.sqrt(w / objective.weight).astype(np.float32) for _, w in chosen]
+        base = _Base.of(objective, rest / objective.loss.weight, values, basis, units)
+        rows_of = gathered(objective.loss, [index for index, _ in chosen])
+        roots = [np.sqrt(w / objective.loss.weight).astype(np.float32) for _, w in chosen]
         blocks = LowRankBlocks(objective, base, rows_of, roots, [np.empty(0, np.float32)] * K)
         blocks._each(blocks._core)
         return blocks
 
     def _each(self, do: Callable[[int], None]) -> None:
-        threads = self.objective.n_threads or native.max_threads()
+        threads = self.objective.loss.n_threads or native.max_threads()
         with ThreadPoolExecutor(threads) as pool:
             parts = np.array_split(np.arange(len(self.roots)), 4 * threads)
             for task in [pool.submit(_for_all, do, part) for part in parts]:
                 task.result()
 
     def _rows(self, k: int) -> NDArray[np.float32]:
-        rows = centred(self.objective, self.rows_of(k), np.dtype(np.float32))
+        rows = centred(self.objective.loss, self.rows_of(k), np.dtype(np.float32))
         rows *= self.roots[k][:, None]
         return rows
 

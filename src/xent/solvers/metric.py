@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import descent
+from ..kernels import descent, linear
 from ..kernels.threads import blas_for
 from ..objective.ridge import Objective
 from .blocks import ClassBlocks
@@ -125,14 +127,14 @@ class Kronecker:
         elif d <= _MAX_SIZE:
             # Without a penalty features' scales do not matter, and taken out they cannot hide a small
             # feature in the rounding of a large one.
-            self.curvature = objective.feature_curvature.copy()
+            self.curvature = objective.loss.feature_curvature.copy()
             objective.null_spaces.curve(None, self.curvature)
             free = self.units == 0
             self.units[free] = np.sqrt(np.diag(self.curvature))[free]
             self.units[self.units == 0] = 1.0
             a, self.basis = _basis_of_features(self.curvature, self.units)
         else:
-            a = objective.feature_curvature_diagonal()
+            a = objective.loss.feature_curvature_diagonal()
         self.values = np.append(a, 1.0) if objective.fit_intercept else a
         self._gamma = np.zeros(0)
         self.penalise(objective)
@@ -153,7 +155,7 @@ class Kronecker:
     def _start(self, objective: Objective) -> None:
         """Σ of the model without features."""
         K = objective.n_classes
-        share = objective.share if objective.fit_intercept else np.full(K, 1 / K)
+        share = objective.loss.share if objective.fit_intercept else np.full(K, 1 / K)
         if K > _MAX_CLASSES:
             self._set(share * (1 - share))
         else:
@@ -162,9 +164,9 @@ class Kronecker:
     def refresh(self, objective: Objective, theta: Float) -> None:
         """Take Σ at θ: one pass."""
         if objective.n_classes > _MAX_CLASSES:
-            self._set(objective.class_variance(theta))
+            self._set(objective.loss.class_variance(theta))
         else:
-            self._decompose(objective.class_curvature(theta))
+            self._decompose(objective.loss.class_curvature(theta))
 
     def _decompose(self, class_curvature: Float) -> None:
         gamma, self._V = np.linalg.eigh(class_curvature)
@@ -222,7 +224,9 @@ def _basis_of_features(A: Float, units: Float) -> tuple[Float, Float]:
 
 def _basis_of_rows(objective: Objective, units: Float) -> tuple[Float, Float]:
     """a (r,) and U (d, r) of the directions that the n < d rows span, from RRᵀ instead of RᵀR."""
-    R = objective.feature_rows() / units
+    loss = objective.loss
+    rows = np.concatenate([*loss.read().map(linear.weighted_rows, loss.centre)])  # RᵀR is the curvature
+    R = rows / math.sqrt(loss.weight) / units
     with blas_for(R.shape[0] ** 2 * R.shape[1]):
         a, Q = np.linalg.eigh(R @ R.T)
     keep = a > len(a) * np.finfo(float).eps * a[-1]

@@ -98,7 +98,7 @@ class Proximal:
             return None
         # A sum over n rows, added in blocks of 64, wanders by about √(n/64) roundings; such a fall is unseen.
         eps = float(np.finfo(np.float64 if run.exact else np.float32).eps)
-        noise = (8 + 0.5 * math.sqrt(run.objective.smooth.n_rows / 64)) * eps * abs(at.value)
+        noise = (8 + 0.5 * math.sqrt(run.objective.n_rows / 64)) * eps * abs(at.value)
         if not run.exact and -falls < noise:  # float32 has nothing more to tell
             return None
         unseen = noise if -falls < 100 * noise else 0.0

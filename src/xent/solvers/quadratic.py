@@ -62,12 +62,12 @@ class Quadratic:
         self._joint = False
         self.alone = False  # whether the block does without pairs
         self._everything = self.fits(composite)
-        stored = composite.smooth.source.stored
+        stored = composite.loss.source.stored
         self._pass = 4 * stored * composite.n_classes / 30e9 + 5e-4  # seconds, the Python around it included
         self._free = [np.flatnonzero(free) for free in ~composite.penalty.frozen]
         self._price = self._price_of(sum(map(len, self._free)), composite.shape[1])
         self._cheap = self._everything and self._price <= _CHEAP
-        self._kept = Kept.of(composite.smooth) if self._cheap else None
+        self._kept = Kept.of(composite.loss) if self._cheap else None
 
     @staticmethod
     def fits(composite: Composite) -> bool:
@@ -140,8 +140,8 @@ class Quadratic:
         if kept is None or self.composite.n_classes > 2 or not penalty.holds_shift:
             return None
         diagonal = np.diagonal(self._blocks[0]) / (1 + _RIDGE) + penalty.l2.ravel()[self._index]
-        smooth = self.composite.smooth
-        constant = np.append(smooth.constant, np.zeros(int(smooth.fit_intercept), bool))
+        loss = self.composite.loss
+        constant = np.append(loss.constant, np.zeros(int(loss.fit_intercept), bool))
         # F does not know the coefficient of a constant, nor has its gradient anything there.
         diagonal = np.where(constant[self._index % len(constant)], 1.0, diagonal)
         if not (diagonal > _TINY).all():
@@ -171,11 +171,11 @@ class Quadratic:
         """The Hessian of the coordinates in `lists`: by pairs of classes, or where most have columns of their
         own in one product. Its blocks of one class are then summed from their own weights p (1 − p): diag p −
         p pᵀ would cancel where a class is all but certain."""
-        smooth, K = self.composite.smooth, self.composite.n_classes
+        loss, K = self.composite.loss, self.composite.n_classes
         size = len(self._index)
         columns = self._columns
         if K * (K - 1) // 2 * len(columns) ** 2 <= size**2:
-            H = hessian(smooth, theta, columns, self._kept).reshape(K * len(columns), -1)
+            H = hessian(loss, theta, columns, self._kept).reshape(K * len(columns), -1)
             if size < len(H):
                 H = H[self._places[:, None], self._places]
             H.flat[:: size + 1] *= 1 + _RIDGE
@@ -183,8 +183,8 @@ class Quadratic:
         block = np.zeros((size, size))
         starts = np.cumsum([0, *map(len, lists)])
         inside = [np.searchsorted(columns, mine) for mine in lists]
-        for rows, P in probabilities(smooth, theta, size + len(columns)):
-            X = centred(smooth, rows, np.dtype(np.float64), columns)
+        for rows, P in probabilities(loss, theta, size + len(columns)):
+            X = centred(loss, rows, np.dtype(np.float64), columns)
             weighted = np.empty((len(X), size))
             own = []
             for k, place in enumerate(inside):
@@ -199,7 +199,7 @@ class Quadratic:
             for part, square in own:
                 product[part, part] = -square
             block -= product
-        block /= smooth.weight
+        block /= loss.weight
         block[np.diag_indices_from(block)] *= 1 + _RIDGE
         return block
 
@@ -233,16 +233,16 @@ class Quadratic:
 
     def _class_blocks(self, theta: Float, lists: list[NDArray[np.intp]]) -> Iterator[NDArray[Any]]:
         """From the heaviest rows of each class; what the others carry is shaped like the mean curvature."""
-        smooth = self.composite.smooth
-        D, longest = smooth.shape[1], max(map(len, lists))
+        loss = self.composite.loss
+        D, longest = loss.shape[1], max(map(len, lists))
         dtype = np.dtype(np.float32 if longest > _SINGLE_ABOVE else np.float64)
         base = self._mean_curvature().astype(dtype)
-        chosen, total = heaviest_rows(smooth, theta, max(longest, _FEWEST_ROWS))
-        rows_of = gathered(smooth, [index for index, _ in chosen])
+        chosen, total = heaviest_rows(loss, theta, max(longest, _FEWEST_ROWS))
+        rows_of = gathered(loss, [index for index, _ in chosen])
         for k, (mine, (_, weight), everything) in enumerate(zip(lists, chosen, total, strict=True)):
-            X = centred(smooth, rows_of(k), dtype, mine)
-            X *= np.sqrt(weight / smooth.weight)[:, None].astype(dtype)
-            rest = (max(everything - weight.sum(), 0.0) + MIXED * everything) / smooth.weight
+            X = centred(loss, rows_of(k), dtype, mine)
+            X *= np.sqrt(weight / loss.weight)[:, None].astype(dtype)
+            rest = (max(everything - weight.sum(), 0.0) + MIXED * everything) / loss.weight
             block = X.T @ X
             if base.ndim == 1:
                 block[np.diag_indices_from(block)] += base[mine] * dtype.type(rest)
@@ -252,11 +252,11 @@ class Quadratic:
 
     def _mean_curvature(self) -> Float:
         """(D, D), or its diagonal (D,) for many features."""
-        smooth, d = self.composite.smooth, self.composite.smooth.n_features
+        loss, d = self.composite.loss, self.composite.loss.n_features
         if d > _MOST_FEATURES:
-            return np.append(smooth.feature_curvature_diagonal(), np.ones(int(smooth.fit_intercept)))
-        base = np.eye(smooth.shape[1])
-        base[:d, :d] = smooth.feature_curvature
+            return np.append(loss.feature_curvature_diagonal(), np.ones(int(loss.fit_intercept)))
+        base = np.eye(loss.shape[1])
+        base[:d, :d] = loss.feature_curvature
         return base
 
     def _times(self, s: Float) -> Float:
@@ -333,7 +333,7 @@ class Quadratic:
 
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where each feature's members start, and the members, the classes' coordinates of it."""
-        D, d = self.composite.shape[1], self.composite.smooth.n_features
+        D, d = self.composite.shape[1], self.composite.loss.n_features
         feature = self._index % D
         # An intercept is nobody's group: each stands alone.
         feature = np.where(feature == d, d + self._index, feature)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data import Batch
 from ..kernels import linear, native
-from ..objective.ridge import Objective
+from ..objective.loss import MeanLoss
 
 Float = NDArray[np.float64]
 
@@ -21,14 +21,14 @@ _KEPT = 1 << 18  # numbers: tables of so few are kept centred, at 4 MB
 
 
 def heaviest_rows(
-    objective: Objective, theta: Float, most: int
+    loss: MeanLoss, theta: Float, most: int
 ) -> tuple[list[tuple[NDArray[np.int64], Float]], Float]:
     """For every class about the `most` rows of largest s p (1 − p), as (indices, weights), and all rows'
     total."""
-    K, n = objective.n_classes, objective.n_rows
+    K, n = loss.n_classes, loss.n_rows
     total, threshold = np.zeros(K), None
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], Float]] = []
-    for start, weights in curvature_weights(objective, theta, objective):
+    for start, weights in curvature_weights(loss, theta, loss):
         if not weights.any():  # rows of weight 0, which say nothing of the others
             continue
         total += weights.sum(axis=0)
@@ -52,19 +52,17 @@ def heaviest_rows(
     return chosen, total
 
 
-def curvature_weights(
-    objective: Objective, theta: Float, sketch: Objective
-) -> Iterator[tuple[int, NDArray[Any]]]:
+def curvature_weights(loss: MeanLoss, theta: Float, sketch: MeanLoss) -> Iterator[tuple[int, NDArray[Any]]]:
     """s p (1 − p) of a block of the sketch's rows at a time, (rows, K), and the number of its first row."""
-    W, b = objective.coefficients(theta)
-    dtype = np.float32 if objective.is_narrow else np.float64
+    W, b = loss.coefficients(theta)
+    dtype = np.float32 if loss.is_narrow else np.float64
     W, b = W.astype(dtype, order="C"), b.astype(dtype)
     first = 0
-    step = max(_BLOCK_NUMBERS // objective.n_classes, 1)
+    step = max(_BLOCK_NUMBERS // loss.n_classes, 1)
     for batch in sketch.read().batches():
         for start in range(0, batch.shape[0], step):
             part = batch.take(slice(start, start + step))
-            P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=objective.n_threads)
+            P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=loss.n_threads)
             P *= 1 - P
             if part.weight is not None:
                 P *= part.weight[:, None]
@@ -75,14 +73,12 @@ def curvature_weights(
         first += batch.shape[0]
 
 
-def probabilities(
-    objective: Objective, theta: Float, width: int
-) -> Iterator[tuple[Any, tuple[Float, Float]]]:
+def probabilities(loss: MeanLoss, theta: Float, width: int) -> Iterator[tuple[Any, tuple[Float, Float]]]:
     """X's rows that count, their weights s and probabilities (rows, K), a block with room for `width`
     numbers a row at a time."""
-    W, b = objective.coefficients(theta)
+    W, b = loss.coefficients(theta)
     step = max(_BLOCK_NUMBERS // max(width, 1), 64)
-    for batch in objective.read().batches():
+    for batch in loss.read().batches():
         for start in range(0, batch.shape[0], step):
             rows = np.arange(start, min(start + step, batch.shape[0]))
             live = batch.live(slice(rows[0], rows[-1] + 1))
@@ -90,7 +86,7 @@ def probabilities(
             if not len(rows):
                 continue
             part = batch.take(rows)
-            P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=objective.n_threads)
+            P = linear.predict_proba(part.X, W, b, offset=part.offset, n_threads=loss.n_threads)
             weight = np.ones(len(rows)) if part.weight is None else part.weight
             yield part.X, (weight, P.astype(np.float64))
 
@@ -105,13 +101,13 @@ class Kept:
     offset: Float | None
 
     @staticmethod
-    def of(objective: Objective) -> Kept | None:
+    def of(loss: MeanLoss) -> Kept | None:
         """None where the table is not small."""
-        if objective.n_rows * objective.shape[1] > _KEPT:
+        if loss.n_rows * loss.shape[1] > _KEPT:
             return None
-        parts = objective.source.map(_kept, objective.centre, objective.fit_intercept, objective.n_classes)
+        parts = loss.source.map(_kept, loss.centre, loss.fit_intercept, loss.n_classes)
         X, weight, offset = zip(*parts, strict=True)
-        return Kept(_joined(X), _joined(weight), _joined(offset) if objective.source.has_offset else None)
+        return Kept(_joined(X), _joined(weight), _joined(offset) if loss.source.has_offset else None)
 
 
 def _kept(batch: Batch, centre: Float, intercept: bool, K: int) -> tuple[Float, Float, Float]:
@@ -129,36 +125,34 @@ def _joined(parts: Sequence[Float]) -> Float:
 
 
 def hessian(
-    objective: Objective, theta: Float, columns: NDArray[np.intp] | None = None, kept: Kept | None = None
+    loss: MeanLoss, theta: Float, columns: NDArray[np.intp] | None = None, kept: Kept | None = None
 ) -> Float:
     """One pass: the mean loss's Hessian at θ, (K, D, K, D), or of m `columns` of every class, (K, m, K, m);
-    `kept`: the objective's rows, if they are."""
-    (K, D), threads = objective.shape, objective.n_threads
+    `kept`: the rows, if they are."""
+    (K, D), threads = loss.shape, loss.n_threads
     columns = None if columns is None or len(columns) == D else columns
     m = D if columns is None else len(columns)
-    source = objective.read()
+    source = loss.read()
     if kept is not None:
         P = linear.predict_proba(kept.X, theta, np.zeros(K), offset=kept.offset, n_threads=threads)
         X = kept.X if columns is None else kept.X[:, columns]
         H = native.hessian(X, P, kept.weight, np.zeros(m), False, n_threads=threads)
     else:
-        at = (*objective.coefficients(theta), objective.centre, objective.fit_intercept)
+        at = (*loss.coefficients(theta), loss.centre, loss.fit_intercept)
         H = source.sum(linear.hessian, *at, columns=columns, n_threads=threads)
-    H /= objective.weight
+    H /= loss.weight
     return H.reshape(K, m, K, m)
 
 
-def gathered(objective: Objective, chosen: Sequence[NDArray[np.int64]]) -> Callable[[int], Any]:
-    """k ↦ the objective's rows chosen[k]: where they are not had by index, one reading for all of them."""
-    return (objective.source if objective.source.by_index else objective.read()).gather(chosen)
+def gathered(loss: MeanLoss, chosen: Sequence[NDArray[np.int64]]) -> Callable[[int], Any]:
+    """k ↦ X's rows chosen[k]: where they are not had by index, one reading for all of them."""
+    return (loss.source if loss.source.by_index else loss.read()).gather(chosen)
 
 
-def centred(
-    objective: Objective, X: Any, dtype: Any, columns: NDArray[np.intp] | None = None
-) -> NDArray[Any]:
-    """Rows X (m, d) centred as the objective's, with a 1 behind them for an intercept, (m, D); or these of
+def centred(loss: MeanLoss, X: Any, dtype: Any, columns: NDArray[np.intp] | None = None) -> NDArray[Any]:
+    """Rows X (m, d) centred as the loss's, with a 1 behind them for an intercept, (m, D); or these of
     their columns."""
-    d, intercept, centre = objective.n_features, objective.fit_intercept, objective.centre
+    d, intercept, centre = loss.n_features, loss.fit_intercept, loss.centre
     if columns is not None and len(columns) < d + intercept:
         features = columns[columns < d]
         X, intercept, centre = X[:, features], len(features) < len(columns), centre[features]

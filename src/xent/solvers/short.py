@@ -35,7 +35,7 @@ class MetricSource(Protocol):
 
 def suits(objective: Objective) -> bool:
     """Whether a descent in native code is possible."""
-    batch = objective.source.whole
+    batch = objective.loss.source.whole
     return (
         native.HAS_NATIVE
         and objective.n_classes > 1
@@ -84,12 +84,16 @@ def descend(
 ) -> tuple[Run, bool]:
     """A run that stands where a descent from `theta` ended, the way there in its history, and whether a
     certificate is due there. Without a `source` by Newton's method, which `is_newtons` must say suits."""
-    o, theta = objective, np.array(objective.without_shift(theta), np.float64, order="C")
+    o, loss, theta = (
+        objective,
+        objective.loss,
+        np.array(objective.without_shift(theta), np.float64, order="C"),
+    )
     arrays = _unit_metric(o) if source is None else source.arrays()
     if arrays is None:
         return Run.begin(objective, settings, theta), False
     run = Run(objective, settings, None)
-    before, batch = objective.n_passes, objective.source.whole
+    before, batch = objective.n_passes, objective.loss.source.whole
     assert batch is not None  # as `suits` has it
 
     def stop(value: float, gap: float, passes: int) -> bool:
@@ -121,12 +125,12 @@ def descend(
     passes, iterations = descent.descend_smooth(
         batch,
         theta,
-        smooth=(o.centre, o.penalties, o.constant, o.weight, o.share, o.class_x),
+        smooth=(loss.centre, o.penalties, loss.constant, loss.weight, loss.share, loss.class_x),
         metric=arrays,
         refresh=refresh,
         stop=stop,
         goal=(0.9 * settings.tol, _NEAR * settings.tol, int(patience), most, newton_below),
-        n_threads=o.n_threads,
+        n_threads=loss.n_threads,
     )
     objective.n_passes = before + passes
     run.at = objective.evaluate(objective.without_shift(theta))
@@ -143,7 +147,7 @@ def is_newtons(objective: Objective) -> bool:
 
 def _price(objective: Objective) -> float:
     """Of a native Hessian that has a Cholesky factor, in passes."""
-    wide = objective.source.dtype == np.float64
+    wide = objective.loss.source.dtype == np.float64
     if not (wide and objective.has_hessian) or objective.null_spaces.spaces:
         return np.inf
     hessian, one_pass = seconds(objective)

@@ -94,7 +94,7 @@ class WorkingSet:
     @staticmethod
     def _nearness(composite: Composite, at: Point) -> Float:
         """How far each feature's gradient is on its way to letting it in, (d,)."""
-        d, penalty = composite.smooth.n_features, composite.penalty
+        d, penalty = composite.n_features, composite.penalty
         size = at.gradient[:, :d]
         with np.errstate(divide="ignore", invalid="ignore"):
             if penalty.grouped:
