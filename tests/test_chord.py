@@ -133,11 +133,12 @@ def test_a_sweep_shares_hessians_and_ends_where_newton_does(rng, monkeypatch, ki
     calls = counted(monkeypatch)
     first = objective_of(rng, 1.0, **KINDS[kind])
     order = [*(1 / (300 * np.logspace(-3, 4, 15))), 1e-3, 1e-3, 0.2]
-    sweep, steps = Sweep(Settings(tol=1e-9)), 0
+    sweep, steps, state = Sweep(Settings(tol=1e-9)), 0, None
     for penalty in order:
         objective = first.at_penalty(penalty)
         assert chord.Chord.pays(objective)
-        solution = sweep.solve(objective)
+        solution = sweep.solve(objective, warm=state)
+        state = solution.state
         want = Newton(Settings(tol=1e-12)).solve(objective, objective.start())
         assert solution.result is Result.CERTIFIED
         assert solution.value - solution.lower_bound <= 1e-9
@@ -148,7 +149,7 @@ def test_a_sweep_shares_hessians_and_ends_where_newton_does(rng, monkeypatch, ki
         steps += solution.n_iter
     assert 0 < len(calls) < steps
     before = len(calls)
-    assert sweep.solve(first.at_penalty(0.2)).n_iter == 0
+    assert sweep.solve(first.at_penalty(0.2), warm=state).n_iter == 0
     assert len(calls) == before
 
 

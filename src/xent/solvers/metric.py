@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,12 +48,15 @@ class Metric:
     def has_blocks(self) -> bool:
         return self._blocks is not None
 
-    def penalised_as(self, objective: Objective) -> None:
-        """Go on with another λ: curvatures stay what they are, blocks with the λ that they were taken at."""
+    def of(self, objective: Objective) -> Metric:
+        """The same at another λ: curvatures are what they were, blocks with the λ that they were taken at."""
+        other = copy.copy(self)  # nothing in it is changed in place
+        other.objective = objective
         own = self._sketch is self.objective
-        self.objective = objective
-        self._sketch = objective if own else self._sketch.at_penalty(objective.penalty)
-        self._kronecker.penalise(self._sketch)
+        other._sketch = objective if own else self._sketch.at_penalty(objective.penalty)
+        other._kronecker = copy.copy(self._kronecker)
+        other._kronecker.penalise(other._sketch)
+        return other
 
     def refresh(self, theta: Float, *, blocks: bool = False, classes: bool = True) -> bool:
         """Take a block a class at θ if asked and possible, and the classes' curvature if asked or if there
