@@ -67,7 +67,7 @@ def test_the_dual_is_the_gap_to_second_order_once_the_intercept_is_balanced(rng,
     best = LBFGS(Settings(tol=1e-12)).solve(objective, objective.start())
     gap = best.value - best.lower_bound
     W = objective.evaluate(best.theta).gradient[:, :-1]
-    assert gap <= (W**2).sum() / (2 * objective.penalty) + 1e-13
+    assert gap <= (W**2).sum() / (2 * objective.ridge) + 1e-13
 
 
 def test_a_wrong_dual_would_be_seen(rng):

@@ -101,7 +101,7 @@ def test_an_older_hessian_proves_no_more_than_is_true(rng, monkeypatch, kind, C)
     in between; near both the bound is close."""
     monkeypatch.setattr(chord, "_FAR", 30.0)
     first = objective_of(rng, 1 / (300 * C), **KINDS[kind])
-    objective, close, told = first.at_penalty(1.7 / (300 * C)), 0, 0
+    objective, close, told = first.at_ridge(1.7 / (300 * C)), 0, 0
     best = Newton(Settings(tol=1e-13, max_iter=200)).solve(objective, objective.start())
     assert best.value - best.lower_bound <= 2e-13
     scale = np.append(1 / first.loss.curvature_of_few.diagonal() ** 0.5, 1.0)[: objective.shape[1]]
@@ -139,11 +139,12 @@ def test_a_sweep_shares_hessians_and_ends_where_newton_does(rng, monkeypatch, ki
     calls = counted(monkeypatch)
     first = objective_of(rng, 1.0, **KINDS[kind])
     order = [*(1 / (300 * np.logspace(-3, 4, 15))), 1e-3, 1e-3, 0.2]
-    sweep, steps = Sweep(Settings(tol=1e-9)), 0
+    sweep, steps, state = Sweep(Settings(tol=1e-9)), 0, None
     for penalty in order:
-        objective = first.at_penalty(penalty)
+        objective = first.at_ridge(penalty)
         assert chord.Chord.pays(objective)
-        solution = sweep.solve(objective)
+        solution = sweep.solve(objective, warm=state)
+        state = solution.state
         want = Newton(Settings(tol=1e-12)).solve(objective, objective.start())
         assert solution.result is Result.CERTIFIED
         assert solution.value - solution.lower_bound <= 1e-9
@@ -154,7 +155,7 @@ def test_a_sweep_shares_hessians_and_ends_where_newton_does(rng, monkeypatch, ki
         steps += solution.n_iter
     assert 0 < len(calls) < steps
     before = len(calls)
-    assert sweep.solve(first.at_penalty(0.2)).n_iter == 0
+    assert sweep.solve(first.at_ridge(0.2), warm=state).n_iter == 0
     assert len(calls) == before
 
 

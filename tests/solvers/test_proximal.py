@@ -414,7 +414,7 @@ def test_the_model_is_minimised_to_its_end(rng):
             assert (theta >= composite.penalty.lower).all()
             assert (theta <= composite.penalty.upper).all()
             H = model._blocks[0]
-            slope = at.gradient + (H @ (theta - at.theta).ravel()).reshape(theta.shape)
+            slope = at.loss_gradient + (H @ (theta - at.theta).ravel()).reshape(theta.shape)
             left = composite.penalty.subgradient(theta, slope)
             assert np.abs(left).max() <= 1e-5 * np.abs(at.gradient).max()
             at = composite.evaluate(at.theta + 0.7 * (theta - at.theta))

@@ -19,7 +19,7 @@ from ..export import plots
 from ..kernels import linear
 from ..objective.composite import Composite
 from ..objective.ridge import Objective
-from ..solvers import Result, Settings, Solution, Sweep
+from ..solvers import Settings, Solution
 from .arrays import to_numpy
 from .classifier import both_rows
 from .control import Control
@@ -257,7 +257,7 @@ def _first_c(problem: Problem) -> float:
     lower, upper = (np.where(penalty.l1 > 0, 0.0, side) for side in (penalty.lower, penalty.upper))
     null = replace(composite, penalty=replace(penalty, lower=lower, upper=upper, grouped=False))
     at = solvers.choose("auto", null, Settings(tol=1e-12)).solve(null).at
-    return penalty.least_scale(at.gradient)
+    return penalty.least_scale(at.loss_gradient)
 
 
 def sweep(
@@ -267,14 +267,12 @@ def sweep(
 
     An objective's `n_passes` counts what was read for it alone.
     """
-    objective: Any = problem.objective(Cs[0])
-    smooth, start = isinstance(objective, Objective), None
-    solver: Any = Sweep(settings) if smooth else solvers.choose("auto", objective, settings)
+    objective, state = problem.objective(Cs[0]), None
+    solver = solvers.choose("auto", objective, settings, sweep=True)
     for i, C in enumerate(Cs):
         objective = problem.at(C, objective) if i else objective
-        solution = solver.solve(objective, start)
-        # A point on its way to infinity is no start.
-        start = None if smooth or solution.result is Result.UNPENALISED else solution.at
+        solution = solver.solve(objective, warm=state)
+        state = solution.state
         yield objective, solution
 
 

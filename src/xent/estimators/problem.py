@@ -155,7 +155,7 @@ class Problem:
             return replace(
                 other, loss=other.loss.again(), penalty=self.penalty.scaled(self.weight_of_penalty(C))
             )
-        return other.at_penalty(self.weight_of_penalty(C))
+        return other.at_ridge(self.weight_of_penalty(C))
 
     @functools.cached_property
     def penalty(self) -> Penalty:
@@ -231,7 +231,7 @@ class Problem:
         value = solution.value
         if self.dtype == np.float32:
             value = objective.evaluate(rounded).value
-        gap = value - solution.lower_bound
+        gap = np.inf if solution.lower_bound is None else value - solution.lower_bound
         gap = max(0.0, gap) if np.isfinite(gap) else np.inf
         lost = rounding.of_loss(objective.loss, rounded)
         found = None if verdict is None else verdict.separation
@@ -348,7 +348,7 @@ def _separation(solution: Solution, objective: Objective | Composite) -> Verdict
     if isinstance(objective, Composite):
         return None
     smooth = objective.loss.source.label_smoothing > 0  # every class is then a label
-    if objective.penalties.any() or smooth or solution.lower_bound > 0 or objective.n_classes == 1:
+    if objective.penalties.any() or smooth or solution.lower_bound != 0 or objective.n_classes == 1:
         return None
     if solution.result in (Result.INTERRUPTED, Result.MAX_TIME, Result.STOPPED):
         return None

@@ -30,12 +30,16 @@ class Point:
     lower_bound: float
 
     @property
+    def gap(self) -> float:
+        """What this alone proves of F − F*."""
+        return self.value - self.lower_bound
+
+    @property
     def theta(self) -> Float:
         return self.loss.theta
 
     @property
-    def gradient(self) -> Float:
-        """Of the loss alone."""
+    def loss_gradient(self) -> Float:
         return self.loss.gradient
 
     @property
@@ -99,7 +103,7 @@ class Composite(OverRows):
 
     def subgradient(self, at: Point) -> Float:
         """The smallest subgradient of F at a point, (K, D)."""
-        return self.penalty.subgradient(at.theta, at.gradient)
+        return self.penalty.subgradient(at.theta, at.loss_gradient)
 
     def restricted(self, features: NDArray[np.intp]) -> Composite:
         """F on these features alone, the others at 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """F, its gradient and a lower bound on F*, all at θ; value and bound in nats.
+    """F, its gradient and a lower bound on F*, all at θ; value and bound in nats. The bound is None where
+    F has none: "no certificate exists".
 
     Computed in float32 (not `exact`) all of it is good to about 1e-7 of its terms, and the bound proves
     nothing.
@@ -22,8 +24,13 @@ class Evaluation:
     theta: Float
     value: float
     gradient: Float
-    lower_bound: float
+    lower_bound: float | None
     exact: bool = True
+
+    @property
+    def gap(self) -> float:
+        """What this alone proves of F − F*."""
+        return math.inf if self.lower_bound is None else self.value - self.lower_bound
 
 
 @dataclass(frozen=True)

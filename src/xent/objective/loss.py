@@ -191,6 +191,7 @@ class OverRows:
     """What an objective has of its mean loss, whatever its penalty."""
 
     loss: MeanLoss
+    least: float | None = 0.0  # F is no lower anywhere; None where no bound exists
 
     @property
     def shape(self) -> tuple[int, int]:

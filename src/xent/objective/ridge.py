@@ -28,26 +28,26 @@ _EPS, _TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 
 
 class Objective(OverRows):
-    """F of a mean loss and a penalty λ ≥ 0, times u_k v_j ≥ 0 where `class_factors` u (K,) or
+    """F of a mean loss and an L2 penalty, `ridge` λ ≥ 0, times u_k v_j ≥ 0 where `class_factors` u (K,) or
     `feature_factors` v (d,) are given."""
 
     def __init__(
         self,
         loss: MeanLoss,
-        penalty: float,
+        ridge: float,
         *,
         class_factors: Float | None = None,
         feature_factors: Float | None = None,
     ) -> None:
         self.loss = loss
         self.class_factors, self.feature_factors = class_factors, feature_factors
-        self._set_penalty(penalty)
+        self._set_ridge(ridge)
 
     @staticmethod
     def of(
         source: Source,
         n_classes: int,
-        penalty: float,
+        ridge: float,
         *,
         fit_intercept: bool = True,
         class_factors: Float | None = None,
@@ -56,12 +56,12 @@ class Objective(OverRows):
     ) -> Objective:
         """F over a source's rows."""
         loss = MeanLoss(source, n_classes, fit_intercept=fit_intercept, n_threads=n_threads)
-        return Objective(loss, penalty, class_factors=class_factors, feature_factors=feature_factors)
+        return Objective(loss, ridge, class_factors=class_factors, feature_factors=feature_factors)
 
-    def _set_penalty(self, penalty: float) -> None:
+    def _set_ridge(self, ridge: float) -> None:
         v = np.ones(self.n_features) if self.feature_factors is None else self.feature_factors
-        row = penalty * (np.append(v, 0.0) if self.fit_intercept else np.asarray(v, np.float64))
-        self.penalty = penalty
+        row = ridge * (np.append(v, 0.0) if self.fit_intercept else np.asarray(v, np.float64))
+        self.ridge = ridge
         # λ u_k v_j for each entry of θ, 0 for the intercept's; one row for all classes where u is 1.
         self.penalties = np.broadcast_to(row, self.shape)
         # A shift common to all classes leaves the loss as it is; the penalty is least where Σ_k u_k W_k = 0.
@@ -71,13 +71,13 @@ class Objective(OverRows):
             weights = np.where(self.penalties.any(axis=0), np.asarray(self.class_factors)[:, None], 1.0)
             self._gauge = weights / weights.sum(axis=0)
 
-    def at_penalty(self, penalty: float) -> Objective:
+    def at_ridge(self, ridge: float) -> Objective:
         """The same with another λ, without reading X; its `n_passes` count from 0."""
         other = copy.copy(self)
         for name in ("is_penalised", "null_spaces"):
             other.__dict__.pop(name, None)
         other.loss = self.loss.again()
-        other._set_penalty(penalty)
+        other._set_ridge(ridge)
         return other
 
     @property
@@ -92,7 +92,7 @@ class Objective(OverRows):
         W = gradient[:, : self.n_features]
         if self._has_factors:
             return 0.5 * float(np.sum(W * W / self.penalties[:, : self.n_features]))
-        return 0.5 * sum(float(row @ row) for row in W) / self.penalty
+        return 0.5 * sum(float(row @ row) for row in W) / self.ridge
 
     @functools.cached_property
     def is_penalised(self) -> bool:
@@ -103,7 +103,7 @@ class Objective(OverRows):
     def over(self, source: Source) -> Objective:
         """The same of other rows."""
         factors = {"class_factors": self.class_factors, "feature_factors": self.feature_factors}
-        return Objective(self.loss.over(source), self.penalty, **factors)
+        return Objective(self.loss.over(source), self.ridge, **factors)
 
     def sample(self, rows: int) -> Objective:
         """F on about so many rows, of every class in proportion but 8 at least, weighted up to what they
@@ -141,11 +141,11 @@ class Objective(OverRows):
                 products += certificate.dual_products(
                     g[:, :d],
                     self.loss.class_x[rows],
-                    self.penalties[rows, :d] if self._has_factors else self.penalty,
+                    self.penalties[rows, :d] if self._has_factors else self.ridge,
                 )
-            ridge = self.penalties[rows] * at
-            ridged += float(np.vdot(ridge, at))
-            g += ridge
+            pull = self.penalties[rows] * at
+            ridged += float(np.vdot(pull, at))
+            g += pull
         bound = 0.0
         if self.is_penalised:
             probability = loss.probability if self.fit_intercept else None

@@ -1,13 +1,13 @@
-"""Solvers: frozen settings in, `Solution` out."""
+"""Solvers: frozen settings in, `Solution` out, and in it the state from which another solve may go on."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from ..objective.composite import Composite
 from ..objective.ridge import Objective
 from . import short
-from .base import Progress, Result, Settings, Solution, newton_pays
+from .base import Progress, Result, Settings, Solution, Solver, newton_pays
 from .lbfgs import LBFGS
 from .newton import Newton
 from .proximal import Proximal
@@ -23,22 +23,26 @@ __all__ = [
     "Result",
     "Settings",
     "Solution",
+    "Solver",
     "Sweep",
     "WorkingSet",
     "choose",
 ]
 
-SOLVERS = {"lbfgs": LBFGS, "newton": Newton}
+SOLVERS: dict[str, Callable[[Settings], Solver]] = {"lbfgs": LBFGS, "newton": Newton}
 
 
-def choose(name: str, objective: Objective | Composite, settings: Settings) -> Any:
-    """The solver called `name`; "auto" is Newton where that pays, else L-BFGS.
+def choose(name: str, objective: Objective | Composite, settings: Settings, *, sweep: bool = False) -> Solver:
+    """The solver called `name`; "auto" is Newton where that pays, else L-BFGS. `sweep`: one for many
+    penalties, each solved from the state of the last.
 
     Penalties with corners and bounds have their own: on all features where the Hessian's blocks fit, else on
     those that matter.
     """
     if isinstance(objective, Composite):
         return Proximal(settings) if Quadratic.fits(objective) else WorkingSet(settings)
+    if sweep:
+        return Sweep(settings)
     if name != "auto":
         return SOLVERS[name](settings)
     if newton_pays(objective) and not short.pays(objective):

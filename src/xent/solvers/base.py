@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class Result(Enum):
         "with a penalty factor of 0 no certificate was found: what is left unpenalised may separate the "
         "classes; a factor above 0 gives it one"
     )
+    NO_CERTIFICATE = "no certificate exists for this objective; no step lowers it any more"
     UNCERTIFIED = (
         "without a penalty (C=inf, or every factor 0) no certificate was found: the classes may be "
         "separable, which leaves no optimum, or the problem too large; a penalty makes an optimum"
@@ -103,28 +104,49 @@ class Settings:
 
 @dataclass(frozen=True)
 class Solution:
-    """theta (K, D), its F, a certified lower bound on F* and the way there; `at`, the evaluation at theta,
-    may start another solve."""
+    """theta (K, D), its F, a certified lower bound on F* (None: no certificate exists) and the way there;
+    `at`, the evaluation at theta; `state`, what was learnt on the way, from which the same solver may go
+    on."""
 
     theta: Float
     value: float
-    lower_bound: float
+    lower_bound: float | None
     result: Result
     n_iter: int
     history: list[Progress]
     at: Any = field(default=None, repr=False)
+    state: Any = field(default=None, repr=False)
+
+
+class Solver(Protocol):
+    """Frozen settings and nothing else: what a solve has learnt is in its `Solution`."""
+
+    name: ClassVar[str]
+
+    def solve(self, objective: Any, theta: Float | None = None, warm: Any = None) -> Solution:
+        """Minimise from `theta` (K, D), or where none is given from the best start at hand.
+
+        `warm`: the `state` of another solution by this solver, of the same rows at another penalty. It is
+        left as it is.
+        """
 
 
 @dataclass
 class Run:
-    """The state that every solver keeps: where it is, the best lower bound so far, and the record."""
+    """One solve: where it is, the best lower bound so far, the record, and what may serve another."""
 
     objective: Any  # an Objective, or a Composite with its Points for evaluations
     settings: Settings
     at: Any
-    lower_bound: float = 0.0  # F ≥ 0
     history: list[Progress] = field(default_factory=list)
     told_to_stop: Result | None = None
+    state: Any = None
+    stuck: bool = False  # no step lowers F
+    _exact_from: int = 0  # in the history
+    lower_bound: float | None = field(init=False)  # on F*
+
+    def __post_init__(self) -> None:
+        self.lower_bound = self.objective.least
 
     @staticmethod
     def begin(objective: Any, settings: Settings, theta: Float, *, exact: bool = True) -> Run:
@@ -147,11 +169,15 @@ class Run:
     def go_exact(self) -> None:
         """From here on passes are in float64."""
         self.at = self.objective.evaluate(self.at.theta)
+        self._exact_from = len(self.history)
         self.seen(self.at)
 
     @property
     def gap(self) -> float:
-        gap = self.at.value - self.lower_bound
+        return self._gap_of(self.at.value)
+
+    def _gap_of(self, value: float) -> float:
+        gap = math.inf if self.lower_bound is None else value - self.lower_bound
         return max(0.0, gap) if math.isfinite(gap) else math.inf
 
     @property
@@ -167,19 +193,21 @@ class Run:
     def seen(self, new: Any) -> None:
         """Keep what an evaluation proves, and show it to who watches."""
         # A bound above a value of F is no bound but rounding.
-        if new.exact and new.lower_bound <= min(new.value, self.at.value) * (1 + 1e-12) + 1e-15:
-            self.raise_bound(new.lower_bound)
+        bound = new.lower_bound if new.exact else None
+        if bound is not None and bound <= min(new.value, self.at.value) * (1 + 1e-12) + 1e-15:
+            self.raise_bound(bound)
         if self.settings.watch:
-            gap = max(0.0, new.value - self.lower_bound)
+            gap = self._gap_of(new.value)
             self.settings.watch(Progress(self.n_iter, self.objective.n_passes, new.value, gap, new.theta))
 
     def raise_bound(self, bound: float) -> None:
-        self.lower_bound = max(self.lower_bound, bound)
+        if self.lower_bound is not None:
+            self.lower_bound = max(self.lower_bound, bound)
 
     def ask_hessian(self) -> NewtonStep:
         """The Newton step here and, if it promises to be within tol, the self-concordant certificate."""
         step = self.objective.newton_step(self.at)
-        if 0.5 * step.decrement**2 <= self.settings.tol:
+        if self.lower_bound is not None and 0.5 * step.decrement**2 <= self.settings.tol:
             self.raise_bound(self.at.value - self.objective.self_concordant_gap(step))
         return step
 
@@ -190,7 +218,7 @@ class Run:
     @property
     def flat(self) -> bool:
         """Whether F has stood still for 50 iterations while the certificate would not come."""
-        if len(self.history) <= 50:
+        if len(self.history) - self._exact_from <= 50:
             return False
         then = self.history[-51].objective
         return then - self.at.value <= 1e-14 * abs(then)
@@ -211,17 +239,29 @@ class Run:
             told = answer if told is None else told
         self.told_to_stop = told
 
-    def stalled(self) -> Solution:
-        """Finish where no step lowers F: certified after all, or for want of digits, or of an optimum."""
-        if self.certified:
-            return self.finish(Result.CERTIFIED)
-        if self.objective.is_penalised:
-            return self.finish(Result.STALLED)
-        partly = self.objective.penalties.any()
-        return self.finish(Result.UNPENALISED if partly else Result.UNCERTIFIED)
+    @property
+    def ended(self) -> bool:
+        """Whether an iteration more is not worth while, or not wanted."""
+        return self.certified or self.told_to_stop is not None or self.stuck or self.flat
 
-    def finish(self, result: Result) -> Solution:
+    def finish(self) -> Solution:
+        """Where it stands; it has `ended`, or its iterations are used up."""
+        stuck = self.stuck or self.flat  # as long as F is that of the history
         if not self.exact:
             self.go_exact()
-        at, n_iter = self.at, self.n_iter
-        return Solution(at.theta, at.value, self.lower_bound, result, n_iter, self.history, at)
+        at, result = self.at, self._result(stuck)
+        return Solution(
+            at.theta, at.value, self.lower_bound, result, self.n_iter, self.history, at, self.state
+        )
+
+    def _result(self, stuck: bool) -> Result:
+        """How it ended: where no step lowers F for want of digits, or of an optimum."""
+        if self.certified:
+            return Result.CERTIFIED
+        if self.told_to_stop is not None or not stuck:
+            return self.told_to_stop or Result.MAX_ITER
+        if self.lower_bound is None:
+            return Result.NO_CERTIFICATE
+        if self.objective.is_penalised:
+            return Result.STALLED
+        return Result.UNPENALISED if self.objective.penalties.any() else Result.UNCERTIFIED

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..kernels import linear
 from ..objective.ridge import Objective
-from .base import Float, Result, Run, Settings, Solution
+from .base import Float, Run, Settings, Solution
 from .line_search import weak_wolfe
 from .newton import Newton
 from .older import OlderHessian
@@ -32,13 +32,12 @@ _POLISH, _FINE = 3, 1e-8  # steps at most once F is certified, while ν² is abo
 _SLOW = 0.1  # by what a step must lower ν² at least for the next to be taken with the same one
 
 
-@dataclass
+@dataclass(frozen=True)
 class Chord:
-    """Settings of the solver; `solve` runs it, and keeps its Hessian for the next penalty."""
+    """Settings of the solver; `solve` runs it, and hands over its Hessian for the next penalty."""
 
     settings: Settings
     name: ClassVar[str] = "newton"
-    held: Held | None = field(default=None, repr=False)
 
     @staticmethod
     def pays(objective: Objective) -> bool:
@@ -48,20 +47,21 @@ class Chord:
         work = objective.n_rows * D * D * K * (K - 1) / 2 + (K * D) ** 3
         return objective.has_hessian and objective.is_penalised and work <= _MOST_WORK
 
-    def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
+    def solve(self, objective: Objective, theta: Float | None = None, warm: Held | None = None) -> Solution:
         """Minimise from `theta` (K, D), or `objective.start()`."""
         run = Run.begin(objective, self.settings, objective.start() if theta is None else theta)
-        held, slope = self.held, math.inf  # ν² where the run is, as far as `held` tells
+        run.state = held = warm
+        slope = math.inf  # ν² where the run is, as far as `held` tells
         if held is not None and held.factored(objective):
             slope = held.certify(run)
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
         if run.certified and theta is not None:
-            return run.finish(Result.CERTIFIED)
+            return run.finish()
         for iteration in range(1, self.settings.max_iter + 1):
             if held is None or not math.isfinite(slope):
-                held = self.held = Held.at(objective, run.at.theta, self.held)
+                run.state = held = Held.at(objective, run.at.theta, held)
                 if not held.factored(objective):  # a penalty that rounding hides behind the curvature
-                    return Newton(self.settings).solve(objective, run.at.theta)
+                    return Newton(self.settings).go_on(run)
                 slope = held.certify(run)
             new = weak_wolfe(run, held.direction(run.at.gradient), curvature=False)
             if new is not None:
@@ -69,34 +69,32 @@ class Chord:
                 before, slope = slope, held.certify(run)
                 slope = slope if slope <= _SLOW * before else math.inf
             if run.certified:
-                self._polish(run, slope)
+                _polish(run, held, slope)
             run.record(iteration)
-            if run.certified:
-                return run.finish(Result.CERTIFIED)
-            if run.told_to_stop is not None:
-                return run.finish(run.told_to_stop)
-            if run.flat or (new is None and held.theta is run.at.theta):
-                return run.stalled()
+            run.stuck = new is None and held.theta is run.at.theta
+            if run.ended:
+                break
             if new is None:
                 slope = math.inf
-        return run.finish(Result.MAX_ITER)
+        return run.finish()
 
-    def _polish(self, run: Run, slope: float) -> None:
-        """Some steps more, which cost a pass each, towards what Newton's last step would have left."""
-        for _ in range(_POLISH):
-            if self.held is None or not _FINE * run.settings.tol < slope < math.inf:
-                return
-            new = weak_wolfe(run, self.held.direction(run.at.gradient), curvature=False)
-            if new is None or not new.value <= run.at.value:
-                return
-            run.at, slope = new, self.held.certify(run)
+
+def _polish(run: Run, held: Held, slope: float) -> None:
+    """Some steps more, which cost a pass each, towards what Newton's last step would have left."""
+    for _ in range(_POLISH):
+        if not _FINE * run.settings.tol < slope < math.inf:
+            return
+        new = weak_wolfe(run, held.direction(run.at.gradient), curvature=False)
+        if new is None or not new.value <= run.at.value:
+            return
+        run.at, slope = new, held.certify(run)
 
 
 @dataclass
 class Held:
     """The loss's Hessian at θ₀ with curvature along the shifts, which F does not know, put in: (K·D, K·D), of
     features times `scale` (D,). `longest`: no row x̃_i times it is longer; `kept`: the rows, of a small
-    table."""
+    table. Its factor at the last λ, and what that solved last, are kept to be looked up."""
 
     theta: Float
     loss: Float
@@ -127,8 +125,8 @@ class Held:
 
     def factored(self, objective: Objective) -> bool:
         """Whether H₀ at the objective's λ has a Cholesky factor: made here for `certify`."""
-        if objective.penalty != self._penalty:
-            self._penalty, self._solved = objective.penalty, None
+        if objective.ridge != self._penalty:
+            self._penalty, self._solved = objective.ridge, None
             H, float64 = self.loss.copy(), np.finfo(float)
             H.flat[:: len(H) + 1] += (objective.penalties * self.scale**2).ravel()
             lost = (np.diagonal(H).reshape(-1, len(self.scale)) / self.scale**2).min()

@@ -18,14 +18,14 @@ Design
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from ..objective.ridge import Objective
 from . import short
-from .base import Float, Result, Run, Settings, Solution, hessian_price
+from .base import Float, Run, Settings, Solution, hessian_price
 from .line_search import weak_wolfe
 from .memory import Memory
 from .metric import Metric
@@ -34,42 +34,33 @@ from .newton import Newton
 _SUBSET = 10  # a subset of one row in so many is fitted first,
 _ROWS_A_COEFFICIENT = 10  # if it has so many rows for each coefficient
 _FEWEST_ROWS = 1000
-_FEW, _SERVE, _PATIENCE = 5, 50, 4  # iterations
+_SERVES = 12  # iterations: blocks cost some 20 passes, and those of another penalty do for so many
+_PATIENCE = 4  # iterations
 
 
-@dataclass
+@dataclass(frozen=True)
 class State:
-    """What a fit has learnt of the loss, for the next penalty's: metric and pairs, how many iterations the
-    blocks have served, and how many the last fit took."""
+    """What a fit has learnt of the loss, for the next penalty's."""
 
     metric: Metric
     memory: Memory
-    served: int = 0
-    last: int = 0
 
-    def rebase(self, objective: Objective) -> None:
-        """Go on with another λ, or with other rows of the same data."""
+    def of(self, objective: Objective) -> State:
+        """The same at another λ."""
+        metric = self.metric.of(objective)
         more = objective.penalties - self.metric.objective.penalties
-        self.metric.penalised_as(objective)
-        if more.any():
-            self.memory.penalised_by(more)
-
-    def first_refresh(self) -> int:
-        """At which iteration the metric is due. Blocks cost some 20 passes: they serve 50 iterations, and
-        fits of a few do without."""
-        return 0 if self.last > _FEW and (self.served >= _SERVE or not self.metric.has_blocks) else 12
+        return State(metric, self.memory.of(metric, more))
 
 
-@dataclass
+@dataclass(frozen=True)
 class LBFGS:
-    """Settings of the solver; `solve` runs it, and leaves what it has learnt for the next penalty."""
+    """Settings of the solver; `solve` runs it, and hands over what it has learnt for the next penalty."""
 
     settings: Settings
     name: ClassVar[str] = "lbfgs"
     memory: int = 20
-    state: State | None = field(default=None, repr=False)
 
-    def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
+    def solve(self, objective: Objective, theta: Float | None = None, warm: State | None = None) -> Solution:
         """Minimise from `theta` (K, D), or where none is given from the best start at hand."""
         cold = theta is None
         ready = cold and self._subset_pays(objective)
@@ -78,41 +69,46 @@ class LBFGS:
             theta, known = self._of_a_subset(objective) if ready else (objective.start(), None)
         if known is not None or short.pays(objective):
             if not cold:
-                at = objective.evaluate(objective.without_shift(theta))
-                if at.value - at.lower_bound <= self.settings.tol:
-                    return Run.resume(objective, self.settings, at).finish(Result.CERTIFIED)
-            return self._short(objective, theta, known, ready)
+                run = Run(objective, self.settings, objective.evaluate(objective.without_shift(theta)))
+                run.seen(run.at)
+                if run.certified:
+                    run.record(0)
+                    run.state = warm
+                    return run.finish()
+            return self._short(objective, theta, known, ready, warm)
         run = Run.begin(objective, self.settings, theta, exact=not objective.is_narrow)
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
-        return self._descend(run, ready, step=cold and not ready)
+        return self._descend(run, warm, ready, step=cold and not ready)
 
-    def _short(self, objective: Objective, theta: Float, known: short.Known | None, ready: bool) -> Solution:
+    def _short(
+        self, objective: Objective, theta: Float, known: short.Known | None, ready: bool, warm: State | None
+    ) -> Solution:
         """In native code as far as that goes."""
-        run, due = self._native(objective, self.settings, theta, known, ready)
+        run, due = self._native(objective, theta, known, ready, warm)
         if due and not run.certified and objective.has_hessian:
             return Newton(self.settings).go_on(run)
-        return self._descend(run, ready=False, step=run.n_iter == 0)
+        return self._descend(run, warm, ready=False, step=run.n_iter == 0)
 
     def _native(
-        self, objective: Objective, settings: Settings, theta: Float, known: short.Known | None, ready: bool
+        self, objective: Objective, theta: Float, known: short.Known | None, ready: bool, warm: State | None
     ) -> tuple[Run, bool]:
         source: short.MetricSource | None = known
+        state = None
         if known is None and not short.is_newtons(objective):
-            fresh = self.state is None
-            metric = self._learnt(objective).metric
-            if fresh and ready:
-                metric.refresh(theta)
-            source = metric
-        return short.descend(objective, settings, theta, source)
+            state = self._learnt(objective, warm)
+            if warm is None and ready:
+                state.metric.refresh(theta)
+            source = state.metric
+        run, due = short.descend(objective, self.settings, theta, source)
+        run.state = state
+        return run, due
 
-    def _learnt(self, objective: Objective) -> State:
+    def _learnt(self, objective: Objective, warm: State | None) -> State:
         """What is known of the loss, for this objective."""
-        if self.state is None:
-            metric = Metric(objective)
-            self.state = State(metric, Memory(metric, objective.shape, self.memory))
-        else:
-            self.state.rebase(objective)
-        return self.state
+        if warm is not None:
+            return warm.of(objective)
+        metric = Metric(objective)
+        return State(metric, Memory(metric, objective.shape, self.memory))
 
     def _subset_pays(self, objective: Objective) -> bool:
         K, D = objective.shape
@@ -131,33 +127,37 @@ class LBFGS:
             theta, known = self._of_a_subset(part)
         enough = 0.05 * part.shape[0] * part.shape[1] / part.n_rows
         quiet = replace(self.settings, report=None, watch=None)
-        solver = replace(self, settings=quiet, state=None)
         if known is not None or short.pays(part):
-            at = solver._native(part, replace(quiet, tol=enough), theta, known, ready)[0].at
+            solver = replace(self, settings=replace(quiet, tol=enough))
+            at = solver._native(part, theta, known, ready, None)[0].at
         else:
             run = Run.begin(part, quiet, theta, exact=not part.is_narrow)
-            at = solver._descend(run, ready, enough).at
+            at = replace(self, settings=quiet)._descend(run, None, ready, enough).at
         known = short.Known.of(part, at, objective)
         objective.n_passes += math.ceil(part.n_passes * part.n_rows / objective.n_rows)
         return objective.theta(*part.coefficients(at.theta)), known
 
-    def _descend(self, run: Run, ready: bool, enough: float | None = None, *, step: bool = False) -> Solution:
+    def _descend(
+        self,
+        run: Run,
+        warm: State | None,
+        ready: bool,
+        enough: float | None = None,
+        *,
+        step: bool = False,
+    ) -> Solution:
         """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`.
         `ready`: the start is good, so that the metric is worth taking at once. `step`: take one at least."""
-        objective = run.objective
-        if self.state is not None:
-            self.state.last = 0
-        if run.certified and not step:
-            return run.finish(Result.CERTIFIED)
-        if run.told_to_stop is not None:
-            return run.finish(run.told_to_stop)
-        carried = self.state is not None and run.n_iter == 0
-        state = self._learnt(objective)
-        metric, memory = state.metric, state.memory
+        objective, known = run.objective, run.state or warm
+        if run.told_to_stop is not None or (run.certified and not step):
+            run.state = known
+            return run.finish()
+        run.state = run.state or self._learnt(objective, warm)
+        metric, memory = run.state.metric, run.state.memory
         hessian = _Hessian(self.settings.tol / 4, objective.n_passes, hessian_price(objective))
         refresh_at, certify_below = 0 if ready else 3, self.settings.tol
-        if carried:
-            ready, refresh_at = True, state.first_refresh()
+        if known is not None and run.n_iter == 0:
+            ready, refresh_at = True, _SERVES
             if not metric.has_blocks:
                 metric.refresh(run.at.theta, blocks=False)
                 memory.refreshed()
@@ -175,7 +175,6 @@ class LBFGS:
                 if metric.refresh(run.at.theta, blocks=blocks, classes=balance or not blocks):
                     memory.refreshed()
                     solved = metric.solve(gradient)
-                    state.served = 0
                 refresh_at = max(2 * iteration, 6) if due else refresh_at
             if balance:
                 certify_below = quadratic / 4
@@ -195,7 +194,8 @@ class LBFGS:
             if new is None and objective.has_hessian:
                 new = weak_wolfe(run, run.ask_hessian().direction, curvature=False)
             if new is None:
-                return run.stalled()
+                run.stuck = True
+                break
             y = new.gradient - gradient
             z = metric.solve(y)
             if not balance:
@@ -211,14 +211,9 @@ class LBFGS:
                 if run.certified:  # where it was made; the step in hand squares the distance
                     run.at = weak_wolfe(run, newton, curvature=False) or run.at
             run.record(before + iteration)
-            state.served, state.last = state.served + 1, iteration
-            if run.certified or (enough is not None and estimate <= enough):
-                return run.finish(Result.CERTIFIED)
-            if run.told_to_stop is not None:
-                return run.finish(run.told_to_stop)
-            if run.flat:
-                return run.stalled()
-        return run.finish(Result.MAX_ITER)
+            if run.ended or (enough is not None and estimate <= enough):
+                break
+        return run.finish()
 
 
 @dataclass
@@ -231,7 +226,7 @@ class _Single:
     since: int = 0
 
     def is_done(self, run: Run, estimate: float) -> bool:
-        gap, tol = run.at.value - run.at.lower_bound, run.settings.tol
+        gap, tol = run.at.gap, run.settings.tol
         self.since = 0 if gap < 0.9 * self.best else self.since + 1
         self.best = min(self.best, gap)
         near = 100 * estimate <= tol

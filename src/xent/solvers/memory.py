@@ -7,6 +7,7 @@ With M⁻¹y kept beside every pair, M⁻¹ is applied once an iteration.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,21 @@ class Memory:
         self._SY = np.zeros((size, size))  # s_i · y_j
         self._YZ = np.zeros((size, size))  # y_i · z_j
 
+    def of(self, metric: Metric, more: Float) -> Memory:
+        """The same pairs where the penalties are so much more (K, D), and the metric is another."""
+        other = copy.copy(self)
+        other.metric, other._row = metric, self._row[:]
+        for name in ("_S", "_Y", "_Z", "_SY", "_YZ"):
+            setattr(other, name, getattr(self, name).copy())
+        if more.any():
+            other._penalise(more)
+        return other
+
     def forget(self) -> None:
         self.count = 0
 
-    def penalised_by(self, more: Float) -> None:
-        """The penalties have changed by so much (K, D): y of every pair changes by that times s, exactly."""
+    def _penalise(self, more: Float) -> None:
+        """y of every pair changes by that times s, exactly."""
         kept = self._row[: self.count]
         more = np.broadcast_to(more, self.shape).ravel()
         for row in kept:

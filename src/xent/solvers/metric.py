@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -48,12 +49,15 @@ class Metric:
     def has_blocks(self) -> bool:
         return self._blocks is not None
 
-    def penalised_as(self, objective: Objective) -> None:
-        """Go on with another λ: curvatures stay what they are, blocks with the λ that they were taken at."""
+    def of(self, objective: Objective) -> Metric:
+        """The same at another λ: curvatures are what they were, blocks with the λ that they were taken at."""
+        other = copy.copy(self)  # nothing in it is changed in place
+        other.objective = objective
         own = self._sketch is self.objective
-        self.objective = objective
-        self._sketch = objective if own else self._sketch.at_penalty(objective.penalty)
-        self._kronecker.penalise(self._sketch)
+        other._sketch = objective if own else self._sketch.at_ridge(objective.ridge)
+        other._kronecker = copy.copy(self._kronecker)
+        other._kronecker.penalise(other._sketch)
+        return other
 
     def refresh(self, theta: Float, *, blocks: bool = False, classes: bool = True) -> bool:
         """Take a block a class at θ if asked and possible, and the classes' curvature if asked or if there
@@ -119,8 +123,8 @@ class Kronecker:
         self.basis: Float | None = None  # U
         n, d = objective.n_rows, objective.n_features
         by_feature = objective.penalties[:, :d].mean(axis=0)
-        self._penalty = objective.penalty * float(np.any(by_feature))
-        self.units = np.sqrt(by_feature / objective.penalty) if self._penalty else np.zeros(d)
+        self._penalty = objective.ridge * float(np.any(by_feature))
+        self.units = np.sqrt(by_feature / objective.ridge) if self._penalty else np.zeros(d)
         if n < d and n <= _MAX_SIZE and n * d <= _MAX_BASIS:
             self.units[self.units == 0] = 1.0
             a, self.basis = _basis_of_rows(objective, self.units)
@@ -145,7 +149,7 @@ class Kronecker:
         """Take λ from the objective."""
         d = objective.n_features
         by_feature = objective.penalties[:, :d].mean(axis=0)
-        self._penalty = objective.penalty * float(np.any(by_feature))
+        self._penalty = objective.ridge * float(np.any(by_feature))
         free_intercept = np.zeros(int(objective.fit_intercept))
         in_units = np.full(len(self.values) - len(free_intercept), self._penalty)
         self._penalties = np.append(by_feature if self.basis is None else in_units, free_intercept)

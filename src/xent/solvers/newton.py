@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..objective.ridge import MAX_HESSIAN, Objective
-from .base import Float, Result, Run, Settings, Solution
+from .base import Float, Run, Settings, Solution
 from .line_search import weak_wolfe
 
 
@@ -22,9 +22,9 @@ class Newton:
     settings: Settings
     name: ClassVar[str] = "newton"
 
-    def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
-        """Minimise from `theta` (K, D), or `objective.start()`. Raises ValueError where the Hessian
-        would not fit."""
+    def solve(self, objective: Objective, theta: Float | None = None, warm: None = None) -> Solution:
+        """Minimise from `theta` (K, D), or `objective.start()`; a solve leaves no state. Raises ValueError
+        where the Hessian would not fit."""
         if not objective.has_hessian:
             K, D = objective.shape
             raise ValueError(
@@ -34,7 +34,7 @@ class Newton:
         run = Run.begin(objective, self.settings, objective.start() if theta is None else theta)
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
         if run.certified and theta is not None:
-            return run.finish(Result.CERTIFIED)
+            return run.finish()
         return self.go_on(run)
 
     def go_on(self, run: Run) -> Solution:
@@ -45,10 +45,7 @@ class Newton:
             if new is not None:
                 run.at = new
             run.record(iteration)
-            if run.certified:
-                return run.finish(Result.CERTIFIED)
-            if run.told_to_stop is not None:
-                return run.finish(run.told_to_stop)
-            if new is None or run.flat:
-                return run.stalled()
-        return run.finish(Result.MAX_ITER)
+            run.stuck = new is None
+            if run.ended:
+                break
+        return run.finish()

@@ -12,7 +12,7 @@ Design
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -28,32 +28,36 @@ _SURE = 0.01  # times tol: it certifies no sooner, as the dual bound leaves coef
 _NEAR = 1.0  # times √tol: a step that lowers F by no more ends where F's curvature may certify
 
 
-@dataclass
+@dataclass(frozen=True)
+class State:
+    """The model of the loss, and where the last solve ended; no point on its way to infinity."""
+
+    model: Quadratic
+    at: Point | None = None
+
+
+@dataclass(frozen=True)
 class Proximal:
-    """Settings of the solver; `solve` runs it, and leaves its model of the loss for the next penalty."""
+    """Settings of the solver; `solve` runs it, and hands over its model of the loss for the next penalty."""
 
     settings: Settings
     name: ClassVar[str] = "proximal"
-    model: Quadratic | None = field(default=None, repr=False)
 
-    def solve(self, composite: Composite, start: Point | Float | None = None) -> Solution:
-        """Minimise from a point whose loss is known, from θ (K, D), or from the model without features."""
-        run = begin(composite, self.settings, start)
-        if self.model is None:
-            self.model = Quadratic(composite)
-        self.model.composite = composite
-        return self.descend(run, self.model)
+    def solve(self, composite: Composite, theta: Float | None = None, warm: State | None = None) -> Solution:
+        """Minimise from θ (K, D), from where the last solve ended, or from the model without features."""
+        run = begin(composite, self.settings, theta, None if warm is None else warm.at)
+        model = Quadratic(composite) if warm is None else warm.model.of(composite)
+        solution = self._descend(run, model)
+        return replace(solution, state=State(model, end_of(solution)))
 
-    def descend(self, run: Run, model: Quadratic) -> Solution:
+    def _descend(self, run: Run, model: Quadratic) -> Solution:
         """From `run.at` to the certificate."""
         if not run.exact and run.gap <= self.settings.tol:
             run.go_exact()
         due = 0 if model.steps > _STALE else _STALE
         for iteration in range(1, self.settings.max_iter + 1):
-            if run.certified:
-                return run.finish(Result.CERTIFIED)
-            if run.told_to_stop is not None:
-                return run.finish(run.told_to_stop)
+            if run.ended:
+                break
             served = model.has_served and not _one_more_does(run)
             if iteration > due or served or not model.covers(run.at):
                 model.refresh(run.at)
@@ -72,19 +76,18 @@ class Proximal:
                 model.refresh(run.at)
                 new = self._step(run, model)
             if new is None:
-                return run.stalled()
-            model.add(new.theta - run.at.theta, new.gradient - run.at.gradient)
+                run.stuck = True
+                break
+            model.add(new.theta - run.at.theta, new.loss_gradient - run.at.loss_gradient)
             if run.exact and run.at.value - new.value <= _NEAR * math.sqrt(self.settings.tol):
                 bound = model.proves(new)
                 if new.value - bound <= _SURE * self.settings.tol:
                     run.raise_bound(bound)
             run.at = new
-            if not run.exact and run.at.value - run.at.lower_bound <= self.settings.tol:
+            if not run.exact and run.at.gap <= self.settings.tol:
                 run.go_exact()
             run.record(iteration)
-            if run.flat:
-                return run.stalled()
-        return run.finish(Result.CERTIFIED if run.certified else Result.MAX_ITER)
+        return run.finish()
 
     @staticmethod
     def _step(run: Run, model: Quadratic) -> Point | None:
@@ -93,7 +96,7 @@ class Proximal:
         towards = model.minimiser(at)
         step = towards - at.theta
         with np.errstate(over="ignore", invalid="ignore"):  # pairs of rounding may bend the model down
-            falls = float(np.vdot(at.gradient, step)) + penalty.change(at.theta, towards)
+            falls = float(np.vdot(at.loss_gradient, step)) + penalty.change(at.theta, towards)
         if not falls < 0:
             return None
         # A sum over n rows, added in blocks of 64, wanders by about √(n/64) roundings; such a fall is unseen.
@@ -123,9 +126,14 @@ def _one_more_does(run: Run) -> bool:
     return 2 * now**2 <= run.settings.tol * before
 
 
-def begin(composite: Composite, settings: Settings, start: Point | Float | None) -> Run:
-    """A run from what a solver may be given to start from."""
-    if isinstance(start, Point):
-        return Run.resume(composite, settings, composite.at(start.loss))
-    theta = composite.start() if start is None else composite.penalty.clip(start)
+def begin(composite: Composite, settings: Settings, theta: Float | None, last: Point | None) -> Run:
+    """A run from θ, or from where the last solve ended: the loss is known there."""
+    if theta is None and last is not None:
+        return Run.resume(composite, settings, composite.at(last.loss))
+    theta = composite.start() if theta is None else composite.penalty.clip(theta)
     return Run.begin(composite, settings, theta, exact=not composite.is_narrow)
+
+
+def end_of(solution: Solution) -> Point | None:
+    """Where a solve ended, unless what is left unpenalised was on its way to infinity."""
+    return None if solution.result is Result.UNPENALISED else solution.at

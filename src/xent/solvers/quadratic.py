@@ -9,6 +9,7 @@ own. Minimised by coordinate descent in the native code, penalty and bounds incl
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -52,7 +53,7 @@ class Quadratic:
 
     def __init__(self, composite: Composite) -> None:
         self.composite = composite
-        self._pairs: list[tuple[Float, Float]] = []
+        self._pairs: tuple[tuple[Float, Float], ...] = ()
         self._images: list[Float] | None = None  # of the pairs' steps, made when they are wanted
         self._older: OlderHessian | None = None
         self._scale: Any = None
@@ -75,13 +76,19 @@ class Quadratic:
         K, D = composite.shape
         return 4 * K * D * D <= MAX_BYTES and D <= _MOST_FEATURES
 
+    def of(self, composite: Composite) -> Quadratic:
+        """The same at another penalty of the same loss; what it goes on to learn this one does not know."""
+        other = copy.copy(self)  # nothing in it is changed in place
+        other.composite = composite
+        return other
+
     @property
     def is_stale(self) -> bool:
         """Whether anything in it is from another point than where its blocks were taken."""
         return self.steps > 1 or bool(self._pairs)
 
     def forget(self) -> None:
-        self._pairs, self._images = [], None
+        self._pairs, self._images = (), None
 
     def covers(self, at: Point) -> bool:
         """Whether the blocks hold all that has to move."""
@@ -210,10 +217,10 @@ class Quadratic:
         # By how much each breaks its condition, or how near it is to breaking it.
         with np.errstate(divide="ignore", invalid="ignore"):
             if penalty.grouped:
-                size = np.linalg.norm(at.gradient, axis=0) / penalty.l1[0]
+                size = np.linalg.norm(at.loss_gradient, axis=0) / penalty.l1[0]
                 near = np.broadcast_to(np.nan_to_num(size, posinf=2.0), (K, D))
             else:
-                near = np.nan_to_num(np.abs(at.gradient) / penalty.l1, posinf=2.0)
+                near = np.nan_to_num(np.abs(at.loss_gradient) / penalty.l1, posinf=2.0)
         wanted = ((at.theta != 0) | (slope != 0) | (near > _NEAR)) & ~penalty.frozen
         if penalty.grouped:
             wanted = np.broadcast_to(wanted.any(axis=0), (K, D)) & ~penalty.frozen
@@ -273,9 +280,8 @@ class Quadratic:
         image = self._times(s)
         bends = float(s.ravel()[self._index] @ image)
         if float(np.vdot(s, y)) > 1e-8 * bends > 0:
-            self._pairs.append((s, y))
+            self._pairs = (*self._pairs[1 - _PAIRS :], (s, y))
             self._images = None
-            del self._pairs[:-_PAIRS]
 
     def _low_rank(self) -> tuple[Float, Float]:
         """Ψ and Ψ M, (size, rank)."""
@@ -307,7 +313,7 @@ class Quadratic:
         theta = at.theta.copy()
         w = theta.ravel()[index]
         groups = self._groups() if penalty.grouped else None
-        gradient = at.gradient.ravel()[index]
+        gradient = at.loss_gradient.ravel()[index]
         joint = len(self._blocks) == 1
         exactly = self.alone and groups is None
         enough, sweeps = (_EXACT, _SWEEPS_EXACT) if exactly else (_ENOUGH, _SWEEPS)

@@ -42,6 +42,7 @@ def suits(objective: Objective) -> bool:
         and batch is not None
         and not batch.is_sparse
         and objective.class_factors is None
+        and objective.least is not None
     )
 
 

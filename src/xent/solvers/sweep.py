@@ -15,66 +15,77 @@ Design
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from ..objective.ridge import Objective
 from .base import Float, Result, Settings, Solution, newton_pays
-from .chord import Chord
+from .chord import Chord, Held
 from .lbfgs import LBFGS
+from .lbfgs import State as Learnt
 from .newton import Newton
 
 _ORDER = 2
 
 
-@dataclass
-class Sweep:
-    """Solves of one F at one λ after another, each from what the last ones taught."""
+@dataclass(frozen=True)
+class State:
+    """What the last solves taught: log λ and θ of some optima, the order of the polynomial through them, and
+    what the solver that took them goes on from."""
 
-    settings: Settings
-    found: list[tuple[float, Float]] = field(default_factory=list, repr=False)  # log λ and θ, the last few
-    solver: LBFGS | None = field(default=None, repr=False)
-    chord: Chord | None = field(default=None, repr=False)
-    _order: int = 0
-
-    def solve(self, objective: Objective, theta: Float | None = None) -> Solution:
-        """Minimise at the objective's λ, from `theta` or where the last optima point to."""
-        start = self.foretold(objective.penalty) if theta is None else theta
-        if Chord.pays(objective):
-            self.chord = self.chord or Chord(self.settings)
-            solution = self.chord.solve(objective, start)
-        elif newton_pays(objective):
-            solution = Newton(self.settings).solve(objective, start)
-        elif not objective.penalty:  # another metric
-            solution = LBFGS(self.settings).solve(objective, start)
-        else:
-            self.solver = self.solver or LBFGS(self.settings)
-            solution = self.solver.solve(objective, start)
-        if solution.result in (Result.STALLED, Result.UNPENALISED):  # on its way to infinity, perhaps
-            self.found.clear()
-        elif objective.penalty:
-            self._learn(math.log(objective.penalty), solution.theta)
-        return solution
+    found: tuple[tuple[float, Float], ...] = ()
+    order: int = 0
+    held: Held | None = field(default=None, repr=False)
+    learnt: Learnt | None = field(default=None, repr=False)
 
     def foretold(self, penalty: float) -> Float | None:
         """θ at this λ, as far as the last optima tell."""
         if not self.found or not penalty:
             return self.found[-1][1] if self.found else None
-        return _extrapolated(self.found, math.log(penalty), self._order)
+        return _extrapolated(self.found, math.log(penalty), self.order)
 
-    def _learn(self, at: float, theta: Float) -> None:
+    def having(self, at: float, theta: Float) -> State:
+        """With one optimum more."""
         found = self.found
         if found and found[-1][0] == at:
-            return
+            return self
         errors = [
             float(((_extrapolated(found, at, order) - theta) ** 2).sum())
             for order in range(min(len(found), _ORDER + 1))
         ]
-        self._order = min(errors.index(min(errors)) + (len(errors) <= _ORDER), _ORDER) if errors else 0
-        found.append((at, theta))
-        del found[: -_ORDER - 1]
+        order = min(errors.index(min(errors)) + (len(errors) <= _ORDER), _ORDER) if errors else 0
+        return replace(self, found=(*found[-_ORDER:], (at, theta)), order=order)
 
 
-def _extrapolated(found: list[tuple[float, Float]], at: float, order: int) -> Float:
+@dataclass(frozen=True)
+class Sweep:
+    """Solves of one F at one λ after another, each from what the last ones taught."""
+
+    settings: Settings
+    name: ClassVar[str] = "sweep"
+
+    def solve(self, objective: Objective, theta: Float | None = None, warm: State | None = None) -> Solution:
+        """Minimise at the objective's λ, from `theta` or where the last optima point to."""
+        state = State() if warm is None else warm
+        start = state.foretold(objective.ridge) if theta is None else theta
+        if Chord.pays(objective):
+            solution = Chord(self.settings).solve(objective, start, state.held)
+            state = replace(state, held=solution.state)
+        elif newton_pays(objective):
+            solution = Newton(self.settings).solve(objective, start)
+        elif not objective.ridge:  # another metric
+            solution = LBFGS(self.settings).solve(objective, start)
+        else:
+            solution = LBFGS(self.settings).solve(objective, start, state.learnt)
+            state = replace(state, learnt=solution.state)
+        if solution.result in (Result.STALLED, Result.UNPENALISED):  # on its way to infinity, perhaps
+            state = replace(state, found=())
+        elif objective.ridge:
+            state = state.having(math.log(objective.ridge), solution.theta)
+        return replace(solution, state=state)
+
+
+def _extrapolated(found: tuple[tuple[float, Float], ...], at: float, order: int) -> Float:
     """The polynomial through the last `order` + 1 points, by Lagrange's formula."""
     points = found[-order - 1 :]
     total = 0.0 * points[0][1]
