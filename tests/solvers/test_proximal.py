@@ -416,7 +416,7 @@ def test_the_model_is_minimised_to_its_end(rng):
             H = model._blocks[0]
             slope = at.loss_gradient + (H @ (theta - at.theta).ravel()).reshape(theta.shape)
             left = composite.penalty.subgradient(theta, slope)
-            assert np.abs(left).max() <= 1e-5 * np.abs(at.gradient).max()
+            assert np.abs(left).max() <= 1e-5 * np.abs(at.loss_gradient).max()
             at = composite.evaluate(at.theta + 0.7 * (theta - at.theta))
 
 
