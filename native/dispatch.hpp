@@ -1,4 +1,4 @@
-// The whole passes: what bind.cpp offers to Python.
+// The whole passes: what bind/ offers to Python.
 #pragma once
 #include <cstdlib>
 #include <functional>
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "memory.hpp"
-#include "table.hpp"
+#include "interface.hpp"
 
 namespace xent {
 

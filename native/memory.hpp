@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "kernels.hpp"
+#include "types.hpp"
 
 namespace xent {
 

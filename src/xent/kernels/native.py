@@ -219,7 +219,7 @@ def loss_calls(kind: str) -> tuple[Any, Any]:
     """Cross-entropy of class indices, and its gradient, on memory that others own (native/losses.hpp).
 
     `kind` as in `multiply`, but "h". Their arguments are addresses, sizes, and strides in numbers, as
-    native/bind_torch.cpp names them, which the caller has checked. Native only.
+    native/bind/torch.cpp names them, which the caller has checked. Native only.
     """
     return getattr(_native, f"loss_forward_{kind}"), getattr(_native, f"loss_backward_{kind}")
 

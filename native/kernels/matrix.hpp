@@ -10,7 +10,7 @@
 // ACM Trans. Math. Softw. 34 (2008).
 #pragma once
 #include "simd.hpp"
-#include "table.hpp"
+#include "interface.hpp"
 
 namespace xent {
 namespace {

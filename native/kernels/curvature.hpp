@@ -1,7 +1,7 @@
 // Sums of weighted outer products of short rows: the Hessian's blocks. For inclusion by rows.cpp only (see simd.hpp).
 #pragma once
 #include "simd.hpp"
-#include "table.hpp"
+#include "interface.hpp"
 
 namespace xent {
 namespace {

@@ -7,7 +7,7 @@
 #include "matrix.hpp"
 #include "products.hpp"
 #include "rowwise.hpp"
-#include "table.hpp"
+#include "interface.hpp"
 #include "tiles.hpp"
 
 #define XENT_CAT_(a, b) a##b

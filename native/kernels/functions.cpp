@@ -13,7 +13,7 @@
 #include <type_traits>
 
 #include "gather.hpp"
-#include "table.hpp"  // for rowwise.hpp
+#include "interface.hpp"  // for rowwise.hpp
 #include "rowwise.hpp"
 
 #define XENT_CAT_(a, b) a##b

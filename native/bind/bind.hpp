@@ -107,9 +107,9 @@ inline Result finish(const Totals& totals, const Targets& t, int64_t k) {
   return {totals.tally.loss, totals.tally.weight, totals.tally.hits};
 }
 
-void define_functions(nb::module_& m);  // bind_functions.cpp: softmax and losses along any axis
-void define_solver(nb::module_& m);     // bind_solver.cpp: what a solver asks besides passes
-void define_tiles(nb::module_& m);      // bind_tiles.cpp: arithmetic on tiles, and where threads meet
-void define_losses(nb::module_& m);     // bind_torch.cpp: the losses of whole calls
+void define_functions(nb::module_& m);  // functions.cpp: softmax and losses along any axis
+void define_solver(nb::module_& m);     // solver.cpp: what a solver asks besides passes
+void define_tiles(nb::module_& m);      // tiles.cpp: arithmetic on tiles, and where threads meet
+void define_losses(nb::module_& m);     // torch.cpp: the losses of whole calls
 
 }  // namespace xent

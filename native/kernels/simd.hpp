@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-#include "kernels.hpp"
+#include "types.hpp"
 
 namespace xent {
 namespace {

@@ -1,4 +1,4 @@
-// The kernels' interface. Nothing in native/ but bind.cpp knows of Python.
+// The kernels' interface. Nothing in native/ but bind/ knows of Python.
 //
 // One pass over rows x_i with targets q_i and weights s_i gives, for logits z_i = W x_i + b (+ o_i, an offset),
 //     loss = sum s_i l_i,   grad_W = sum s_i (p_i - q_i) x_i^T,   grad_b = sum s_i (p_i - q_i),

@@ -1,6 +1,6 @@
-// One instruction set's kernels, as rows.cpp offers them to dispatch.cpp.
+// One instruction set's kernels, as kernels/rows.cpp offers them to dispatch.cpp.
 #pragma once
-#include "kernels.hpp"
+#include "types.hpp"
 
 namespace xent {
 

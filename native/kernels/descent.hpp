@@ -3,7 +3,7 @@
 // for the low-rank part X. Tang, K. Scheinberg, "Efficiently using second order information in large l1 problems" (2013).
 #pragma once
 #include "simd.hpp"
-#include "table.hpp"
+#include "interface.hpp"
 
 namespace xent {
 namespace {
