@@ -1,5 +1,5 @@
 // What dense and sparse passes share: a block of rows whose logits are there is turned into what the task asks
-// for. For inclusion by rows.cpp only (see simd.hpp).
+// for.
 #pragma once
 #include "softmax.hpp"
 

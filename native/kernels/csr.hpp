@@ -1,6 +1,6 @@
 // Sparse rows. Forward, a row gathers rows of W's transpose; backward, columns are dealt out among threads, and each
 // thread goes through all rows and adds up what falls into its own columns: no gradient a thread, no atomics, the
-// same bits every run. For inclusion by rows.cpp only (see simd.hpp).
+// same bits every run.
 #pragma once
 #include "blocks.hpp"
 

@@ -1,4 +1,4 @@
-// Sums of weighted outer products of short rows: the Hessian's blocks. For inclusion by rows.cpp only (see simd.hpp).
+// Sums of weighted outer products of short rows: the Hessian's blocks.
 #pragma once
 #include "simd.hpp"
 #include "interface.hpp"

@@ -1,5 +1,5 @@
-// Coordinate descent on a quadratic model of the loss plus a penalty: what a proximal Newton step is made of. For
-// inclusion by rows.cpp only (see simd.hpp). Sources: J. Friedman, T. Hastie, R. Tibshirani, J. Stat. Softw. 33 (2010);
+// Coordinate descent on a quadratic model of the loss plus a penalty: what a proximal Newton step is made of.
+// Sources: J. Friedman, T. Hastie, R. Tibshirani, J. Stat. Softw. 33 (2010);
 // for the low-rank part X. Tang, K. Scheinberg, "Efficiently using second order information in large l1 problems" (2013).
 #pragma once
 #include "simd.hpp"

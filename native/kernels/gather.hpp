@@ -1,4 +1,4 @@
-// Rows of an array, whatever its strides and storage, into scratch memory. For inclusion by functions.cpp only.
+// Rows of an array, whatever its strides and storage, into scratch memory.
 #pragma once
 #include "functions.hpp"
 #include "simd.hpp"

@@ -1,5 +1,4 @@
-// Matrix products of tiles: C (m, n) = A (m, k) B (k, n), or C += A B, by one thread. For inclusion by rows.cpp and
-// pairs.cpp only (see simd.hpp).
+// Matrix products of tiles: C (m, n) = A (m, k) B (k, n), or C += A B, by one thread.
 //
 // Why not BLAS: on processors that are not Intel's MKL and OpenBLAS reach half of AVX-512's speed, and the order in which
 // they add up an element depends on the shape of the whole, so that a row's bits would depend on the batch that it sits in.

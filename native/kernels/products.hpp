@@ -1,5 +1,5 @@
 // The two products of a pass on one block of rows: logits z = W x + b and gradient sum_i g_i x_i^T. Both keep
-// their sums in registers. Rows have at least kLanes features (shorter ones are filled up with zeros). For inclusion by rows.cpp only (see simd.hpp).
+// their sums in registers. Rows have at least kLanes features (shorter ones are filled up with zeros).
 #pragma once
 #include "simd.hpp"
 

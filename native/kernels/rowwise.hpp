@@ -1,5 +1,5 @@
-// The softmax of logits that are there and lie row by row: one row at a time, its vectors along the classes. For inclusion
-// by rows.cpp only (see simd.hpp). softmax.hpp says why R leaves the largest out.
+// The softmax of logits that are there and lie row by row: one row at a time, its vectors along the classes.
+// softmax.hpp says why R leaves the largest out.
 #pragma once
 #include "softmax.hpp"
 

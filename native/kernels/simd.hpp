@@ -1,6 +1,7 @@
-// Vectors of XENT_VECTOR bytes and the elementary functions on them. For inclusion by rows.cpp only, once
-// per instruction set: everything lives in an unnamed namespace, since the linker would be free to keep
-// the AVX-512 copy of an inline function for everybody.
+// Vectors of XENT_VECTOR bytes and the elementary functions on them.
+//
+// kernels/ is compiled once per instruction set, and nothing outside includes its headers: all that is in them lives in
+// an unnamed namespace, since the linker would be free to keep the AVX-512 copy of an inline function for everybody.
 #pragma once
 #include <cstdint>
 #if defined(__AVX2__)

@@ -1,6 +1,6 @@
 // The softmax of columns: logits lie class by class, z[c * ldz + i] for row i, and a vector holds as many
 // rows, so that no lane idles however few the classes and nothing is summed across lanes. Classes may come
-// in tiles: a row's state carries over. For inclusion by rows.cpp only (see simd.hpp).
+// in tiles: a row's state carries over.
 //
 // Per row: m the largest logit, w its (first) class, R = sum_{c != w} exp(z_c - m), q the target's row, Q its
 // sum. Then

@@ -1,5 +1,5 @@
 // The softmax for logits that others multiply out (BLAS), in tiles of classes, one thread's rows at a time: begin,
-// scan every tile, finish, then turn every tile into the gradient. For inclusion by rows.cpp only (see simd.hpp).
+// scan every tile, finish, then turn every tile into the gradient.
 #pragma once
 #include "blocks.hpp"
 
