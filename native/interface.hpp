@@ -1,4 +1,4 @@
-// One instruction set's kernels, as kernels/rows.cpp offers them to dispatch.cpp.
+// One instruction set's kernels, as kernels/rows.cpp offers them to the rest.
 #pragma once
 #include "types.hpp"
 
@@ -140,12 +140,5 @@ const Kernels& kernels_avx512();
 PairKernels pair_kernels();
 PairKernels amx_kernels();
 #endif
-
-// The best set this processor can run, or the one named by `wanted` ("baseline", "avx2", "avx512")
-// if the processor can run it; null otherwise.
-const Kernels* find_kernels(const char* wanted);
-
-// Null functions where the processor has no such instruction.
-const PairKernels& find_pair_kernels();
 
 }  // namespace xent

@@ -1,4 +1,4 @@
-// The kernels' interface. Nothing in native/ but bind/ knows of Python.
+// What a pass is made of: rows, targets, a model, sums. Nothing outside of bind/ knows of Python.
 //
 // One pass over rows x_i with targets q_i and weights s_i gives, for logits z_i = W x_i + b (+ o_i, an offset),
 //     loss = sum s_i l_i,   grad_W = sum s_i (p_i - q_i) x_i^T,   grad_b = sum s_i (p_i - q_i),
@@ -8,7 +8,7 @@
 //  c. Products take their vectors along the features or, for short rows and many classes, along the rows
 //     (products.hpp): neither pads the classes.
 //  d. A row is computed in the compute type CT, X widened in registers; sums across blocks are double.
-//  e. rows.cpp is compiled once per instruction set and chosen at run time.
+//  e. kernels/rows.cpp is compiled once per instruction set and chosen at run time.
 #pragma once
 #include <cstdint>
 
@@ -77,13 +77,17 @@ struct Tally {
   }
 };
 
-// What one thread adds up; double, (k, d) and (k), owned by the caller. Null: not asked for.
-struct alignas(kAlign) Accumulator {
+// What some rows come to, besides gradients.
+struct Totals {
+  Tally tally;
+  int64_t bad_row = -1;     // the first row whose label is no class
+  int64_t bad_sparse = -1;  // the first row of CSR that points outside of X
+};
+
+// What one thread adds up; gradients are double, (k, d) and (k), owned by the caller. Null: not asked for.
+struct alignas(kAlign) Accumulator : Totals {
   double* grad_w = nullptr;
   double* grad_b = nullptr;
-  Tally tally;
-  int64_t bad_row = -1;     // first row whose label is no class
-  int64_t bad_sparse = -1;  // first row of CSR that points outside of X
 };
 
 enum class Task { sums, curvature, probabilities, log_probabilities, classes, logits };

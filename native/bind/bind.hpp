@@ -12,7 +12,7 @@
 #include <tuple>
 #include <type_traits>
 
-#include "dispatch.hpp"
+#include "isa.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -44,6 +44,10 @@ template <class Array> auto* data_or_null(const Maybe<Array>& a) { return a ? a-
 
 // X as it is stored: float16 and bfloat16 come as uint16.
 template <class XT> using Stored = std::conditional_t<sizeof(XT) == 2, uint16_t, XT>;
+template <class XT> Dense<XT> rows_of(const Matrix<const Stored<XT>>& x) {
+  return {reinterpret_cast<const XT*>(x.data()), static_cast<int64_t>(x.shape(0)), static_cast<int64_t>(x.shape(1)), x.stride(0),
+          x.stride(1)};
+}
 
 using Result = std::tuple<double, double, double>;  // loss, weight, hits
 
@@ -107,9 +111,13 @@ inline Result finish(const Totals& totals, const Targets& t, int64_t k) {
   return {totals.tally.loss, totals.tally.weight, totals.tally.hits};
 }
 
-void define_functions(nb::module_& m);  // functions.cpp: softmax and losses along any axis
-void define_solver(nb::module_& m);     // solver.cpp: what a solver asks besides passes
-void define_tiles(nb::module_& m);      // tiles.cpp: arithmetic on tiles, and where threads meet
-void define_losses(nb::module_& m);     // torch.cpp: the losses of whole calls
+// What the parts define, each in the file of its name.
+void define_columns(nb::module_& m);
+void define_descent(nb::module_& m);
+void define_functions(nb::module_& m);
+void define_passes(nb::module_& m);
+void define_solver(nb::module_& m);
+void define_tiles(nb::module_& m);
+void define_torch(nb::module_& m);
 
 }  // namespace xent

@@ -1,26 +1,16 @@
 // softmax, log-softmax and losses along an axis of an array: typed arrays in, shapes checked, rows dealt out among threads.
-#include "bind.hpp"
-#include "functions.hpp"
-
 #include <algorithm>
-#include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
+
+#include "bind.hpp"
+#include "memory.hpp"
+#include "threads.hpp"
 
 namespace xent {
 namespace {
 
 template <class T> using Array = nb::ndarray<T, nb::device::cpu>;
-
-const Functions& functions(const std::string& isa) {
-  [[maybe_unused]] const char* const name = kernels(isa).name;
-#if defined(XENT_X86)
-  if (!std::strcmp(name, "avx512")) return functions_avx512();
-  if (!std::strcmp(name, "avx2")) return functions_avx2();
-#endif
-  return functions_baseline();
-}
 
 // The axes of some arrays of one shape but for one axis, in the order of the first one's strides if `sorted`, else as
 // they are. Neighbours that all arrays hold as one are one.
@@ -66,18 +56,11 @@ constexpr int64_t kAlone = 100000;  // numbers: with fewer, waking a thread take
 
 // Runs work(lo, hi, scratch) over the rows, cut into one range a thread.
 template <class XT, class Work>
-void over_ranges(const FunctionKernels<XT>& kernels, const Rows<const XT>& rows, bool soft, int requested, Work&& work) {
-  const int64_t unit = kernels.together(rows), blocks = (rows.n + unit - 1) / unit, scratch_bytes = kernels.scratch(rows, soft);
-  const int64_t wanted = requested > 0 ? requested : rows.n * rows.classes < kAlone ? 1 : max_threads();
-  const auto threads = static_cast<int>(std::max<int64_t>(1, std::min(wanted, blocks)));
-  const int64_t stride = (scratch_bytes + kAlign - 1) / kAlign * kAlign;
-  const Buffer<char> scratch(static_cast<char*>(std::aligned_alloc(kAlign, threads * stride)));
-  if (!scratch) throw std::bad_alloc();
-  auto edge = [&](int64_t t) { return std::min(rows.n, blocks * t / threads * unit); };
-#if defined(_OPENMP)
-#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
-#endif
-  for (int t = 0; t < threads; ++t) work(edge(t), edge(t + 1), scratch.get() + t * stride);
+void over_all(const FunctionKernels<XT>& kernels, const Rows<const XT>& rows, bool soft, int requested, Work&& work) {
+  const int64_t unit = kernels.together(rows), stride = (kernels.scratch(rows, soft) + kAlign - 1) / kAlign * kAlign;
+  const int threads = plan_threads(requested, (rows.n + unit - 1) / unit, rows.n * rows.classes < kAlone);
+  const Buffer<char> scratch = spare_room<char>(threads * stride);
+  over_ranges(rows.n, unit, threads, [&](int t, int64_t lo, int64_t hi) { work(lo, hi, scratch.get() + t * stride); });
 }
 
 template <class XT>
@@ -90,7 +73,7 @@ void normalise(const FunctionKernels<XT>& kernels, const Array<const Stored<XT>>
   const auto from = axes.rows<const XT>(z, axis, 0);
   const auto to = axes.rows<XT>(out, axis, 1);
   nb::gil_scoped_release release;
-  over_ranges(kernels, from, false, threads,
+  over_all(kernels, from, false, threads,
               [&](int64_t lo, int64_t hi, void* scratch) { kernels.normalise(from, to, logs, lo, hi, scratch); });
 }
 
@@ -119,7 +102,7 @@ int64_t losses(const FunctionKernels<XT>& kernels, const Array<const Stored<XT>>
   targets.slack = slack;
   nb::gil_scoped_release release;
   int64_t bad_row = -1;
-  over_ranges(kernels, from, !label, threads, [&](int64_t lo, int64_t hi, void* scratch) {
+  over_all(kernels, from, !label, threads, [&](int64_t lo, int64_t hi, void* scratch) {
     const int64_t bad = kernels.losses(from, targets, out.data(), lo, hi, scratch);
 #if defined(_OPENMP)
 #pragma omp critical
@@ -132,14 +115,14 @@ int64_t losses(const FunctionKernels<XT>& kernels, const Array<const Stored<XT>>
 template <class XT> void define(nb::module_& m, const char* suffix, FunctionKernels<XT> Functions::*member) {
   m.def((std::string("normalise_") + suffix).c_str(),
         [member](Array<const Stored<XT>> z, Array<Stored<XT>> out, size_t axis, bool logs, int threads, const std::string& isa) {
-          normalise<XT>(functions(isa).*member, z, out, axis, logs, threads);
+          normalise<XT>(functions_of(kernels(isa)).*member, z, out, axis, logs, threads);
         },
         "z"_a.noconvert(), "out"_a.noconvert(), "axis"_a, "logs"_a, "threads"_a, "isa"_a);
   m.def((std::string("losses_") + suffix).c_str(),
         [member](Array<const Stored<XT>> z, size_t axis, Maybe<DenseVector<const int64_t>> label, Maybe<Array<const float>> soft_f,
                  Maybe<Array<const double>> soft_d, Maybe<DenseVector<const double>> weight, double slack, DenseVector<double> out,
                  int threads, const std::string& isa) {
-          return losses<XT>(functions(isa).*member, z, axis, label, soft_f, soft_d, weight, slack, out, threads);
+          return losses<XT>(functions_of(kernels(isa)).*member, z, axis, label, soft_f, soft_d, weight, slack, out, threads);
         },
         "z"_a.noconvert(), "axis"_a, "label"_a.noconvert().none(), "soft_f"_a.noconvert().none(), "soft_d"_a.noconvert().none(),
         "weight"_a.noconvert().none(), "slack"_a, "out"_a.noconvert(), "threads"_a, "isa"_a);

@@ -1,9 +1,11 @@
 // The Hessian and whole descents: typed arrays in, shapes checked, the GIL released, no logic.
+#include "solver.hpp"
+
 #include <algorithm>
 #include <vector>
 
 #include "bind.hpp"
-#include "solver.hpp"
+#include "passes.hpp"
 
 namespace xent {
 namespace {
@@ -13,7 +15,7 @@ constexpr int64_t kChunk = 1 << 16;
 void curvature(Matrix<const double> x, DenseVector<const double> centre, bool intercept, DenseMatrix<const double> p,
                Maybe<DenseVector<const double>> weight, DenseMatrix<double> out, int threads, const std::string& isa) {
   const auto n = static_cast<int64_t>(x.shape(0)), d = static_cast<int64_t>(x.shape(1)), k = static_cast<int64_t>(p.shape(1));
-  const CurvatureRows rows{{x.data(), n, d, x.stride(0), x.stride(1)}, centre.data(), intercept, p.data(), data_or_null(weight), k};
+  const CurvatureRows rows{rows_of<double>(x), centre.data(), intercept, p.data(), data_or_null(weight), k};
   require_length(centre, d, "centre must have an entry a column of x");
   require_shape(p, n, k, "p must have a row for each of x");
   if (weight) require_length(*weight, n, "weight and x must have the same number of rows");
@@ -54,8 +56,7 @@ std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arr
             nb::callable refresh, nb::callable stop, std::tuple<double, double, int, int, double> goal,
             DenseMatrix<double> theta, int threads, const std::string& isa) {
   const auto k = static_cast<int64_t>(theta.shape(0)), width = static_cast<int64_t>(theta.shape(1));
-  const Dense<XT> rows{reinterpret_cast<const XT*>(x.data()), static_cast<int64_t>(x.shape(0)), static_cast<int64_t>(x.shape(1)),
-                       x.stride(0), x.stride(1)};
+  const Dense<XT> rows = rows_of<XT>(x);
   const int64_t d = rows.d;
   require(k >= 2 && k <= 1 << 20 && (width == d || width == d + 1), "theta must be (k, d) or (k, d + 1)");
   const auto [tol, near, patience, most, newton_below] = goal;
@@ -83,7 +84,7 @@ std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arr
   };
   nb::gil_scoped_release release;
   const int classes = static_cast<int>(k);
-  Rows read;
+  Reader read;
   read.loss = [&](const double* w, const double* b, double* grad_w, double* grad_b) {
     const Outputs<double> out{grad_w, grad_b};
     const Totals totals = run_pass(set, Task::sums, rows, targets, Weights<double>{w, b}, {}, classes, out, threads);

@@ -1,6 +1,6 @@
 // The losses of whole calls, on PyTorch's memory: addresses and strides, which xent.torch has checked. The GIL is released.
 #include "bind.hpp"
-#include "losses.hpp"
+#include "losses/losses.hpp"
 
 namespace xent {
 namespace {
@@ -49,7 +49,7 @@ template <class XT> void define(nb::module_& m, const std::string& kind) {
 
 }  // namespace
 
-void define_losses(nb::module_& m) {
+void define_torch(nb::module_& m) {
   define<double>(m, "d");
   define<float>(m, "f");
   define<BFloat16>(m, "b");

@@ -216,7 +216,7 @@ def kept_stride(rows: int) -> int:
 
 
 def loss_calls(kind: str) -> tuple[Any, Any]:
-    """Cross-entropy of class indices, and its gradient, on memory that others own (native/losses.hpp).
+    """Cross-entropy of class indices, and its gradient, on memory that others own (native/losses/).
 
     `kind` as in `multiply`, but "h". Their arguments are addresses, sizes, and strides in numbers, as
     native/bind/torch.cpp names them, which the caller has checked. Native only.

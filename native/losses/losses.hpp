@@ -10,7 +10,9 @@
 //     exp(z − m), rounded, with the m that its tile knew; backward rounds alike where nothing was kept.
 //  d. Logits that are there are read row by row, in place; short rows are turned first, 256 at a time.
 #pragma once
-#include "dispatch.hpp"
+#include <type_traits>
+
+#include "interface.hpp"
 
 namespace xent {
 

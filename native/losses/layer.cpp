@@ -1,167 +1,17 @@
-#include "losses.hpp"
-
+// Losses of a layer z = W x + b, whose logits come in tiles of classes, multiplied out here: see losses.hpp.
 #include <barrier>
-#include <cmath>
 #include <exception>
-#include <numeric>
 
+#include "memory.hpp"
 #include "pool.hpp"
+#include "rows.hpp"
 
 namespace xent {
 namespace {
 
-constexpr int64_t kRows = 256;      // at a time: a tile of 512 classes is half of a core's cache
-constexpr int64_t kClasses = 512;
-constexpr int64_t kShort = 48;      // classes: shorter rows of logits are turned, since vectors along them would idle
-constexpr int64_t kVector = 16;     // a multiple of every kernel's lanes
-enum Field { kPeak, kRest, kWinner, kTarget };
-
-// Room to work in: no large pages, of which the last would mostly lie idle.
-template <class T> Buffer<T> spare_room(int64_t count) {
-  const size_t bytes = (std::max<int64_t>(count, 1) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
-  void* p = std::aligned_alloc(kAlign, bytes);
-  if (!p) throw std::bad_alloc();
-  return Buffer<T>(static_cast<T*>(p));
-}
+constexpr int64_t kClasses = 512;  // of a tile
 
 int64_t filled_up(int64_t rows) { return (rows + kVector - 1) / kVector * kVector; }
-
-struct Range {
-  int64_t from, to;
-  int64_t size() const { return to - from; }
-};
-// Of [0, n) what is thread t's, cut at multiples of `unit`.
-Range share(int64_t n, int64_t unit, int t, int threads) {
-  const int64_t units = (n + unit - 1) / unit;
-  return {std::min(n, units * t / threads * unit), std::min(n, units * (t + 1) / threads * unit)};
-}
-
-float number(BFloat16 v) { return __builtin_bit_cast(float, static_cast<uint32_t>(v.bits) << 16); }
-template <class T> T number(T v) { return v; }
-void put(BFloat16& to, float v) {  // to nearest even; a NaN stays one
-  const auto bits = __builtin_bit_cast(uint32_t, v);
-  to.bits = static_cast<uint16_t>(v == v ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : (bits >> 16) | 0x40);
-}
-void put(float& to, float v) { to = v; }
-void put(double& to, double v) { to = v; }
-
-template <class XT> struct KernelsOf;
-template <> struct KernelsOf<double> {
-  static auto rows(const Kernels& set) { return set.rows_d; }
-  static auto product(const Kernels& set) { return set.product_dd; }
-  static auto back(const Kernels& set, bool) { return set.product_dd; }
-};
-template <> struct KernelsOf<float> {
-  static auto rows(const Kernels& set) { return set.rows_f; }
-  static auto product(const Kernels& set) { return set.product_ff; }
-  static auto back(const Kernels& set, bool) { return set.product_ff; }
-};
-template <> struct KernelsOf<BFloat16> {
-  static bool pairs(const Kernels& set) { return find_pair_kernels().bb.run && &set == find_kernels("avx512"); }
-  static auto rows(const Kernels& set) { return set.rows_b; }
-  static auto product(const Kernels& set) { return pairs(set) ? find_pair_kernels().bb : set.product_bb; }
-  static auto back(const Kernels& set, bool rounds) { return rounds && pairs(set) ? find_pair_kernels().fb : set.product_fb; }
-};
-
-// The rows that are not ignored.
-struct Alive {
-  std::vector<int64_t> rows;
-  Counted counted;
-  bool all;
-  template <class XT> explicit Alive(const LossCall<XT>& call) {
-    int64_t dead = 0;
-    for (int64_t i = 0; i < call.n; ++i) {
-      if (call.label[i] == call.ignored) ++dead;
-      else if (static_cast<uint64_t>(call.label[i]) >= static_cast<uint64_t>(call.k) && counted.bad_row < 0) counted.bad_row = i;
-    }
-    counted.live = call.n - dead;
-    all = dead == 0;
-    rows.resize(counted.live);
-    if (all) std::iota(rows.begin(), rows.end(), 0);
-    else for (int64_t i = 0, r = 0; i < call.n; ++i)
-      if (call.label[i] != call.ignored) rows[r++] = i;
-  }
-  std::vector<int64_t> of(Range r) const { return {rows.begin() + r.from, rows.begin() + r.to}; }
-};
-
-template <class XT> Targets targets_of(const LossCall<XT>& call) {
-  Targets t;
-  t.kind = Target::label;
-  t.label = call.label;
-  return t;
-}
-
-// What is known of rows, written into the caller's memory.
-struct Known {
-  double *loss, *stats;
-  int64_t n;
-  void clear() const {
-    std::fill_n(loss, n, 0.0);
-    std::fill_n(stats, kFields * n, 0.0);
-  }
-  void put(int64_t i, double peak, double rest, double winner, double loss_here, double target) const {
-    const double fields[kFields] = {peak, rest, winner, target};
-    for (int f = 0; f < kFields; ++f) stats[f * n + i] = fields[f];
-    loss[i] = loss_here;
-  }
-  // From what Columns::save says of them.
-  void put(const std::vector<int64_t>& rows, const double* saved) const {
-    for (int64_t i : rows) {
-      put(i, saved[0], saved[1], saved[2], saved[4], saved[6]);
-      saved += kKept;
-    }
-  }
-};
-
-// A row's gradient by its logits: exp(z − origin) scale, less `factor` at the label; `top` at the largest.
-struct Row {
-  double origin, rest, winner, scale, factor, share, top;
-};
-static_assert(sizeof(Row) == kGiven * sizeof(double));
-
-struct Upstream {
-  const double *stats, *up;
-  int64_t up_stride, n;
-  const int64_t* label;
-  Row row(int64_t i) const {
-    const double peak = stats[kPeak * n + i], rest = stats[kRest * n + i], winner = stats[kWinner * n + i];
-    const double factor = up[i * up_stride], all = factor + (peak - peak), inverse = 1 / (1 + rest);
-    const double own = static_cast<double>(label[i]) == winner ? factor : 0;
-    return {peak == -HUGE_VAL ? 0 : peak, rest, winner, all * inverse, factor, 0, (all - own) - all * rest * inverse};
-  }
-  std::vector<Row> of(const std::vector<int64_t>& rows) const {
-    std::vector<Row> found(rows.size());
-    for (size_t r = 0; r < rows.size(); ++r) found[r] = row(rows[r]);
-    return found;
-  }
-};
-
-// Logits that are there ----------------------------------------------------------------------------------------------
-
-// A thread that sleeps takes 50 to 500 us to wake: it is asked for work that takes longer.
-template <class XT> int threads_of_logits(const LossCall<XT>& call) {
-  return static_cast<int>(std::clamp<int64_t>(call.n * call.k >> 17, 1, std::min<int64_t>(call.threads, (call.n + kVector - 1) / kVector)));
-}
-
-// Short rows, turned: z (k, ld), live columns filled up by zeros.
-template <class XT> struct Turned {
-  using CT = Computed<XT>;
-  static constexpr int64_t ld = kRows + kVector;
-  Buffer<CT> z;
-  explicit Turned(int64_t k) : z(spare_room<CT>(k * ld)) {}
-  void read(const LossCall<XT>& call, const std::vector<int64_t>& rows, int64_t filled) const {
-    const auto live = static_cast<int64_t>(rows.size());
-    for (int64_t r = 0; r < live; ++r) {
-      const XT* from = call.x.p + rows[r] * call.x.row_stride;
-      for (int64_t c = 0; c < call.k; ++c) z[c * ld + r] = number(from[c * call.x.column_stride]);
-    }
-    for (int64_t c = 0; c < call.k; ++c) std::fill(&z[c * ld + live], &z[c * ld + filled], CT(0));
-  }
-  void write(const std::vector<int64_t>& rows, int64_t k, XT* out) const {
-    for (size_t r = 0; r < rows.size(); ++r)
-      for (int64_t c = 0; c < k; ++c) put(out[rows[r] * k + c], z[c * ld + r]);
-  }
-};
 
 // Where threads meet; one that throws leaves, lest the others wait for it.
 class Meeting {
@@ -176,80 +26,6 @@ class Meeting {
   std::barrier<>& barrier_;
   int before_ = std::uncaught_exceptions();
 };
-
-template <class F> void in_chunks(Range rows, F&& f) {
-  for (int64_t at = rows.from; at < rows.to; at += kRows) f(Range{at, std::min(at + kRows, rows.to)});
-}
-
-// use(rows, their columns, their logits turned) of a chunk of rows of few classes at a time.
-template <class XT, class F>
-void over_turned(const Kernels& set, const LossCall<XT>& call, const Alive& alive, Range mine, F&& use) {
-  const Turned<XT> turned(mine.size() ? call.k : 0);
-  in_chunks(mine, [&](Range chunk) {
-    const auto rows = alive.of(chunk);
-    Columns<Computed<XT>> column(set, targets_of(call), rows, call.k);
-    turned.read(call, rows, column.filled());
-    use(rows, column, turned);
-  });
-}
-
-template <class XT>
-void forward_of_logits(const Kernels& set, const LossCall<XT>& call, const Alive& alive, const Known& known) {
-  const int threads = threads_of_logits(call);
-  run_together(threads, [&](int t) {
-    const Range mine = share(alive.counted.live, kVector, t, threads);
-    if (call.k >= kShort) {
-      const auto scan = KernelsOf<XT>::rows(set).scan;
-      for (int64_t r = mine.from; r < mine.to; ++r) {
-        const int64_t i = alive.rows[r];
-        const XT* z = call.x.p + i * call.x.row_stride;
-        double found[kScanned];
-        scan(z, 1, 0, call.k, 1, nullptr, false, found);
-        const double peak = found[0], gap = peak - number(z[call.label[i]]);
-        known.put(i, peak, found[1], found[2], (peak - peak) + (std::log1p(found[1]) + gap), -gap);
-      }
-      return;
-    }
-    over_turned(set, call, alive, mine, [&](const auto& rows, auto& column, const Turned<XT>& turned) {
-      column.scan(turned.z.get(), Turned<XT>::ld, 0, call.k, nullptr);
-      column.finish();
-      double saved[kRows * kKept];
-      column.save(saved);
-      known.put(rows, saved);
-    });
-  });
-}
-
-template <class XT>
-void backward_of_logits(const Kernels& set, const LossCall<XT>& call, const Alive& alive, const Upstream& up, XT* out) {
-  using CT = Computed<XT>;
-  if (!alive.all) std::fill_n(out, call.n * call.k, XT{});
-  const int threads = threads_of_logits(call);
-  run_together(threads, [&](int t) {
-    const Range mine = share(alive.counted.live, kVector, t, threads);
-    if (call.k >= kShort) {
-      const auto residual = KernelsOf<XT>::rows(set).residual;
-      for (int64_t r = mine.from; r < mine.to; ++r) {
-        const int64_t i = alive.rows[r], label = call.label[i];
-        const XT* z = call.x.p + i * call.x.row_stride;
-        const Row row = up.row(i);
-        const double given[3] = {row.origin, row.scale, 0};
-        XT* to = out + i * call.k;
-        residual(z, 1, 0, call.k, 1, nullptr, given, to, 0);
-        put(to[label], static_cast<CT>(std::exp(number(z[label]) - row.origin) * row.scale - row.factor));
-        put(to[static_cast<int64_t>(row.winner)], static_cast<CT>(row.top));
-      }
-      return;
-    }
-    over_turned(set, call, alive, mine, [&](const auto& rows, auto& column, const Turned<XT>& turned) {
-      column.restore(reinterpret_cast<const double*>(up.of(rows).data()));
-      column.residual(turned.z.get(), Turned<XT>::ld, 0, call.k, nullptr);
-      turned.write(rows, call.k, out);
-    });
-  });
-}
-
-// A layer ------------------------------------------------------------------------------------------------------------
 
 template <class XT>
 class Layer {
@@ -278,10 +54,10 @@ class Layer {
     run_together(threads_, [&](int t) {
       Meeting meet(barrier);
       const auto scratch = room();
-      const Range mine = share(n_, kVector, t, threads_);
+      const Range mine = thread_range(n_, kVector, t, threads_);
       CT* const all = kept_.z ? kept_.z : shared.get();  // of few rows, or to keep
       if (few_) {
-        const Range classes = share(call_.k, kVector, t, threads_);
+        const Range classes = thread_range(call_.k, kVector, t, threads_);
         multiply(classes, {0, n_}, filled_up(n_), all + classes.from * ldz, ldz, scratch.get());
         meet.wait();
       }
@@ -324,15 +100,15 @@ class Layer {
       const auto scratch = room();
       const auto spare = spare_room<CT>(together ? 0 : step_ * ldg);
       const auto own = spare_room<CT>(out.x && at_once ? height_ * call_.d : 0);
-      const Range features = share(call_.d, kVector, t, threads_);
+      const Range features = thread_range(call_.d, kVector, t, threads_);
       std::vector<std::pair<Range, std::vector<Part>>> blocks;
       for (int64_t at = 0; at < n_; at += block) {
         const Range rows{at, std::min(at + block, n_)};
-        Range mine = share(rows.size(), kVector, t, threads_);
+        Range mine = thread_range(rows.size(), kVector, t, threads_);
         blocks.emplace_back(rows, parts_of({at + mine.from, at + mine.to}, &up));
       }
       over_tiles([&](Range classes) {
-        const Range mine = share(classes.size(), 1, t, threads_);
+        const Range mine = thread_range(classes.size(), 1, t, threads_);
         Sums sums_here(*this, classes, t, out);
         for (auto& [rows, parts] : blocks) {
           CT* const first = together ? shared.get() : spare.get();
@@ -384,9 +160,9 @@ class Layer {
     CT* sums;
     int64_t ld;
     Sums(const Layer& layer, Range tile, int t, const LossGradients<XT>& out)
-        : layer(layer), out(out), tile(tile), classes(within(tile, share(tile.size(), 1, t, layer.threads_))),
+        : layer(layer), out(out), tile(tile), classes(within(tile, thread_range(tile.size(), 1, t, layer.threads_))),
           features{0, layer.call_.d}, of_bias(classes), bias(out.b ? classes.size() : 0) {
-      if (layer.step_ < layer.call_.d) classes = tile, features = share(layer.call_.d, 4 * kVector, t, layer.threads_);
+      if (layer.step_ < layer.call_.d) classes = tile, features = thread_range(layer.call_.d, 4 * kVector, t, layer.threads_);
       own = spare_room<CT>(out.w && !direct ? classes.size() * features.size() : 0);
       sums = direct && out.w ? reinterpret_cast<CT*>(out.w) + first() : own.get();
       ld = direct ? layer.call_.d : features.size();
@@ -539,44 +315,21 @@ int64_t tile_classes(int64_t d, int64_t k, int64_t max_bytes, int64_t itemsize) 
 }
 
 template <class XT>
-Counted loss_forward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>& kept, double* loss, double* stats, XT* total,
-                     bool mean) {
-  const Alive alive(call);
-  if (alive.counted.bad_row >= 0) return alive.counted;
-  const Known known{loss, stats, call.n};
-  if (!alive.all) known.clear();
-  if (alive.counted.live && call.w.p) Layer<XT>(set, call, alive, kept).forward(known);
-  else if (alive.counted.live) forward_of_logits(set, call, alive, known);
-  if (total) {
-    double sums[8] = {}, all = 0;
-    for (int64_t i = 0; i < call.n; ++i) sums[i % 8] += loss[i];
-    for (double sum : sums) all += sum;
-    put(*total, static_cast<Computed<XT>>(mean ? all / std::max<int64_t>(alive.counted.live, 1) : all));
-  }
-  return alive.counted;
+void forward_of_layer(const Kernels& set, const LossCall<XT>& call, const Alive& alive, const Kept<XT>& kept, const Known& known) {
+  Layer<XT>(set, call, alive, kept).forward(known);
 }
-
 template <class XT>
-void loss_backward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>& kept, const double* stats, const double* up,
-                   int64_t up_stride, const LossGradients<XT>& out) {
-  const Alive alive(call);
-  const Upstream upstream{stats, up, up_stride, call.n, call.label};
-  if (!alive.counted.live) {
-    if (out.x) std::fill_n(out.x, call.n * (call.w.p ? call.d : call.k), XT{});
-    if (out.w) std::fill_n(out.w, call.k * call.d, XT{});
-    if (out.b) std::fill_n(out.b, call.k, XT{});
-    return;
-  }
-  if (call.w.p) Layer<XT>(set, call, alive, kept).backward(upstream, out);
-  else if (out.x) backward_of_logits(set, call, alive, upstream, out.x);
+void backward_of_layer(const Kernels& set, const LossCall<XT>& call, const Alive& alive, const Kept<XT>& kept, const Upstream& up,
+                       const LossGradients<XT>& out) {
+  Layer<XT>(set, call, alive, kept).backward(up, out);
 }
 
-#define XENT_LOSS(XT)                                                                                            \
-  template Counted loss_forward(const Kernels&, const LossCall<XT>&, const Kept<XT>&, double*, double*, XT*, bool); \
-  template void loss_backward(const Kernels&, const LossCall<XT>&, const Kept<XT>&, const double*, const double*, \
-                              int64_t, const LossGradients<XT>&);
-XENT_LOSS(double)
-XENT_LOSS(float)
-XENT_LOSS(BFloat16)
+#define XENT_LAYER(XT)                                                                                              \
+  template void forward_of_layer(const Kernels&, const LossCall<XT>&, const Alive&, const Kept<XT>&, const Known&);  \
+  template void backward_of_layer(const Kernels&, const LossCall<XT>&, const Alive&, const Kept<XT>&, const Upstream&, \
+                                  const LossGradients<XT>&);
+XENT_LAYER(double)
+XENT_LAYER(float)
+XENT_LAYER(BFloat16)
 
 }  // namespace xent
