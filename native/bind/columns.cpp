@@ -48,9 +48,9 @@ template <class CT> struct ColumnArrays {
     require_shape(out, columns.rows(), kKept, "out must hold 7 numbers a row");
     columns.save(out.data());
   }
-  void restore(DenseMatrix<const double> in) {
-    require_shape(in, columns.rows(), kGiven, "in must hold 7 numbers a row");
-    columns.restore(in.data());
+  void restore(DenseMatrix<const double> saved) {
+    require_shape(saved, columns.rows(), kGiven, "saved must hold 7 numbers a row");
+    columns.restore(saved.data());
   }
 };
 
@@ -64,7 +64,7 @@ template <class CT> void define_columns(nb::module_& m, const char* name) {
       .def("finish", &C::totals)
       .def("residual", &C::residual, "z"_a.noconvert(), "first"_a, "peak"_a.noconvert().none())
       .def("save", &C::save, "out"_a.noconvert())
-      .def("restore", &C::restore, "in"_a.noconvert());
+      .def("restore", &C::restore, "saved"_a.noconvert());
 }
 
 }  // namespace

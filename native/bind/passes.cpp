@@ -66,7 +66,7 @@ Result dense_pass(Task task, Matrix<const Stored<XT>> x, const TargetArrays& tar
 
 // With `gradient` returns the gradient by W too: (k, d), one row for two classes (that of the second).
 template <class XT, class CT, class Index>
-std::tuple<Result, nb::object> sparse_pass(Task task, DenseVector<const XT> value, DenseVector<const Index> column,
+std::tuple<Result, Maybe<nb::ndarray<nb::numpy, double, nb::ndim<2>>>> sparse_pass(Task task, DenseVector<const XT> value, DenseVector<const Index> column,
                                            DenseVector<const Index> start, int64_t d, const TargetArrays& targets,
                                            const PassArrays<CT>& arrays, bool gradient, int threads, const std::string& isa) {
   require(start.shape(0) >= 1, "start must hold one number more than there are rows");
@@ -77,12 +77,12 @@ std::tuple<Result, nb::object> sparse_pass(Task task, DenseVector<const XT> valu
   require(rows.start[0] == 0, "start must begin with 0");
   SparseGradient sums;
   const Result result = run<CT>(task, rows, targets, arrays, threads, isa, gradient ? &sums : nullptr);
-  if (!gradient) return {result, nb::none()};
+  if (!gradient) return {result, {}};
   double* data = sums.sums.release();
   nb::capsule owner(data, [](void* p) noexcept { std::free(p); });
   const size_t shape[] = {static_cast<size_t>(sums.k), static_cast<size_t>(d)};
   const int64_t strides[] = {1, sums.ld};
-  return {result, nb::cast(nb::ndarray<nb::numpy, double>(data, 2, shape, owner, strides))};
+  return {result, nb::ndarray<nb::numpy, double, nb::ndim<2>>(data, 2, shape, owner, strides)};
 }
 
 template <class XT, class CT> void define_dense(nb::module_& m, const char* name) {

@@ -53,7 +53,7 @@ struct MetricArrays {
 
 template <class XT>
 std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arrays, const SmoothArrays& s, const MetricArrays& m,
-            nb::callable refresh, nb::callable stop, std::tuple<double, double, int, int, double> goal,
+            nb::typed<nb::callable, MetricArrays()> refresh, nb::typed<nb::callable, bool(double, double, int)> stop, std::tuple<double, double, int, int, double> goal,
             DenseMatrix<double> theta, int threads, const std::string& isa) {
   const auto k = static_cast<int64_t>(theta.shape(0)), width = static_cast<int64_t>(theta.shape(1));
   const Dense<XT> rows = rows_of<XT>(x);

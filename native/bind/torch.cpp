@@ -53,7 +53,7 @@ void define_torch(nb::module_& m) {
   define<double>(m, "d");
   define<float>(m, "f");
   define<BFloat16>(m, "b");
-  m.def("kept_stride", &kept_stride);
+  m.def("kept_stride", &kept_stride, "rows"_a);
 }
 
 }  // namespace xent

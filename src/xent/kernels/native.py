@@ -18,20 +18,21 @@ from numpy.typing import NDArray
 from ..data.batch import Batch, Float, TopK, check_offset
 from . import plain
 
-_native: Any = None
 _isa = os.environ.get("XENT_ISA", "")
-if os.environ.get("XENT_NATIVE", "1") == "0":
-    REASON = "switched off by XENT_NATIVE=0"
-else:
+if os.environ.get("XENT_NATIVE", "1") != "0":
     try:
-        from .. import _native  # type: ignore[no-redef]
+        from .. import _native
 
         _isa = _native.isa(_isa)
         REASON = f"compiled extension, {_isa} kernels"
     except ImportError as error:
+        _native = None  # type: ignore[assignment]
         built = importlib.util.find_spec("xent._native") is not None
         cause = f"it does not load: {error}" if built else "it was not built"
         REASON = f"no compiled extension ({cause}); reinstall where a C++20 compiler is found"
+else:
+    _native = None  # type: ignore[assignment]
+    REASON = "switched off by XENT_NATIVE=0"
 
 HAS_NATIVE = _native is not None
 
