@@ -141,9 +141,11 @@ Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, co
   const int64_t fit = threads * (int64_t(32) << 20) / (ld * (int64_t)sizeof(CT)) / kMaxRows * kMaxRows;
   const int64_t chunk = std::min(std::max<int64_t>(fit, kMaxRows), n);
   const auto g = allocate<CT>(std::max<int64_t>(1, gradient ? chunk * ld : 0));
+  double* sums = nullptr;  // (d, ld), the first k of ld in use
   if (gradient) {
-    *gradient = {allocate<double>(std::max<int64_t>(1, d * ld)), ld, k, pinned};
-    over_rows(d, threads, [&](int, int64_t lo, int64_t hi) { std::fill_n(gradient->sums.get() + lo * ld, (hi - lo) * ld, 0.0); });
+    *gradient = {allocate<double>(std::max<int64_t>(1, (1 + pinned) * d * ld)), pinned ? d : 1, ld};
+    sums = gradient->sums.get() + pinned * d;
+    over_rows(d, threads, [&](int, int64_t lo, int64_t hi) { std::fill_n(sums + lo * ld, (hi - lo) * ld, 0.0); });
   }
   Totals totals;
   for (int64_t from = 0, to; from < n; from = to) {
@@ -159,10 +161,12 @@ Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, co
     if (!gradient) continue;
     const auto edges = cut_columns(rows.column, rows.start[from], rows.start[to], d, threads);
     over_threads(threads, [&](int t) {
-      kernels.scatter(rows, targets, residuals, k, from, to, edges[t], edges[t + 1], gradient->sums.get());
+      kernels.scatter(rows, targets, residuals, k, from, to, edges[t], edges[t + 1], sums);
     });
   }
   if (outputs.grad_b) write_bias_gradient<CT>(team.parts, k, pinned, outputs.grad_b);
+  if (gradient && pinned)
+    for (int64_t j = 0; j < d; ++j) gradient->sums[j] = -sums[j];
   return totals;
 }
 

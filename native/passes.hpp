@@ -13,11 +13,10 @@ struct Outputs {
   int64_t* out_class = nullptr;  // (n)
 };
 
-// The gradient by W of a pass over sparse rows, as it is added up: (d, ld), the first k of ld in use.
+// The gradient (k, d) by W of a pass over sparse rows, where it was added up: to copy it could take as long as the pass.
 struct SparseGradient {
   Buffer<double> sums;
-  int64_t ld = 0;
-  int k = 0, pinned = 0;  // pinned: k is 1 and the gradients of the two classes are -sums and sums
+  int64_t row_stride = 0, column_stride = 0;
 };
 
 // threads <= 0 means what OpenMP would use. The same bits for the same thread count.

@@ -127,6 +127,12 @@ MUTANTS = [
         "outputs.grad_w[j] = sum",
     ),
     Mutant(
+        "pinned class of sparse rows with the wrong sign",
+        "native/passes.cpp",
+        "gradient->sums[j] = -sums[j]",
+        "gradient->sums[j] = sums[j]",
+    ),
+    Mutant(
         "a thread's rows overlap",
         "native/threads.hpp",
         "work(t, mine.from, mine.to)",

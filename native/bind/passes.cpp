@@ -64,7 +64,7 @@ Result dense_pass(Task task, Matrix<const Stored<XT>> x, const TargetArrays& tar
   return run<CT>(task, rows_of<XT>(x), targets, arrays, threads, isa);
 }
 
-// With `gradient` returns the gradient by W too: (k, d), one row for two classes (that of the second).
+// With `gradient` returns the gradient (k, d) by W too, with the strides that it was added up with.
 template <class XT, class CT, class Index>
 std::tuple<Result, Maybe<nb::ndarray<nb::numpy, double, nb::ndim<2>>>> sparse_pass(Task task, DenseVector<const XT> value, DenseVector<const Index> column,
                                            DenseVector<const Index> start, int64_t d, const TargetArrays& targets,
@@ -80,8 +80,8 @@ std::tuple<Result, Maybe<nb::ndarray<nb::numpy, double, nb::ndim<2>>>> sparse_pa
   if (!gradient) return {result, {}};
   double* data = sums.sums.release();
   nb::capsule owner(data, [](void* p) noexcept { std::free(p); });
-  const size_t shape[] = {static_cast<size_t>(sums.k), static_cast<size_t>(d)};
-  const int64_t strides[] = {1, sums.ld};
+  const size_t shape[] = {arrays.w.shape(0), static_cast<size_t>(d)};
+  const int64_t strides[] = {sums.row_stride, sums.column_stride};
   return {result, nb::ndarray<nb::numpy, double, nb::ndim<2>>(data, 2, shape, owner, strides)};
 }
 

@@ -75,7 +75,7 @@ def dense_ff(task: Task, x: F32, targets: Targets, arrays: Arrays_f, threads: in
 def dense_hf(task: Task, x: Bits, targets: Targets, arrays: Arrays_f, threads: int, isa: str) -> Sums: ...
 def dense_bf(task: Task, x: Bits, targets: Targets, arrays: Arrays_f, threads: int, isa: str) -> Sums: ...
 
-# CSR: value, column (stored,), start (n + 1,); the gradient by W has any strides, one row for two classes.
+# CSR: value, column (stored,), start (n + 1,); the gradient (k, d) by W has any strides.
 def sparse_ddi(
     task: Task,
     value: F64,

@@ -336,8 +336,6 @@ def _run(
         run = getattr(_native, f"sparse_{kind}{'i' if index.itemsize == 4 else 'l'}")
         rows = (_plain_array(value), column, start, X.shape[1])
         totals, out = run(task, *rows, targets, arrays, gradient, n_threads, _isa)
-        if gradient and len(out) < K:
-            out = np.concatenate([-out, out])
         return totals, out if gradient else np.empty((0, d))
     kind, stored = _kind(X.dtype)
     X = _strided(X)
