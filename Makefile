@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := pyproject.toml CMakeLists.txt $(wildcard native/*)
+NATIVE := pyproject.toml CMakeLists.txt $(wildcard native/* native/*/*)
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
   --build-constraint constraints.txt
 DEMO := build/demo

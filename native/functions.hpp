@@ -1,7 +1,7 @@
-// softmax, log-softmax and losses of logits that are there, along any axis of an array: what functions.cpp, compiled once
-// per instruction set, offers to bind_functions.cpp.
+// softmax, log-softmax and losses of logits that are there, along any axis of an array: what kernels/functions.cpp, compiled once
+// per instruction set, offers to bind/functions.cpp.
 #pragma once
-#include "kernels.hpp"
+#include "types.hpp"
 
 namespace xent {
 

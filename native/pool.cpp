@@ -1,3 +1,4 @@
+// One pool for the process: made anew in a forked child, never destroyed.
 #include "pool.hpp"
 
 #include <atomic>

@@ -1,9 +1,13 @@
+// L-BFGS in a metric, Newton's steps, a balanced intercept: what solvers/lbfgs.py does, in one call.
 #include "solver.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <tuple>
+#include <vector>
+
+#include "threads.hpp"
 
 namespace xent {
 namespace {
@@ -36,7 +40,7 @@ struct Point {
 
 class Solve {
  public:
-  Solve(const Smooth& problem, const Metric& metric, const Rows& rows)
+  Solve(const Smooth& problem, const Metric& metric, const Reader& rows)
       : p_(problem), rows_(rows), w_(p_.k * p_.d), b_(p_.k), grad_w_(p_.k * p_.d), grad_b_(p_.k),
         transposed_(p_.d * p_.d) {
     use(metric);
@@ -205,7 +209,7 @@ class Solve {
 
   const Smooth& p_;
   Metric metric_{};
-  const Rows& rows_;
+  const Reader& rows_;
   Vector w_, b_, grad_w_, grad_b_, transposed_;
 };
 
@@ -268,7 +272,7 @@ bool search(Solve& run, const Point& from, const Vector& direction, double noise
 
 }  // namespace
 
-Descent descend_smooth(const Smooth& problem, const Metric& metric, const Rows& rows, const Listener& listener,
+Descent descend_smooth(const Smooth& problem, const Metric& metric, const Reader& rows, const Listener& listener,
                        const Goal& goal, double* theta) {
   Solve run(problem, metric, rows);
   Point at, next;

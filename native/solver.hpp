@@ -3,7 +3,7 @@
 #pragma once
 #include <functional>
 
-#include "dispatch.hpp"
+#include "interface.hpp"
 
 namespace xent {
 
@@ -40,7 +40,7 @@ struct Listener {
 };
 
 // What is read of the rows at W (k, d), b (k).
-struct Rows {
+struct Reader {
   std::function<double(const double* w, const double* b, double* grad_w, double* grad_b)> loss;  // Σ s_i l_i
   std::function<void(const double* w, const double* b, double* sum)> classes;    // Σ s_i (diag p_i − p_i p_iᵀ), (k, k)
   std::function<void(const double* w, const double* b, double* hessian)> hessian;  // as curvature_pass
@@ -51,7 +51,7 @@ struct Descent {
 };
 
 // Limited-memory BFGS from `theta` on, which it moves; near the optimum, as the goal says, Newton's method.
-Descent descend_smooth(const Smooth& problem, const Metric& metric, const Rows& rows, const Listener& listener,
+Descent descend_smooth(const Smooth& problem, const Metric& metric, const Reader& rows, const Listener& listener,
                        const Goal& goal, double* theta);
 
 // Adds up `classes` of rows p (n, k) with weights, or null.

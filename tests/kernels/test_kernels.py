@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tests.conftest import exact_row
 from xent import reference
-from xent.kernels import linear
+from xent.kernels import functions, linear
 from xent.kernels import native as kernels
 
 native = pytest.mark.skipif(
@@ -275,13 +275,19 @@ def test_several_python_threads_at_once(rng):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_a_forked_child_can_go_on(rng):
+@pytest.mark.parametrize("what", ["a pass", "softmax"])
+def test_a_forked_child_can_go_on(rng, what):
     X, y, s, W, b = problem(rng, 20000, 10, 5)
-    want = linear.sums(linear.Batch(X, y, s), W, b, n_threads=2).loss
+
+    def work():
+        if what == "softmax":
+            return functions.normalise(False, X, -1, None, n_threads=2)[-1, 0]
+        return linear.sums(linear.Batch(X, y, s), W, b, n_threads=2).loss
+
+    want = work()
     child = os.fork()
     if child == 0:
-        sums = linear.sums(linear.Batch(X, y, s), W, b, n_threads=2)
-        os._exit(0 if abs(sums.loss / want - 1) < 1e-13 else 1)
+        os._exit(0 if abs(work() / want - 1) < 1e-13 else 1)
     done = threading.Event()
     killer = threading.Timer(30, lambda: done.is_set() or os.kill(child, 9))
     killer.start()

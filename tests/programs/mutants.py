@@ -39,82 +39,101 @@ class Mutant(NamedTuple):
 MUTANTS = [
     Mutant(
         "p_w - 1 instead of the complement",
-        "native/softmax.hpp",
+        "native/kernels/softmax.hpp",
         "rest < 1 ? load_int",
         "rest < 0 ? load_int",
     ),
-    Mutant("log(1 + R)", "native/simd.hpp", "(u * scale - 1) + lost * scale", "u * scale - 1"),
+    Mutant("log(1 + R)", "native/kernels/simd.hpp", "(u * scale - 1) + lost * scale", "u * scale - 1"),
     Mutant(
         "exp without what the difference lost",
-        "native/simd.hpp",
+        "native/kernels/simd.hpp",
         "return e + e * (d",
         "return e + 0 * e * (d",
     ),
     Mutant(
         "one power of two: subnormals flushed",
-        "native/simd.hpp",
+        "native/kernels/simd.hpp",
         "(UVec)(n2 > low ? n2 : low)",
         "(UVec)(n2 > low ? IVec<T>{} : low)",
     ),
-    Mutant("last of equal logits wins", "native/softmax.hpp", "better = v > peak", "better = v >= peak"),
+    Mutant(
+        "last of equal logits wins", "native/kernels/softmax.hpp", "better = v > peak", "better = v >= peak"
+    ),
     Mutant(
         "a first tile all masked poisons",
-        "native/softmax.hpp",
+        "native/kernels/softmax.hpp",
         "return m == -(T)__builtin_inff() ? Vec<T>{} : m;",
         "return m;",
     ),
     Mutant(
         "an earlier tile's winner is forgotten",
-        "native/softmax.hpp",
+        "native/kernels/softmax.hpp",
         "(in[h] + one[h]) * factor[h]",
         "in[h] * factor[h]",
     ),
     Mutant(
         "masked classes take a share",
-        "native/softmax.hpp",
+        "native/kernels/softmax.hpp",
         "masked = Smooth ? e < 0 : IVec<T>{}",
         "masked = Smooth ? e < -2 : IVec<T>{}",
     ),
     Mutant(
         "the last features counted twice",
-        "native/products.hpp",
+        "native/kernels/products.hpp",
         "lanes_from<CT>(lanes<CT>(p), L - tail)",
         "lanes<CT>(p)",
     ),
     Mutant(
-        "the gradient's last features counted twice", "native/products.hpp", "if (Tail) xv", "if (false) xv"
+        "the gradient's last features counted twice",
+        "native/kernels/products.hpp",
+        "if (Tail) xv",
+        "if (false) xv",
     ),
     Mutant(
         "filled-up rows count",
-        "native/blocks.hpp",
+        "native/kernels/blocks.hpp",
         "state.weight[r] = 0, state.label",
         "state.weight[r] = 1, state.label",
     ),
-    Mutant("rows of weight 0 count", "native/blocks.hpp", "if (t.weight && t.weight[i] == 0) continue;", ""),
+    Mutant(
+        "rows of weight 0 count",
+        "native/kernels/blocks.hpp",
+        "if (t.weight && t.weight[i] == 0) continue;",
+        "",
+    ),
     Mutant(
         "labels are not checked",
-        "native/blocks.hpp",
+        "native/kernels/blocks.hpp",
         "    if (!bad) return (int)(hi - lo);",
         "    return (int)(hi - lo);",
     ),
     Mutant(
-        "columns on a thread's edge are lost", "native/csr.hpp", "j < from || j >= to", "j <= from || j >= to"
+        "columns on a thread's edge are lost",
+        "native/kernels/csr.hpp",
+        "j < from || j >= to",
+        "j <= from || j >= to",
     ),
     Mutant(
         "pinned class with the wrong sign",
-        "native/dispatch.cpp",
+        "native/passes.cpp",
         "outputs.grad_w[j] = -sum",
         "outputs.grad_w[j] = sum",
     ),
     Mutant(
+        "pinned class of sparse rows with the wrong sign",
+        "native/passes.cpp",
+        "gradient->sums[j] = -sums[j]",
+        "gradient->sums[j] = sums[j]",
+    ),
+    Mutant(
         "a thread's rows overlap",
-        "native/dispatch.cpp",
-        "work(t, edge(t), edge(t + 1))",
-        "work(t, edge(t), std::min(n, edge(t + 1) + 1))",
+        "native/threads.hpp",
+        "work(t, mine.from, mine.to)",
+        "work(t, mine.from, std::min(n, mine.to + 1))",
     ),
     Mutant(
         "offsets of rows in order, not of those chosen",
-        "native/blocks.hpp",
+        "native/kernels/blocks.hpp",
         "offset + index[r] * classes",
         "offset + (index[0] + r) * classes",
     ),
@@ -131,98 +150,103 @@ MUTANTS = [
         "self.peaks[i, rows])\n            grad_W",
         "self.peaks[0, rows])\n            grad_W",
     ),
-    Mutant("only the last piece of k is summed", "native/matrix.hpp", "add || k0 > 0", "add"),
+    Mutant("only the last piece of k is summed", "native/kernels/matrix.hpp", "add || k0 > 0", "add"),
     Mutant(
-        "the last of equal logits of a row", "native/rowwise.hpp", "at < winner)) peak", "at > winner)) peak"
+        "the last of equal logits of a row",
+        "native/kernels/rowwise.hpp",
+        "at < winner)) peak",
+        "at > winner)) peak",
     ),
     Mutant(
         "masked classes of a row are smoothed",
-        "native/rowwise.hpp",
+        "native/kernels/rowwise.hpp",
         "share.part += masked ? Vec<CT>{} : weight",
         "share.part += weight",
     ),
     Mutant(
         "ties with the largest are forgotten",
-        "native/functions.cpp",
+        "native/kernels/functions.cpp",
         "rest.total[h] + (ties.total[h] - 1)",
         "rest.total[h]",
     ),
     Mutant(
         "the last vector of a row is not written",
-        "native/functions.cpp",
+        "native/kernels/functions.cpp",
         "    put(out + classes - L, finish(load(row + classes - L)));",
         "",
     ),
     Mutant(
         "a range's last row is left out",
-        "native/bind_functions.cpp",
-        "work(edge(t), edge(t + 1), scratch",
-        "work(edge(t), std::max(edge(t), edge(t + 1) - 1), scratch",
+        "native/bind/functions.cpp",
+        "work(lo, hi, scratch.get()",
+        "work(lo, std::max(lo, hi - 1), scratch.get()",
     ),
     Mutant(
         "columns are told from their neighbours no more",
-        "native/gather.hpp",
+        "native/kernels/gather.hpp",
         "if (base[r] != base[0] + r) return false;",
         "if (base[r] < base[0]) return false;",
     ),
     Mutant(
         "soft rows may be negative",
-        "native/functions.cpp",
+        "native/kernels/functions.cpp",
         "least[r] >= 0 && ",
         "",
     ),
     Mutant(
         "float16 is cut off",
-        "native/functions.cpp",
+        "native/kernels/functions.cpp",
         "(112u << 23) + 0xfff + ((size >> 13) & 1))",
         "(112u << 23))",
     ),
-    Mutant("a step ends outside its bounds", "native/descent.hpp", "to < penalty_.lower[i]", "to < to"),
+    Mutant(
+        "a step ends outside its bounds", "native/kernels/descent.hpp", "to < penalty_.lower[i]", "to < to"
+    ),
     Mutant(
         "coordinates move without the low-rank part",
-        "native/descent.hpp",
+        "native/kernels/descent.hpp",
         "t_[j] += by * dual[j];",
         "t_[j] += 0 * by * dual[j];",
     ),
     Mutant(
         "a group of one member's curvature",
-        "native/descent.hpp",
+        "native/kernels/descent.hpp",
         "bound = row > bound ? row : bound;",
         "bound = curvature_[i];",
     ),
     Mutant(
         "blocks that begin one coordinate late",
-        "native/descent.hpp",
+        "native/kernels/descent.hpp",
         "q_ + column.first;",
         "q_ + column.first + (column.first > 0);",
     ),
     Mutant(
         "a negative coefficient is shrunk away from zero",
-        "native/descent.hpp",
+        "native/kernels/descent.hpp",
         "pull < -l1 ? (pull + l1)",
         "pull < -l1 ? (pull - l1)",
     ),
     Mutant(
         "members are not looked at before they are followed",
-        "native/bind.cpp",
+        "native/bind/descent.cpp",
         'member->data()[i] < size, "a member',
         'true, "a member',
     ),
     Mutant(
         "small fits: a class's curvature as 1 - p_k",
-        "native/curvature.hpp",
+        "native/kernels/curvature.hpp",
         "-p[i * K + k] * p[i * K + l]",
         "-p[i * K + k]",
     ),
     Mutant(
         "small fits: a Hessian's rows of weight 0 are read",
-        "native/curvature.hpp",
+        "native/kernels/curvature.hpp",
         "if (!counts(start + i)) {",
         "if (false) {",
     ),
     Mutant(
         "small fits: the triangle's last vector is left out",
-        "native/curvature.hpp",
+        "native/kernels/curvature.hpp",
         "v < ld; v +=",
         "v + L < ld; v +=",
     ),
@@ -246,53 +270,60 @@ MUTANTS = [
     ),
     Mutant(
         "targets of whole calls are not looked at",
-        "native/losses.cpp",
+        "native/losses/rows.hpp",
         "&& counted.bad_row < 0) counted",
         "&& false) counted",
     ),
     Mutant(
         "p_w - 1 in whole calls",
-        "native/losses.cpp",
+        "native/losses/rows.hpp",
         "(all - own) - all * rest * inverse",
         "all * inverse - own",
     ),
     Mutant(
         "kept logits of another tile",
-        "native/losses.cpp",
+        "native/losses/layer.cpp",
         "copy(kept_.z + classes.from * ldk_ + rows.from",
         "copy(kept_.z + rows.from",
     ),
     Mutant(
         "a later block of rows replaces the gradient of classes",
-        "native/losses.cpp",
+        "native/losses/layer.cpp",
         "rows.size(), rows.from > 0, scratch)",
         "rows.size(), false, scratch)",
     ),
     Mutant(
         "a later tile replaces the gradient of rows",
-        "native/losses.cpp",
+        "native/losses/layer.cpp",
         "classes.size(), classes.from > 0, scratch)",
         "classes.size(), false, scratch)",
     ),
     Mutant(
         "gathered rows are not put back where they were",
-        "native/losses.cpp",
+        "native/losses/layer.cpp",
         "else std::copy_n(dx, d, out + alive_.rows[r] * d);",
         "else std::copy_n(dx, d, out + r * d);",
     ),
     Mutant(
         "the target of a row of logits keeps its probability",
-        "native/losses.cpp",
+        "native/losses/logits.cpp",
         "row.scale - row.factor)",
         "row.scale)",
     ),
     Mutant(
         "threads take the first features",
-        "native/losses.cpp",
+        "native/losses/layer.cpp",
         "features.from * w.column_stride",
         "0 * w.column_stride",
     ),
 ]
+
+
+def check_texts() -> None:
+    """AssertionError, before an hour's work, for a mutant whose text is not in its file, or not once."""
+    for mutant in MUTANTS:
+        times = (ROOT / mutant.file).read_text().count(mutant.old)
+        assert times == 1, f"{mutant.name}: {mutant.old!r} is {times} times in {mutant.file}"
 
 
 def survives(mutant: Mutant) -> bool:
@@ -303,9 +334,6 @@ def survives(mutant: Mutant) -> bool:
     shutil.copy(ROOT / "CMakeLists.txt", tree)
     path = tree / mutant.file
     text = path.read_text()
-    assert text.count(mutant.old) == 1, (
-        f"{mutant.name}: {mutant.old!r} is there {text.count(mutant.old)} times"
-    )
     path.write_text(text.replace(mutant.old, mutant.new))
 
     tools = Path(sys.executable).parent
@@ -342,6 +370,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="")
     only = parser.parse_args().only
+    check_texts()
     shutil.rmtree(BUILD, ignore_errors=True)  # the last run's breakage is built there
     whole = Mutant(
         "nothing broken", "CMakeLists.txt", "project(xent LANGUAGES CXX)", "project(xent LANGUAGES CXX)"

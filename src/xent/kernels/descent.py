@@ -45,15 +45,17 @@ def descend_smooth(
     at theta as it then is, after 16, 32, 64, … iterations. Returns how many passes and iterations there were.
     """
     kind, stored = native._kind(batch.X.dtype)
+    plain = native._plain_array
 
     def arrays_of(metric: Metric | Float) -> Any:
         parts = (metric,) if isinstance(metric, np.ndarray) else metric
-        return native._native.Metric(*map(native._plain_array, parts))
+        return native._native.Metric(*map(plain, parts))
 
     run = getattr(native._native, f"descend_smooth_{kind}")
     X, targets = native._strided(batch.X).view(stored), native._targets(batch, len(theta))
+    centre, penalties, constant, weight, share, class_x = smooth
     smooth_arrays = native._native.Smooth(
-        *(a if isinstance(a, float) else native._plain_array(a) for a in smooth)
+        plain(centre), plain(penalties), plain(constant), weight, plain(share), plain(class_x)
     )
     metrics = arrays_of(metric), lambda: arrays_of(refresh())
     passes, iterations = run(X, targets, smooth_arrays, *metrics, stop, goal, theta, n_threads, native._isa)

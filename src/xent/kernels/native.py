@@ -18,20 +18,21 @@ from numpy.typing import NDArray
 from ..data.batch import Batch, Float, TopK, check_offset
 from . import plain
 
-_native: Any = None
 _isa = os.environ.get("XENT_ISA", "")
-if os.environ.get("XENT_NATIVE", "1") == "0":
-    REASON = "switched off by XENT_NATIVE=0"
-else:
+if os.environ.get("XENT_NATIVE", "1") != "0":
     try:
-        from .. import _native  # type: ignore[no-redef]
+        from .. import _native
 
         _isa = _native.isa(_isa)
         REASON = f"compiled extension, {_isa} kernels"
     except ImportError as error:
+        _native = None  # type: ignore[assignment]
         built = importlib.util.find_spec("xent._native") is not None
         cause = f"it does not load: {error}" if built else "it was not built"
         REASON = f"no compiled extension ({cause}); reinstall where a C++20 compiler is found"
+else:
+    _native = None  # type: ignore[assignment]
+    REASON = "switched off by XENT_NATIVE=0"
 
 HAS_NATIVE = _native is not None
 
@@ -216,10 +217,10 @@ def kept_stride(rows: int) -> int:
 
 
 def loss_calls(kind: str) -> tuple[Any, Any]:
-    """Cross-entropy of class indices, and its gradient, on memory that others own (native/losses.hpp).
+    """Cross-entropy of class indices, and its gradient, on memory that others own (native/losses/).
 
     `kind` as in `multiply`, but "h". Their arguments are addresses, sizes, and strides in numbers, as
-    native/bind_torch.cpp names them, which the caller has checked. Native only.
+    native/bind/torch.cpp names them, which the caller has checked. Native only.
     """
     return getattr(_native, f"loss_forward_{kind}"), getattr(_native, f"loss_backward_{kind}")
 
@@ -335,8 +336,6 @@ def _run(
         run = getattr(_native, f"sparse_{kind}{'i' if index.itemsize == 4 else 'l'}")
         rows = (_plain_array(value), column, start, X.shape[1])
         totals, out = run(task, *rows, targets, arrays, gradient, n_threads, _isa)
-        if gradient and len(out) < K:
-            out = np.concatenate([-out, out])
         return totals, out if gradient else np.empty((0, d))
     kind, stored = _kind(X.dtype)
     X = _strided(X)

@@ -7,7 +7,7 @@ Design
     Backward makes tiles again; where gradients of W are wanted all threads then share a tile's classes, so
     that those of a class are summed over all rows at once, in float32 or float64, and rounded once.
  c. What a row gets depends neither on its neighbours nor on how many they are: products are summed in an
-    order of their own (native/matrix.hpp), and how classes are cut depends on the model alone.
+    order of their own (native/kernels/matrix.hpp), and how classes are cut depends on the model alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Class indices without further options: forward and backward by one native call each (native/losses.hpp),
+"""Class indices without further options: forward and backward by one native call each (native/losses/),
 on the tensors' own memory."""
 
 from __future__ import annotations
