@@ -306,7 +306,7 @@ def test_once_dispatch_is_off_again_results_are_numpys(place):
 @pytest.mark.parametrize("rows", [IRIS[0], torch.tensor(IRIS[0])], ids=["numpy", "torch"])
 @pytest.mark.parametrize("name", ["newton", "cv"])
 def test_without_dispatch_all_is_numpys(name, rows, monkeypatch):
-    monkeypatch.setattr(arrays, "move_to", None)  # not even looked at
+    monkeypatch.setattr(arrays, "_numpy_of", None)  # not even looked at
     model, ours = clone(MODELS[name]).fit(rows, IRIS[1]), clone(MODELS[name]).fit(*IRIS)
     assert_array_equal(model.coef_, ours.coef_)
     for array in (model.coef_, model.classes_, *(getattr(model, method)(rows) for method in METHODS)):
@@ -314,7 +314,7 @@ def test_without_dispatch_all_is_numpys(name, rows, monkeypatch):
 
 
 def test_with_dispatch_numpy_stays_numpy(dispatch, monkeypatch):
-    monkeypatch.setattr(arrays, "move_to", None)
+    monkeypatch.setattr(arrays, "_numpy_of", None)
     model = SoftmaxRegression().fit(*IRIS)
     for array in (model.coef_, model.classes_, *(getattr(model, method)(IRIS[0]) for method in METHODS)):
         assert type(array) is np.ndarray

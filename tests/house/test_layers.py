@@ -45,6 +45,7 @@ FILES: dict[str, list[set[str]]] = {
     ],
     "inference": [{"margins"}, {"separation"}],
     "estimators": [
+        {"sklearn"},
         {"arrays", "control", "frames", "parameters"},
         {"targets"},
         {"problem"},

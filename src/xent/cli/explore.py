@@ -8,7 +8,7 @@ from typing import Literal
 
 from .terminal import clear_errors, out, plain
 
-PAGE = Path(__file__).parent / "explorer" / "index.html"
+PAGE = Path(__file__).parent.parent / "explorer" / "index.html"
 
 
 def explore(*, lang: Literal["en", "zh"] = "en") -> None:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from array_api_compat import is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn import get_config
-from sklearn.utils._array_api import get_namespace_and_device, move_to
 
 Model = TypeVar("Model")
 
@@ -29,6 +28,9 @@ class Home:
     xp: Any = None
     device: Any = None
 
+    def __str__(self) -> str:
+        return "NumPy's" if self.xp is None else f"{self.xp.__name__}'s on {self.device}"
+
     def bring(self, value: Any) -> Any:
         """The array, or a dict with its arrays, moved here. Strings and objects stay NumPy's: no other
         namespace has them."""
@@ -36,15 +38,12 @@ class Home:
             return {key: self.bring(item) for key, item in value.items()}
         if self.xp is None or not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
             return value
-        return move_to(value, xp=self.xp, device=self.device)
+        return self.xp.asarray(np.ascontiguousarray(value), device=self.device)  # PyTorch knows no stride < 0
 
 
 def home_of(array: Any) -> Home:
     """Where an array lives. NumPy is home to frames, lists and sparse matrices."""
-    if not _is_foreign(array):
-        return Home()
-    xp, _, device = get_namespace_and_device(array)
-    return Home(xp, device)
+    return Home(array_namespace(array), device(array)) if _is_foreign(array) else Home()
 
 
 def to_numpy(**given: Any) -> list[Any]:
@@ -66,7 +65,7 @@ def in_numpy(attribute: Any) -> Any:
     """A fitted attribute as NumPy's, or sparse as it is. Whether or not dispatch is still on."""
     if isinstance(attribute, np.ndarray) or sparse.issparse(attribute) or not is_array_api_obj(attribute):
         return attribute
-    return move_to(attribute, xp=np, device="cpu")
+    return _numpy_of(attribute)
 
 
 def numpy_twin(model: Model) -> Model:
@@ -93,8 +92,16 @@ def _read(name: str, array: Any) -> NDArray[Any]:
     if hasattr(array, "resolve_neg"):  # PyTorch's, which DLPack forgets may be its memory's negative
         array = array.resolve_neg()
     try:
-        return move_to(array, xp=np, device="cpu")
+        return _numpy_of(array)
     except (TypeError, RuntimeError, ValueError, BufferError) as error:
         raise ValueError(
             f"{name}: NumPy cannot read this array of dtype {array.dtype}; convert it first. {error}"
         ) from error
+
+
+def _numpy_of(array: Any) -> NDArray[Any]:
+    """Through DLPack, or else as the library itself gives its arrays to NumPy, which is up to it."""
+    try:
+        return np.from_dlpack(array)
+    except (TypeError, RuntimeError, ValueError, BufferError):
+        return np.asarray(array)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils._array_api import check_same_namespace
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -138,10 +137,16 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
 
     def _to_numpy(self, method: str, X: Any, /, **others: Any) -> list[Any]:
         """X and others in NumPy. Raises ValueError where `fit` was given X of another namespace: as in
-        scikit-learn, a model is moved by who wants that, not by `method`."""
+        scikit-learn, a model is moved by who wants that, not by `method`. In words that its checks know."""
         check_is_fitted(self)
         arrays = to_numpy(X=X, **others)
-        check_same_namespace(X, self, attribute="coef_", method=method)
+        here, there = home_of(X), home_of(self.coef_)
+        if here != there:
+            raise ValueError(
+                f"Inputs passed to {type(self).__name__}.{method}() must use the same namespace and the same "
+                f"device as the model: X is {here}, coef_ is {there}. Convert X, or move the model with "
+                "scikit-learn's move_estimator_to (from 1.9 on)"
+            )
         return arrays
 
     def _scored_rows(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> linear.Batch:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..solvers import Progress, Result, Settings
+from .sklearn import callback_context
 
 
 class Control:
@@ -74,12 +75,12 @@ def callbacks(
 
     `attributes` makes coef_ and intercept_ of θ, when a callback wants a fitted estimator.
     """
-    if not getattr(estimator, "_skl_callbacks", None):
-        yield []
-        return
     # As in scikit-learn: an iteration begins where the last one ended, and one that never ran closes the
     # list.
-    context = estimator._init_callback_context(max_subtasks=estimator.max_iter + 1)
+    context = callback_context(estimator, max_subtasks=estimator.max_iter + 1)
+    if context is None:
+        yield []
+        return
     given = {"estimator": estimator, "X": X, "y": y, "metadata": metadata or None}
     context.call_on_fit_task_begin(**given)
     current: list[Any] = []

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
-from sklearn.utils._metadata_requests import _raise_for_params, _routing_enabled
 from sklearn.utils.metadata_routing import (
     MetadataRequest,
     MetadataRouter,
@@ -30,6 +29,7 @@ from .folds import Fold, check_log_loss, make_fold, scoring_of
 from .parameters import asked_of
 from .path import complain, grid, mean_loss, outcomes
 from .problem import Outcome, Problem, read_problem
+from .sklearn import raise_for_params, routing_enabled
 from .softmax import SoftmaxRegression
 from .targets import codes_of, is_soft, weights_of
 
@@ -177,7 +177,7 @@ feature_penalty_factor, tol, max_iter
         self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]
     ) -> SoftmaxRegressionCV:
         asked = asked_of(self, SoftmaxRegressionCV, stacklevel=4)
-        _raise_for_params(params, self, "fit")
+        raise_for_params(params, self, "fit")
         scorer, home, labels = self._scorer(offset), home_of(X), home_of(y)
         known = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
         X, y, sample_weight, offset, *others = to_numpy(**known, **params)
@@ -256,7 +256,7 @@ feature_penalty_factor, tol, max_iter
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, **params: Any) -> float:
         """What `scoring` says of the fitted model on X, y: by default the negative mean log-loss, in nats."""
-        _raise_for_params(params, self, "score")
+        raise_for_params(params, self, "score")
         scorer, known = self._scorer(offset), {"y": y, "sample_weight": sample_weight, "offset": offset}
         X, y, sample_weight, offset, *others = self._to_numpy("score", X, **known, **params)
         routed = self._route("score", sample_weight, dict(zip(params, others, strict=True)))
@@ -282,7 +282,7 @@ feature_penalty_factor, tol, max_iter
     def _route(self, caller: str, sample_weight: Any, params: dict[str, Any]) -> Bunch:
         given = params if sample_weight is None else params | {"sample_weight": sample_weight}
         routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score=given))
-        if _routing_enabled() and given:  # of nothing scikit-learn makes something that has no attributes
+        if routing_enabled() and given:  # of nothing scikit-learn makes something that has no attributes
             routed.update(process_routing(self, caller, **given))
         return routed
 

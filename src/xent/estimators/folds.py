@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import _check_method_params
 
 from ..kernels import linear
 from .path import mean_loss
 from .problem import Outcome, Problem
+from .sklearn import check_method_params, knowing
 from .softmax import SoftmaxRegression
 
 Float = NDArray[np.float64]
@@ -81,25 +79,10 @@ def scoring_of(
         model = SoftmaxRegression(**settings | {"C": C, "l1_ratio": l1_ratio})
         model.coef_, model.intercept_ = outcome.coef, outcome.intercept
         model.classes_, model.n_features_in_ = fold.problem.classes, X.shape[1]
-        given = _check_method_params(X, params=params, indices=fold.test)
-        return _knowing(scorer, model.classes_)(model, X[fold.test], y[fold.test], **given)
+        given = check_method_params(X, params=params, indices=fold.test)
+        return knowing(scorer, model.classes_)(model, X[fold.test], y[fold.test], **given)
 
     return by_loss if scorer is None else by_scorer
-
-
-def _knowing(scorer: Any, classes: NDArray[Any]) -> Any:
-    """The scorer told of all classes, where it can be: held-out rows need not have all of them. As in
-    scikit-learn's LogisticRegressionCV."""
-    function = getattr(scorer, "_score_func", None)
-    accepted = inspect.signature(function).parameters if function is not None else {}
-    if "labels" not in accepted:
-        return scorer
-    told: dict[str, Any] = {"labels": classes}
-    if len(classes) == 2 and "pos_label" in accepted:
-        told["pos_label"] = classes[1]
-    scorer = copy.copy(scorer)
-    scorer._kwargs = told | scorer._kwargs
-    return scorer
 
 
 def _times(index: Any, n: int) -> Float:

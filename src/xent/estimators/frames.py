@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils._missing import is_pandas_na
 
 from .._checks import shown
+from .sklearn import is_pandas_na
 
 
 def names_of(table: Any) -> list[Any] | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import _get_feature_names, check_array, check_consistent_length
+from sklearn.utils.validation import check_array, check_consistent_length
 
 from .. import solvers
 from ..export import plots
@@ -26,6 +26,7 @@ from .control import Control
 from .frames import locate
 from .parameters import check_parameters, parameters_of
 from .problem import TAKES, Outcome, Problem, read_problem
+from .sklearn import get_feature_names
 from .softmax import SoftmaxRegression
 from .targets import codes_of, offset_of, weights_of
 
@@ -63,7 +64,7 @@ class SoftmaxPath:
         columns named other than those that the path was fitted on.
         """
         X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
-        names = _get_feature_names(X)
+        names = get_feature_names(X)
         if (
             names is not None
             and self.feature_names_in_ is not None

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score
 
@@ -21,6 +20,7 @@ from .classifier import SoftmaxClassifier, both_rows, unchanged_if_it_raises
 from .control import Control, callbacks
 from .parameters import asked_of
 from .problem import Outcome, Problem, read_problem
+from .sklearn import CallbackSupportMixin, with_callbacks
 from .targets import is_soft
 
 Float = NDArray[np.float64]

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight
 
 from .._checks import check_non_negative, check_probabilities, shown
 from .frames import as_numbers, first_missing, names_of
+from .sklearn import check_sample_weight
 
 Float = NDArray[np.float64]
 
@@ -263,7 +263,7 @@ def weights_of(X: Any, sample_weight: Any) -> Float | None:
     if sample_weight is None:
         return None
     with np.errstate(over="ignore"):
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weight = check_sample_weight(sample_weight, X, dtype=np.float64)
     check_non_negative(weight)
     return weight
 
