@@ -35,9 +35,10 @@ REPEATS = 5  # of a call shorter than SHORT; its time is their median
 
 def path(X: Any, y: NDArray[np.int64], settings: dict[str, Any]) -> tuple[Values, dict[str, Any]]:
     """xent.softmax_path."""
-    from xent import softmax_path
+    from xent import SoftmaxRegression, softmax_path
 
-    found = softmax_path(X, y, **settings)
+    model = SoftmaxRegression(**{name: value for name, value in settings.items() if name != "Cs"})
+    found = softmax_path(X, y, settings["Cs"], model=model)
     said = {"suboptimality": _plain(found.suboptimality), "n_passes": int(found.n_passes)}
     said["converged"] = int(np.count_nonzero(found.converged))
     return list(zip(found.coefs, found.intercepts, strict=True)), said

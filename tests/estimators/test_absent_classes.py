@@ -189,8 +189,9 @@ def test_paths_and_cross_validation(rng, l1_ratio):
     X, y = data(rng, 4)
     s, rest = 1.0 * (y != 1), [0, 2, 3]
     Cs = [0.1, 1.0]
-    path = softmax_path(X, y, Cs, l1_ratio=l1_ratio, sample_weight=s, tol=1e-11)
-    alone = softmax_path(X[y != 1], y[y != 1], Cs, l1_ratio=l1_ratio, tol=1e-11)
+    model = SoftmaxRegression(l1_ratio=l1_ratio, tol=1e-11)
+    path = softmax_path(X, y, Cs, model=model, sample_weight=s)
+    alone = softmax_path(X[y != 1], y[y != 1], Cs, model=model)
     assert_allclose(path.objective, alone.objective, atol=1e-10)
     assert (path.intercepts[:, 1] == -np.inf).all()
     assert_allclose(

@@ -348,8 +348,9 @@ def test_paths_are_numpys(K, ratio, place, dispatch):
     X, y = (a[IRIS[1] < K] for a in IRIS)
     s, o = np.linspace(1, 2, len(y)), np.linspace(-1, 1, len(y) * K).reshape(-1, K)
     there = [put(a, place) for a in (X, y, s, o)]
-    ours = softmax_path(X, y, 3, l1_ratio=ratio, sample_weight=s, offset=o)
-    path = softmax_path(*there[:2], 3, l1_ratio=ratio, sample_weight=there[2], offset=there[3])
+    model = SoftmaxRegression(l1_ratio=ratio)
+    ours = softmax_path(X, y, 3, model=model, sample_weight=s, offset=o)
+    path = softmax_path(*there[:2], 3, model=model, sample_weight=there[2], offset=there[3])
     assert type(path.classes_) is type(path.intercepts) is type(path.Cs) is np.ndarray
     assert_array_equal(path.intercepts, ours.intercepts)
     for coef, expected in zip(path.coefs, ours.coefs, strict=True):

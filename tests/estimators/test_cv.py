@@ -464,6 +464,26 @@ def test_folds_do_not_change_what_they_are_made_of(rng):
     assert len(buffer.getvalue()) < 20_000
 
 
+def test_what_a_ratio_cannot_take_is_refused_before_any_fit(rng):
+    """Two classes share one row of coefficients, on which an L1 part has one factor."""
+    X, y = rng.normal(size=(40, 2)), np.arange(40) % 2
+    given = {"Cs": [1.0], "class_penalty_factor": [1.0, 2.0], "cv": 2}
+    SoftmaxRegressionCV(**given).fit(X, y)
+    model = SoftmaxRegressionCV(l1_ratios=(0.0, 0.5), **given)
+    with pytest.raises(ValueError, match="class_penalty_factor: two classes share one row of coefficients"):
+        model.fit(X, y)
+    assert not hasattr(model, "scores_")
+
+
+def test_a_solver_that_does_nothing_stops_nothing(rng):
+    """With L1 and with bounds, which have a solver of their own."""
+    X, y = rng.normal(size=(40, 2)), np.arange(40) % 3
+    for given in ({"l1_ratios": [0.5]}, {"bounds": (0, np.inf)}):
+        with pytest.warns(FutureWarning, match="solver='lbfgs' does nothing"):
+            model = SoftmaxRegressionCV(Cs=[1.0], cv=2, solver="lbfgs", **given).fit(X, y)
+        assert_array_equal(model.coef_, SoftmaxRegressionCV(Cs=[1.0], cv=2, **given).fit(X, y).coef_)
+
+
 def test_no_folds_are_an_error():
     with pytest.raises(ValueError, match="cv: it makes no folds"):
         SoftmaxRegressionCV(cv=[]).fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])

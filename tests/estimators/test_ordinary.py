@@ -215,7 +215,7 @@ def test_cross_validation_with_its_defaults():
 def test_paths(K):
     X, y, s = TABLES[K]
     for l1_ratio, Cs in ((0.0, [1e-4, 1e-2, np.inf]), (1.0, [1e-4, 1e-2])):
-        path = softmax_path(X, y, Cs=Cs, l1_ratio=l1_ratio, sample_weight=s)
+        path = softmax_path(X, y, Cs=Cs, model=SoftmaxRegression(l1_ratio=l1_ratio), sample_weight=s)
         assert path.converged.all()
         for C, coef in zip(Cs, path.coefs, strict=True):
             alone = SoftmaxRegression(C=C, l1_ratio=l1_ratio).fit(X, y, s)

@@ -19,11 +19,18 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.truth.smooth import Plain, softmax_rows
 from xent import SoftmaxPath, SoftmaxRegression, l1_min_c, softmax_path
+from xent.estimators.input import read_problem
+from xent.estimators.parameters import ModelParameters
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 CS = np.array([1.0, 0.01, 100.0, 0.1])  # out of order: it is kept
+
+
+@pytest.fixture
+def iris():
+    return load_iris(return_X_y=True)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +46,7 @@ def test_every_model_is_newton_choleskys(rng, K, intercept, weighted):
     X, y = rng.normal(size=(150, 5)) + rng.normal(size=5), np.array(list("dbca"))[rng.integers(0, K, 150)]
     s = rng.uniform(0, 3, 150) if weighted else None
     common = {"fit_intercept": intercept, "class_weight": "balanced" if weighted else None}
-    path = softmax_path(X, y, Cs=CS, sample_weight=s, tol=1e-13, **common)
+    path = softmax_path(X, y, Cs=CS, model=SoftmaxRegression(tol=1e-13, **common), sample_weight=s)
     assert_array_equal(path.Cs, CS)
     assert_array_equal(path.classes_, np.unique(y))
     rows = 1 if K == 2 else K
@@ -61,7 +68,7 @@ def test_every_figure_is_that_of_a_fit_on_its_own(rng):
         "feature_penalty_factor": [1.0, 0.3, 2.0, 1.0],
         "tol": 1e-9,
     }
-    path = softmax_path(X, Q, Cs=CS, sample_weight=s, offset=o, **given)
+    path = softmax_path(X, Q, Cs=CS, model=SoftmaxRegression(**given), sample_weight=s, offset=o)
     assert path.converged.all()
     assert path.converged.dtype == bool
     assert (path.suboptimality <= 1e-9).all()
@@ -135,7 +142,7 @@ def test_fits_without_an_optimum_foretell_nothing(seed, Cs, given):
     X = (5 * rng.normal(size=(22, 4))).astype(np.float32 if l1 else np.float64)
     y = np.argmax(X @ rng.normal(size=(4, 5 if l1 else 4)), axis=1)
     with pytest.warns(ConvergenceWarning, match="penalty factor of 0"):
-        path = softmax_path(X, y, Cs, **given)
+        path = softmax_path(X, y, Cs, model=SoftmaxRegression(**given))
     for C, value in zip(Cs, path.objective, strict=True):
         with pytest.warns(ConvergenceWarning, match="penalty factor of 0"):
             alone = SoftmaxRegression(C=C, **given).fit(X, y)
@@ -152,8 +159,8 @@ def test_a_path_reads_less_than_fits_on_their_own():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_float32_and_sparse_rows(rng, dtype):
     X = (rng.normal(size=(120, 6)) * (rng.random((120, 6)) < 0.4)).astype(dtype)
-    y = rng.integers(0, 3, 120)
-    dense, sparse = (softmax_path(A, y, Cs=CS, tol=1e-8) for A in (X, scipy.sparse.csr_array(X)))
+    y, tight = rng.integers(0, 3, 120), SoftmaxRegression(tol=1e-8)
+    dense, sparse = (softmax_path(A, y, Cs=CS, model=tight) for A in (X, scipy.sparse.csr_array(X)))
     for a, b in zip(dense.coefs, sparse.coefs, strict=True):
         assert a.dtype == b.dtype == dtype
         assert_allclose(a, b, atol=1e-3)
@@ -164,13 +171,14 @@ def test_edges(rng):
     """Tiny C: the class shares. C = inf: no penalty. Constant and empty columns: coefficients of 0."""
     X, y = rng.normal(size=(80, 3)), rng.integers(0, 3, 80)
     shares = np.log(np.bincount(y) / 80)
-    path = softmax_path(X, y, Cs=[1e-300, np.inf], tol=1e-12)
+    tight = SoftmaxRegression(tol=1e-12)
+    path = softmax_path(X, y, Cs=[1e-300, np.inf], model=tight)
     assert_allclose(path.coefs[0], 0, atol=1e-12)
     assert_allclose(path.intercepts[0], shares - shares.mean(), atol=1e-6)
     free = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-12).fit(X, y)
     assert_allclose(path.coefs[1], free.coef_, atol=1e-5)
-    path = softmax_path(np.column_stack([X, np.full(80, 7.0), np.zeros(80)]), y, Cs=[0.1, 10.0], tol=1e-12)
-    alone = softmax_path(X, y, Cs=[0.1, 10.0], tol=1e-12)
+    more = np.column_stack([X, np.full(80, 7.0), np.zeros(80)])
+    path, alone = (softmax_path(A, y, Cs=[0.1, 10.0], model=tight) for A in (more, X))
     for coef, three in zip(path.coefs, alone.coefs, strict=True):
         assert_allclose(coef[:, 3:], 0, atol=1e-10)
         assert_allclose(coef[:, :3], three, atol=1e-5)
@@ -183,7 +191,7 @@ def test_edges(rng):
 def test_what_falls_short_is_told_once():
     X, y = load_digits(return_X_y=True)
     with pytest.warns(ConvergenceWarning) as caught:
-        path = softmax_path(X, y, Cs=[1e-300, 1.0, 100.0], max_iter=1)
+        path = softmax_path(X, y, Cs=[1e-300, 1.0, 100.0], model=SoftmaxRegression(max_iter=1))
     (warning,) = caught
     text = str(warning.message)
     assert warning.filename == __file__
@@ -216,18 +224,77 @@ def test_what_falls_short_is_told_once():
     ],
 )
 def test_bad_parameters(given, message):
+    given = dict(given)
     X, y = load_iris(return_X_y=True)
     with pytest.raises(ValueError, match=message):
-        softmax_path(X, y, **given)
+        softmax_path(X, y, given.pop("Cs", 10), model=SoftmaxRegression(**given))
     with pytest.raises(ValueError, match=r"Input X contains NaN. First in row 0, column 0"):
         softmax_path(np.full((4, 2), np.nan), [0, 1, 0, 1])
+
+
+def test_the_model_lends_its_parameters_and_stays_as_it_is(iris):
+    """Its C, warm_start and what it has been fitted to say nothing."""
+    model = SoftmaxRegression(C=7.0, warm_start=True, tol=1e-9, l1_ratio=0.5)
+    want = softmax_path(*iris, CS, model=model)
+    model.fit(*iris)
+    before = {name: str(value) for name, value in vars(model).items()}
+    path = softmax_path(*iris, CS, model=model)
+    assert {name: str(value) for name, value in vars(model).items()} == before
+    assert_array_equal(path.objective, want.objective)
+    assert 2 * l1_min_c(*iris, model=model) == l1_min_c(*iris, model=SoftmaxRegression(l1_ratio=1.0))
+
+    class Short(SoftmaxRegression):
+        def __init__(self, tol=1e-9):
+            super().__init__(tol=tol, l1_ratio=0.5)
+
+    assert_array_equal(softmax_path(*iris, CS, model=Short()).objective, want.objective)
+    with pytest.warns(ConvergenceWarning, match=r"softmax_path: 4 of 4 fits .*max_time has passed"):
+        assert not softmax_path(*iris, CS, model=model.set_params(max_time=1e-9)).converged.any()
+
+
+@pytest.mark.parametrize("function", [softmax_path, l1_min_c])
+def test_parameters_go_into_the_model(iris, function):
+    who = function.__name__
+    with pytest.raises(TypeError, match=rf"{who}\(\) .* write model=SoftmaxRegression\(l1_ratio=…, tol=…\)"):
+        function(*iris, l1_ratio=1.0, tol=1e-3)
+    with pytest.raises(TypeError, match=rf"{who}\(\) got an unexpected keyword argument 'ratio'"):
+        function(*iris, ratio=1.0)
+    for wrong in (LogisticRegression(), SoftmaxRegression, 1.0):
+        with pytest.raises(TypeError, match=rf"model: {who}\(\) takes a SoftmaxRegression, got"):
+            function(*iris, model=wrong)
+    with pytest.raises(ValueError, match=rf"'max_iter' parameter of {who}'s model must be an int"):
+        function(*iris, model=SoftmaxRegression(l1_ratio=1, max_iter=0))
+    with pytest.warns(FutureWarning, match=r"penalty='l1' means l1_ratio=1.0; solver='saga' means") as caught:
+        theirs = function(*iris, model=SoftmaxRegression(penalty="l1", solver="saga"))
+    assert caught[0].filename == __file__
+    ours = function(*iris, model=SoftmaxRegression(l1_ratio=1))
+    if function is l1_min_c:
+        assert theirs == ours
+    else:
+        assert_array_equal(theirs.objective, ours.objective)
+        with pytest.raises(ValueError, match=r"solver: .* leave the model's at 'auto', got 'newton'"):
+            function(*iris, model=SoftmaxRegression(solver="newton"))
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_an_objective_at_another_c_leaves_the_first_as_it_is(iris, l1_ratio):
+    model = SoftmaxRegression(l1_ratio=l1_ratio)
+    asked = ModelParameters.of(model, SoftmaxRegression, stacklevel=1)
+    problem, _ = read_problem(model, asked, l1_ratio, *iris, None, None)
+    first = problem.objective(1.0)
+    value, passes = first.evaluate(first.start() + 0.1).value, first.n_passes
+    other = problem.at(3.0, first)
+    assert other.n_passes == 0
+    assert other.evaluate(first.start() + 0.1).value < value
+    assert (other.n_passes, first.n_passes) == (1, passes)
+    assert first.evaluate(first.start() + 0.1).value == value
 
 
 def test_verbose_prints_a_line_a_fit(capsys):
     X, y = load_iris(return_X_y=True)
     softmax_path(X, y, Cs=CS)
     assert capsys.readouterr().out == ""
-    path = softmax_path(X, y, Cs=CS, verbose=1)
+    path = softmax_path(X, y, Cs=CS, model=SoftmaxRegression(verbose=1))
     lines = capsys.readouterr().out.splitlines()
     assert sum(int(line.split()[-2]) for line in lines) == path.n_passes
     assert [float(line.split()[1]) for line in lines] == sorted(CS)  # from the strongest penalty on
@@ -272,7 +339,7 @@ def test_the_picture_shows_the_coefficients_and_the_loss():
 
 def test_the_picture_of_many_coefficients_shows_the_largest():
     X, y = load_digits(return_X_y=True)
-    path = softmax_path(X, y, Cs=[0.01, 1.0, 10.0], tol=1e-3)
+    path = softmax_path(X, y, Cs=[0.01, 1.0, 10.0], model=SoftmaxRegression(tol=1e-3))
     figure, (left, right) = plt.subplots(1, 2)
     assert path.plot(right) is right
     assert not left.lines

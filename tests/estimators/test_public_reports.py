@@ -719,7 +719,8 @@ def test_an_l1_path_on_two_classes(centred):
     X, y = (part[:100] for part in load_iris(return_X_y=True))
     table = X - X.mean(axis=0) if centred else X
     first = l1_min_c(table, y)
-    path = softmax_path(table, y, first * np.logspace(0, 3, 8), l1_ratio=1.0, tol=1e-11)
+    model = SoftmaxRegression(l1_ratio=1.0, tol=1e-11)
+    path = softmax_path(table, y, first * np.logspace(0, 3, 8), model=model)
     assert path.converged.all()
     assert path.coefs[0].nnz == 0
     for C, coef, intercept in zip(path.Cs, path.coefs, path.intercepts, strict=True):
@@ -745,7 +746,7 @@ def test_an_l1_path_of_words_and_classes_of_all_sizes(rng):
     y = np.repeat(np.arange(4), [120, 50, 26, 4])
     rates = 0.2 * rng.gamma(0.5, 1, (4, 80))
     X = sparse.csr_array(rng.poisson(rates[y]).astype(float))
-    path = softmax_path(X, y, 20, l1_ratio=1.0, tol=1e-9)
+    path = softmax_path(X, y, 20, model=SoftmaxRegression(l1_ratio=1.0, tol=1e-9))
     assert path.converged.all()
     for i in (0, 5, 10, 15, 19):
         off = l1_conditions(path.coefs[i].toarray(), path.intercepts[i], X.toarray(), y, path.Cs[i])

@@ -127,7 +127,7 @@ def test_just_above_and_below_the_largest_penalty(rng, case, K):
     X, y = draw(rng, K=K)
     given = {"l1_ratio": 1.0} | LARGEST[case]
     s, o = rng.uniform(0.5, 2, len(y)), rng.normal(size=(len(y), K))
-    C = l1_min_c(X, y, sample_weight=s, offset=o, **given)
+    C = l1_min_c(X, y, model=SoftmaxRegression(**given), sample_weight=s, offset=o)
     held = np.asarray(given.get("feature_penalty_factor", np.ones(6))) > 0
     above = fit(X, y, s, o, C=C * (1 - 1e-9), tol=1e-15, **given)
     assert not above.coef_[:, held].any()
@@ -135,21 +135,23 @@ def test_just_above_and_below_the_largest_penalty(rng, case, K):
     below = fit(X, y, s, o, C=C * (1 + 1e-6), tol=1e-15, **given)
     entered = below.coef_[:, held] != 0
     assert entered.sum() == (K if given.get("grouped") and K > 2 else 1)
-    path = softmax_path(X, y, Cs=3, sample_weight=s, offset=o, tol=1e-3, **given) if held.all() else None
-    assert path is None or path.Cs == pytest.approx(C * np.logspace(0, 4, 3))
+    if held.all():
+        path = softmax_path(X, y, 3, model=SoftmaxRegression(tol=1e-3, **given), sample_weight=s, offset=o)
+        assert path.Cs == pytest.approx(C * np.logspace(0, 4, 3))
 
 
 @pytest.mark.parametrize("K", [2, 3])
 def test_the_largest_penalty_is_scikit_learns(rng, K):
     """Which knows two classes, and of more one against the rest: without an intercept, at W = 0."""
     X, y = draw(rng, K=K)
-    ours = l1_min_c(X, y, fit_intercept=False)
+    model = SoftmaxRegression(l1_ratio=1, fit_intercept=False)
+    ours = l1_min_c(X, y, model=model)
     if K == 2:
         assert ours == pytest.approx(sklearn_l1_min_c(X, y, loss="log", fit_intercept=False), rel=1e-12)
     gradient = (1 / K - np.eye(K)[y]).T @ X
     assert ours == pytest.approx(1 / np.abs(gradient).max(), rel=1e-12)
     grouped = 1 / np.linalg.norm(gradient, axis=0).max()
-    assert l1_min_c(X, y, fit_intercept=False, grouped=True) == pytest.approx(
+    assert l1_min_c(X, y, model=model.set_params(grouped=True)) == pytest.approx(
         1 / np.abs(gradient[1]).max() if K == 2 else grouped, rel=1e-12
     )
 
@@ -157,10 +159,10 @@ def test_the_largest_penalty_is_scikit_learns(rng, K):
 def test_the_largest_penalty_is_refused_where_there_is_none(rng):
     X, y = draw(rng)
     with pytest.raises(ValueError, match="l1_ratio"):
-        l1_min_c(X, y, l1_ratio=0.0)
+        l1_min_c(X, y, model=SoftmaxRegression(l1_ratio=0.0))
     with pytest.raises(ValueError, match="bounds: they leave out 0"):
-        l1_min_c(X, y, bounds=(0.5, 1.0))
-    assert l1_min_c(X, y, bounds=(0.0, 0.0)) == np.inf
+        l1_min_c(X, y, model=SoftmaxRegression(l1_ratio=1, bounds=(0.5, 1.0)))
+    assert l1_min_c(X, y, model=SoftmaxRegression(l1_ratio=1, bounds=(0.0, 0.0))) == np.inf
 
 
 # Columns that say nothing, or the same ---------------------------------------------------------------
@@ -206,8 +208,8 @@ def test_all_zero_columns_and_constant_ones(rng, given, K):
     assert model.converged_
     assert not model.coef_.any()
     assert_allclose(model.predict_proba(np.zeros((1, 3)))[0], np.bincount(y) / 60, atol=1e-5)
-    assert l1_min_c(np.zeros((60, 3)), y, **given) == np.inf
-    path = softmax_path(np.zeros((60, 3)), y, Cs=4, **given)
+    assert l1_min_c(np.zeros((60, 3)), y, model=SoftmaxRegression(**given)) == np.inf
+    path = softmax_path(np.zeros((60, 3)), y, Cs=4, model=SoftmaxRegression(**given))
     assert path.converged.all()
     assert np.isfinite(path.Cs).all()
     assert all(coef.nnz == 0 for coef in path.coefs)

@@ -49,6 +49,7 @@ FILES: dict[str, list[set[str]]] = {
         {"arrays", "control", "frames", "parameters"},
         {"targets"},
         {"problem"},
+        {"input", "outcome"},
         {"classifier"},
         {"softmax"},
         {"path"},

@@ -185,7 +185,8 @@ def test_a_constant_column_through_every_door(rng):
     assert_allclose(other.objective, one.objective, atol=1e-12)
     assert l1_min_c(X, y) == pytest.approx(l1_min_c(x, y), rel=1e-12)
     assert l1_min_c(X[:, 2:], y) == np.inf
-    assert softmax_path(X, y, Cs=5, l1_ratio=1.0).coefs[-1].toarray()[:, 2].tolist() == [0, 0, 0]
+    path = softmax_path(X, y, Cs=5, model=SoftmaxRegression(l1_ratio=1.0))
+    assert path.coefs[-1].toarray()[:, 2].tolist() == [0, 0, 0]
     mixed = X.copy()
     mixed[:70, 2] = rng.normal(size=70)
     s = np.append(np.zeros(70), np.ones(130))

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.linear_model import LogisticRegressionCV
 
-from xent import SoftmaxRegressionCV, softmax_path
+from xent import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
 from xent.data import InMemory
 from xent.kernels import linear
 from xent.objective.ridge import Objective
@@ -216,7 +216,8 @@ def test_a_path_of_narrow_and_sparse_rows(rng, monkeypatch, dtype):
     X, y = draw(rng)
     X = np.where(np.abs(X) < 0.5, 0, X).astype(dtype)
     calls = counted(monkeypatch)
-    dense, csr_ = (softmax_path(A, y, Cs=np.logspace(-2, 3, 6), tol=1e-7) for A in (X, csr(X)))
+    model = SoftmaxRegression(tol=1e-7)
+    dense, csr_ = (softmax_path(A, y, Cs=np.logspace(-2, 3, 6), model=model) for A in (X, csr(X)))
     assert calls
     assert_allclose(dense.objective, csr_.objective, atol=1e-7)
     assert dense.suboptimality.max() <= (1e-7 if dtype == np.float64 else 1e-5)

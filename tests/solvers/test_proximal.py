@@ -59,7 +59,7 @@ def test_the_working_set_finds_what_all_features_find(rng, kind, times):
     """On 3000 features of 90 rows, dense and CSR, float64 and float32."""
     X, y = wide(rng)
     given = KINDS[kind]
-    C = times * l1_min_c(X, y, **given)
+    C = times * l1_min_c(X, y, model=SoftmaxRegression(**given))
     found = []
     for A in (X, scipy.sparse.csr_array(X)):
         for solver in (WorkingSet, Proximal):
@@ -242,9 +242,9 @@ def test_from_far_away(rng, kind):
 def test_a_path_is_its_fits(rng, kind, features):
     """In any order of Cs, and where a working set goes from C to C."""
     X, y = draw(rng, n=150, d=10) if features == "few" else wide(rng)
-    Cs = l1_min_c(X, y, **KINDS[kind]) * np.array([3.0, 0.5, 30.0, 1.01, 8.0])
+    Cs = l1_min_c(X, y, model=SoftmaxRegression(**KINDS[kind])) * np.array([3.0, 0.5, 30.0, 1.01, 8.0])
     given = KINDS[kind] | {"tol": 1e-9}
-    path = softmax_path(X, y, Cs=Cs, **given)
+    path = softmax_path(X, y, Cs=Cs, model=SoftmaxRegression(**given))
     assert_array_equal(path.Cs, Cs)
     assert path.converged.all()
     for i, C in enumerate(Cs):
@@ -258,7 +258,7 @@ def test_a_path_is_its_fits(rng, kind, features):
         assert_allclose(coef.toarray(), model.coef_, atol=1e-3 * (1 + np.abs(model.coef_).max()))
     assert path.coefs[1].nnz == 0
     order = np.argsort(Cs)
-    again = softmax_path(X, y, Cs=Cs[order], **given)
+    again = softmax_path(X, y, Cs=Cs[order], model=SoftmaxRegression(**given))
     assert_allclose(again.objective, path.objective[order], atol=1e-12)
     assert_allclose(path.loss(X, y), [truth_loss(X, y, path, i) for i in range(5)], rtol=1e-12)
 
@@ -270,12 +270,12 @@ def truth_loss(X, y, path, i):
 
 def test_a_path_of_bounds_is_dense_and_may_end_in_none(rng):
     X, y = draw(rng)
-    path = softmax_path(X, y, Cs=[np.inf, 1.0], bounds=(-0.2, 0.2))
+    path = softmax_path(X, y, Cs=[np.inf, 1.0], model=SoftmaxRegression(bounds=(-0.2, 0.2)))
     assert path.converged.all()
     assert isinstance(path.coefs[0], np.ndarray)
     assert np.abs(path.coefs[0]).max() == 0.2
     with pytest.raises(ValueError, match="inf is no penalty"):
-        softmax_path(X, y, Cs=[np.inf], l1_ratio=0.5)
+        softmax_path(X, y, Cs=[np.inf], model=SoftmaxRegression(l1_ratio=0.5))
 
 
 def test_digits(rng):

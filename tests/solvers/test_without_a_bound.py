@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from xent.data import Batch, InMemory
+from xent.estimators.outcome import outcome_of
 from xent.estimators.problem import Problem
 from xent.objective import MeanLoss, Objective
 from xent.solvers import LBFGS, Newton, Result, Settings, short
@@ -46,7 +47,7 @@ def test_what_a_user_is_told():
     batch = draw()
     problem = Problem(batch, np.arange(3))
     objective = Boundless(MeanLoss(InMemory(batch), 3), 0.01)
-    outcome = problem.outcome(LBFGS(Settings()).solve(objective), objective, 0.25, 1e-6)
+    outcome = outcome_of(problem, LBFGS(Settings()).solve(objective), objective, 0.25, 1e-6)
     assert not outcome.converged
     assert outcome.suboptimality == np.inf
     assert "no certificate exists" in outcome.complaint(1e-6)

@@ -57,6 +57,7 @@ def path(
         stage("loading the libraries")
         import xent
 
+        from ..estimators.parameters import ModelParameters
         from ..estimators.path import trace
         from . import tables
 
@@ -69,12 +70,13 @@ def path(
         with warnings.catch_warnings(record=True) as caught:
             stage("encoding")
             numbers, encode = tables.numbers(X, seed)
-            owner = xent.SoftmaxRegression(l1_ratio=l1_ratio)
+            model = xent.SoftmaxRegression(l1_ratio=l1_ratio)
+            asked = ModelParameters.of(model, xent.SoftmaxRegression, stacklevel=2, who="xent path")
 
             def told(C: float, _: Any, done: float) -> None:
                 stage(f"fitting, C = {C:.3g}", done)
 
-            found = trace("xent path", owner, numbers, y, Cs, report=told)
+            found = trace("xent path", asked, numbers, y, Cs, report=told)
             if X_test is not None:
                 stage("measuring")
                 losses = found.loss(encode(X_test), y_test)

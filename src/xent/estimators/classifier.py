@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..kernels import linear
 from .arrays import Home, home_of, in_numpy, to_numpy
 from .frames import locate
+from .input import TAKES
 from .parameters import defaults_of, given_penalty
-from .problem import TAKES
 from .targets import codes_of, offset_of, weights_of
 
 _FAR = 1000  # nats: exp(−745) is 0 in float64

@@ -25,7 +25,8 @@ class Control:
         self._interrupted = False
 
     def settings(self, tol: float, max_iter: int) -> Settings:
-        return Settings(tol, max_iter, self._iteration, self._stop, _line if self._verbose else None)
+        watch = _line if self._verbose else None
+        return Settings(tol, max_iter, report=self._iteration, stop=self._stop, watch=watch)
 
     def _iteration(self, progress: Progress) -> Result | None:
         asked = [watch(progress) for watch in self._watchers]

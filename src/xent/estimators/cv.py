@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,17 +25,15 @@ from .arrays import home_of, numpy_twin, to_numpy
 from .classifier import SoftmaxClassifier, unchanged_if_it_raises
 from .control import Control
 from .folds import Fold, check_log_loss, make_fold, scoring_of
-from .parameters import asked_of
+from .input import read_problem
+from .outcome import Outcome
+from .parameters import SearchParameters
 from .path import complain, grid, mean_loss, outcomes
-from .problem import Outcome, Problem, read_problem
+from .problem import Problem
 from .sklearn import raise_for_params, routing_enabled
-from .softmax import SoftmaxRegression
 from .targets import codes_of, is_soft, weights_of
 
 Float = NDArray[np.float64]
-
-# What a fold's fits and `SoftmaxRegression` have in common.
-_SHARED = inspect.signature(SoftmaxRegression).parameters.keys()
 
 
 class SoftmaxRegressionCV(SoftmaxClassifier):
@@ -176,7 +173,7 @@ feature_penalty_factor, tol, max_iter
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, params: dict[str, Any]
     ) -> SoftmaxRegressionCV:
-        asked = asked_of(self, SoftmaxRegressionCV, stacklevel=4)
+        asked = SearchParameters.of(self, SoftmaxRegressionCV, stacklevel=4)
         raise_for_params(params, self, "fit")
         scorer, home, labels = self._scorer(offset), home_of(X), home_of(y)
         known = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
@@ -187,15 +184,14 @@ feature_penalty_factor, tol, max_iter
                 f"scoring={asked.scoring!r} wants labels, and y is rows of probabilities; leave "
                 "scoring=None, the log-loss, or give a function of (model, X, y)"
             )
-        problem, y = read_problem(self, asked, X, y, sample_weight, offset, 0.0)
+        ratios = np.array(asked.l1_ratios, np.float64)
+        # At the largest ratio: what that cannot take is refused before any fit.
+        problem, y = read_problem(self, asked, float(ratios.max()), X, y, sample_weight, offset)
         X, routed = problem.given.X, self._route("fit", sample_weight, params)
         folds = self._folds(problem, y, sample_weight, routed.splitter.split)
-        ratios = np.array(asked.l1_ratios, np.float64)
-        Cs = asked.Cs if np.iterable(asked.Cs) else np.logspace(-4, 4, asked.Cs)
-        Cs = grid(replace(problem, l1_ratio=float(ratios.max())), Cs)
+        Cs = grid(problem, asked.Cs if np.iterable(asked.Cs) else np.logspace(-4, 4, asked.Cs))
         settings = Control(asked.max_time, 0, []).settings(asked.tol, asked.max_iter)
-        shared = {name: value for name, value in vars(asked).items() if name in _SHARED}
-        score = scoring_of(scorer, X, np.asarray(y), routed.scorer.score, shared)
+        score = scoring_of(scorer, X, np.asarray(y), routed.scorer.score, asked)
         table = _Table.empty(problem, len(folds), ratios, Cs)
         for i, fold in enumerate(folds):
             for j in range(len(ratios)):
@@ -237,8 +233,7 @@ feature_penalty_factor, tol, max_iter
         """The fit on all rows at the best pair."""
         j, k = _choose(table.scores.mean(axis=0), table.Cs)
         C, ratio = float(table.Cs[k]), float(table.l1_ratios[j])
-        names = getattr(self, "feature_names_in_", None)
-        (outcome,) = outcomes(replace(problem, l1_ratio=ratio), [C], settings, names)
+        (outcome,) = outcomes(problem.mixed(ratio), [C], settings)
         table.fits.append((f"all rows at C = {C:g}", outcome))
         self._tell(f"all rows  C {C:<10.4g} {outcome.line}", 1.0)
         return {
@@ -318,7 +313,7 @@ class _Table:
 
     def fill(self, i: int, j: int, fold: Fold, settings: Settings, score: Any, tell: Any) -> None:
         """Fit and score fold i at ratio j and every C."""
-        problem, order = replace(fold.problem, l1_ratio=float(self.l1_ratios[j])), np.argsort(self.Cs)
+        problem, order = fold.problem.mixed(float(self.l1_ratios[j])), np.argsort(self.Cs)
         for k, outcome in zip(order, outcomes(problem, self.Cs[order], settings), strict=True):
             kept = self.coefs[i, j, k]
             kept[:, : problem.given.shape[1]] = outcome.coef

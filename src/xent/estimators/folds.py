@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import linear
+from .outcome import Outcome
+from .parameters import Parameters
 from .path import mean_loss
-from .problem import Outcome, Problem
+from .problem import Problem
 from .sklearn import check_method_params, knowing
 from .softmax import SoftmaxRegression
 
@@ -66,17 +68,17 @@ def check_log_loss(problem: Problem, folds: list[Fold]) -> None:
 
 
 def scoring_of(
-    scorer: Any, X: Any, y: Any, params: dict[str, Any], settings: dict[str, Any]
+    scorer: Any, X: Any, y: Any, params: dict[str, Any], asked: Parameters
 ) -> Callable[[Fold, float, float, Outcome], float]:
     """What scores a fold's fit at a C and ratio: by `scorer`, one of scikit-learn's, which sees a
-    `SoftmaxRegression` with these settings; or where that is None by the negative mean log-loss of its
+    `SoftmaxRegression` with these parameters; or where that is None by the negative mean log-loss of its
     held-out rows."""
 
     def by_loss(fold: Fold, C: float, l1_ratio: float, outcome: Outcome) -> float:
         return -mean_loss(fold.held_out, outcome.coef, outcome.intercept)
 
     def by_scorer(fold: Fold, C: float, l1_ratio: float, outcome: Outcome) -> float:
-        model = SoftmaxRegression(**settings | {"C": C, "l1_ratio": l1_ratio})
+        model = SoftmaxRegression(C=C, l1_ratio=l1_ratio, **asked.shared)
         model.coef_, model.intercept_ = outcome.coef, outcome.intercept
         model.classes_, model.n_features_in_ = fold.problem.classes, X.shape[1]
         given = check_method_params(X, params=params, indices=fold.test)

@@ -7,9 +7,9 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -23,9 +23,73 @@ _THEIR_SOLVERS = ("liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
 _UNUSED = {"dual": False, "intercept_scaling": 1, "n_jobs": None}
 
 
-def parameters_of(estimator: Any, signature: type) -> dict[str, Any]:
-    """The value of every parameter that `signature`, a class, has. An estimator may lack some, as a pickle of
-    an older version does: then the default. A subclass's constructor need not name them."""
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What is asked of every fit whatever its C and l1_ratio, checked and in xent's terms; each as
+    `SoftmaxRegression` documents it."""
+
+    grouped: bool
+    bounds: Any
+    fit_intercept: bool
+    class_weight: Any
+    label_smoothing: float
+    class_penalty_factor: Any
+    feature_penalty_factor: Any
+    tol: float
+    max_iter: int
+    max_time: float | None
+    solver: str
+    verbose: int
+
+    @classmethod
+    def of(cls, estimator: Any, signature: type, *, stacklevel: int, who: str | None = None) -> Self:
+        """Those of an estimator, of `signature` or a class of its own that is one.
+
+        Raises ValueError in the name of `who`, the estimator's class unless given, before the data are looked
+        at; what depends on their shape is checked in `read_problem`. One FutureWarning names what is
+        LogisticRegression's.
+        """
+        given = _values(estimator, signature)
+        check(who or type(estimator).__name__, given)
+        _check_together(who or type(estimator).__name__, given)
+        asked, told = _translated(given)
+        if told:
+            warnings.warn(
+                f"{type(estimator).__name__} was given what is LogisticRegression's: {'; '.join(told)}. "
+                "Write what is meant, and leave out what does nothing.",
+                FutureWarning,
+                stacklevel=stacklevel,
+            )
+        return cls(**{own.name: asked[own.name] for own in fields(cls)})
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """As a constructor takes them."""
+        return {own.name: getattr(self, own.name) for own in fields(Parameters)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelParameters(Parameters):
+    """Those of one model."""
+
+    C: float
+    l1_ratio: float
+    warm_start: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchParameters(Parameters):
+    """Those of models among which a search chooses."""
+
+    Cs: Any
+    l1_ratios: Any
+    scoring: Any
+    refit: bool
+
+
+def _values(estimator: Any, signature: type) -> dict[str, Any]:
+    """The value of every parameter that `signature` has. An estimator may lack some, as a pickle of an older
+    version does: then the default. A subclass's constructor need not name them."""
     values = {name: getattr(estimator, name, default) for name, default in defaults_of(signature).items()}
     return values | {"penalty": given_penalty(estimator)}
 
@@ -40,22 +104,6 @@ def defaults_of(signature: type) -> dict[str, Any]:
     """{name: default} of a constructor's parameters that have one."""
     parameters = inspect.signature(signature).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
-
-
-def asked_of(estimator: Any, signature: type, stacklevel: int) -> SimpleNamespace:
-    """The parameters of an estimator checked and in xent's terms, with one FutureWarning that names what is
-    LogisticRegression's. Raises ValueError before the data are looked at."""
-    given = parameters_of(estimator, signature)
-    check_parameters(type(estimator).__name__, given)
-    asked, told = _translated(given)
-    if told:
-        warnings.warn(
-            f"{type(estimator).__name__} was given what is LogisticRegression's: {'; '.join(told)}. Write "
-            "what is meant, and leave out what does nothing.",
-            FutureWarning,
-            stacklevel=stacklevel,
-        )
-    return SimpleNamespace(**asked)
 
 
 def _translated(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -86,11 +134,11 @@ def _translated(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     elif given[name] is None:
         ratio(0.0)
         told.append(f"{name}=None means {name}={asked[name]}")
-    if many and given["solver"] != "auto":
-        told.append(f"solver={given['solver']!r} does nothing")
-    elif given["solver"] in _THEIR_SOLVERS:
+    if given["solver"] in _THEIR_SOLVERS or many:
         asked["solver"] = "auto"
-        told.append(f"solver={given['solver']!r} means solver='auto'")
+    if asked["solver"] != given["solver"]:
+        what = "does nothing" if many else "means solver='auto'"
+        told.append(f"solver={given['solver']!r} {what}")
     told += [f"{key}={given[key]!r} does nothing" for key, plain in _UNUSED.items() if given[key] != plain]
     return asked, told
 
@@ -103,16 +151,17 @@ def _overruled(given: dict[str, Any], **defaults: float) -> str:
     return ""
 
 
-def check_parameters(who: str, given: dict[str, Any]) -> None:
-    """Raise ValueError, in scikit-learn's words, for the first of the parameters that is not what it must be.
-
-    Before the data are looked at: what depends on their shape is checked in `read_problem`.
-    """
+def check(who: str, given: dict[str, Any]) -> None:
+    """Raise ValueError, in scikit-learn's words, for the first of the parameters that is not what it must
+    be."""
     for name, (is_good, expected) in _RULES.items():
         if name in given and not is_good(given[name]):
             raise ValueError(
                 f"The {name!r} parameter of {who} must be {expected}. Got {given[name]!r} instead."
             )
+
+
+def _check_together(who: str, given: dict[str, Any]) -> None:
     if given["grouped"] and given["bounds"] is not None:
         raise ValueError(
             f"The 'grouped' parameter of {who} must be False where 'bounds' are given: the step of a group "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,10 @@ from .arrays import to_numpy
 from .classifier import both_rows
 from .control import Control
 from .frames import locate
-from .parameters import check_parameters, parameters_of
-from .problem import TAKES, Outcome, Problem, read_problem
+from .input import TAKES, read_problem
+from .outcome import Outcome, outcome_of
+from .parameters import ModelParameters, check, defaults_of
+from .problem import Problem
 from .sklearn import get_feature_names
 from .softmax import SoftmaxRegression
 from .targets import codes_of, offset_of, weights_of
@@ -107,55 +108,55 @@ def softmax_path(
     y: Any,
     Cs: Any = 10,
     *,
-    l1_ratio: float = 0.0,
-    grouped: bool = False,
-    bounds: Any = None,
+    model: SoftmaxRegression | None = None,
     sample_weight: Any = None,
     offset: Any = None,
-    fit_intercept: bool = True,
-    class_weight: Any = None,
-    label_smoothing: float = 0.0,
-    class_penalty_factor: Any = None,
-    feature_penalty_factor: Any = None,
-    tol: float = 1e-6,
-    max_iter: int = 1000,
-    verbose: int = 0,
+    **moved: Any,
 ) -> SoftmaxPath:
-    """`SoftmaxRegression` at each C of a grid, each fit certified to `tol` nats and started from the last.
+    """A model at each C of a grid, each fit certified and started from the last.
 
+    Parameters
+    ----------
+    X, y, sample_weight, offset
+        As `SoftmaxRegression.fit` takes them.
     Cs : (m,) values in (0, inf], or their number m, default 10
         A number stands for logspace(-4, 4, m); with l1_ratio > 0 for m values in geometric progression from
         the largest C at which every penalised coefficient is 0 to 10⁴ times that (10² for n < d). Infinity
         only with l1_ratio = 0.
-    verbose : int, default 0
-        Above 0, print a line a fit.
+    model : SoftmaxRegression, default None
+        Its parameters are those of every fit; it is not fitted itself. None is `SoftmaxRegression()`. Its C,
+        warm_start and callbacks have no part in a path; max_time is for all fits together, verbose prints a
+        line a fit, and solver must be "auto".
 
-    The others are `SoftmaxRegression`'s, X, y, sample_weight and offset those of its `fit`, and so is what
-    becomes of a class without weight. Fits that fall short of `tol` are told of in one `ConvergenceWarning`.
-    Raises ValueError as `fit` does. Results are NumPy's, whatever X is.
+    Returns a `SoftmaxPath`, in NumPy whatever X is; what becomes of a class without weight is told with
+    `SoftmaxRegression`. Fits that fall short of `tol` are told of in one `ConvergenceWarning`. Raises
+    ValueError as `fit` does, and TypeError for parameters of the model beside it.
     """
-    owner = SoftmaxRegression(
-        l1_ratio=l1_ratio,
-        grouped=grouped,
-        bounds=bounds,
-        fit_intercept=fit_intercept,
-        class_weight=class_weight,
-        label_smoothing=label_smoothing,
-        class_penalty_factor=class_penalty_factor,
-        feature_penalty_factor=feature_penalty_factor,
-        tol=tol,
-        max_iter=max_iter,
-    )
+    model = _model_of("softmax_path", model, moved, SoftmaxRegression())
+    asked = ModelParameters.of(model, SoftmaxRegression, stacklevel=3, who="softmax_path's model")
 
     def show(C: float, outcome: Outcome, done: float) -> None:
         print(f"C {C:<10.4g} {outcome.line}", flush=True)
 
-    return trace("softmax_path", owner, X, y, Cs, sample_weight, offset, show if verbose else None)
+    return trace("softmax_path", asked, X, y, Cs, sample_weight, offset, show if asked.verbose else None)
+
+
+def _model_of(who: str, model: Any, moved: dict[str, Any], default: SoftmaxRegression) -> SoftmaxRegression:
+    """The model that the function `who` was given. `moved`: keywords that it does not know."""
+    own = defaults_of(SoftmaxRegression)
+    for name in moved.keys() - own.keys():
+        raise TypeError(f"{who}() got an unexpected keyword argument {name!r}")
+    if moved:
+        given = ", ".join(f"{name}=…" for name in moved)
+        raise TypeError(f"{who}() takes parameters in a model: write model=SoftmaxRegression({given})")
+    if not isinstance(model, SoftmaxRegression | None):
+        raise TypeError(f"model: {who}() takes a SoftmaxRegression, got {model!r}")
+    return default if model is None else model
 
 
 def trace(
     who: str,
-    owner: SoftmaxRegression,
+    asked: ModelParameters,
     X: Any,
     y: Any,
     Cs: Any,
@@ -163,24 +164,28 @@ def trace(
     offset: Any = None,
     report: Callable[[float, Outcome, float], None] | None = None,
 ) -> SoftmaxPath:
-    """The path of an estimator's problem, in the name of `who`; after every fit `report` is told C, outcome
-    and the share done."""
-    given = parameters_of(owner, SoftmaxRegression)
-    check_parameters(who, given | {"Cs": Cs})
+    """The path of a model's parameters, in the name of `who`; after every fit `report` is told C, outcome and
+    the share done."""
+    check(who, {"Cs": Cs})
+    if asked.solver != "auto":
+        raise ValueError(
+            f"solver: {who} takes the solver that serves the whole path; leave the model's at 'auto', got "
+            f"{asked.solver!r}"
+        )
     X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
-    problem, _ = read_problem(owner, SimpleNamespace(**given), X, y, sample_weight, offset, owner.l1_ratio)
-    names = getattr(owner, "feature_names_in_", None)
+    reader = SoftmaxRegression()
+    problem, _ = read_problem(reader, asked, asked.l1_ratio, X, y, sample_weight, offset)
     at = grid(problem, Cs)
     found: dict[int, Outcome] = {}
     order = np.argsort(at, kind="stable").tolist()
-    settings = Control(None, 0, []).settings(owner.tol, owner.max_iter)
-    for i, outcome in zip(order, outcomes(problem, at[order], settings, names), strict=True):
+    settings = Control(asked.max_time, 0, []).settings(asked.tol, asked.max_iter)
+    for i, outcome in zip(order, outcomes(problem, at[order], settings), strict=True):
         coef = outcome.coef if problem.l1_ratio == 0 else sparse.csr_array(outcome.coef)
         found[i] = replace(outcome, coef=coef)
         if report is not None:
             report(float(at[i]), outcome, len(found) / len(at))
     kept = [found[i] for i in range(len(at))]
-    complain(who, [(f"C = {C:g}", outcome) for C, outcome in zip(at, kept, strict=True)], owner.tol)
+    complain(who, [(f"C = {C:g}", outcome) for C, outcome in zip(at, kept, strict=True)], asked.tol)
     return SoftmaxPath(
         at,
         problem.l1_ratio,
@@ -192,7 +197,7 @@ def trace(
         np.array([outcome.converged for outcome in kept]),
         np.array([outcome.n_iter for outcome in kept]),
         sum(outcome.n_passes for outcome in kept),
-        names,
+        problem.names,
     )
 
 
@@ -216,35 +221,35 @@ def l1_min_c(
     X: Any,
     y: Any,
     *,
-    l1_ratio: float = 1.0,
-    grouped: bool = False,
-    bounds: Any = None,
+    model: SoftmaxRegression | None = None,
     sample_weight: Any = None,
     offset: Any = None,
-    fit_intercept: bool = True,
-    class_weight: Any = None,
-    label_smoothing: float = 0.0,
-    class_penalty_factor: Any = None,
-    feature_penalty_factor: Any = None,
+    **moved: Any,
 ) -> float:
     """The largest C at which every penalised coefficient is 0; +inf if it is at any.
 
     Computed, not searched: with ∇ the gradient of (1/S) Σ s_i ℓ_i at the model of the intercept and of
     features whose factor is 0, C S = min over k, j of l1_ratio u_k v_j / |∇_kj|, or with `grouped` of
-    l1_ratio v_j / ‖∇_:j‖₂. Parameters as for `softmax_path`, l1_ratio > 0; as `sklearn.svm.l1_min_c` for more
-    than two classes. Raises ValueError as `fit` does, and for bounds that leave 0 out. Source: the optimality
+    l1_ratio v_j / ‖∇_:j‖₂; as `sklearn.svm.l1_min_c` for more than two classes. Source: the optimality
     conditions, see docs/design/0005.
+
+    Parameters
+    ----------
+    X, y, sample_weight, offset
+        As `SoftmaxRegression.fit` takes them.
+    model : SoftmaxRegression, default None
+        What is asked about, with l1_ratio > 0; it is not fitted. None is `SoftmaxRegression(l1_ratio=1)`.
+
+    Raises ValueError as `fit` does, and for bounds that leave 0 out; TypeError for parameters of the model
+    beside it.
     """
-    given = locals()
-    for name in ("X", "y", "sample_weight", "offset"):
-        del given[name]
-    check_parameters("l1_min_c", given)
-    if l1_ratio == 0:
+    model = _model_of("l1_min_c", model, moved, SoftmaxRegression(l1_ratio=1.0))
+    asked = ModelParameters.of(model, SoftmaxRegression, stacklevel=3, who="l1_min_c's model")
+    if asked.l1_ratio == 0:
         raise ValueError("l1_ratio: without an L1 part no C makes every coefficient 0; it must be > 0")
-    owner = SoftmaxRegression(**given)
     X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
-    asked = SimpleNamespace(**parameters_of(owner, SoftmaxRegression))
-    problem, _ = read_problem(owner, asked, X, y, sample_weight, offset, l1_ratio)
+    reader = SoftmaxRegression()
+    problem, _ = read_problem(reader, asked, asked.l1_ratio, X, y, sample_weight, offset)
     penalty = problem.penalty
     if ((penalty.l1 > 0) & ((penalty.lower > 0) | (penalty.upper < 0))).any():
         raise ValueError("bounds: they leave out 0, which a penalised coefficient then is at no C")
@@ -277,11 +282,11 @@ def sweep(
         yield objective, solution
 
 
-def outcomes(problem: Problem, Cs: Any, settings: Settings, names: Any = None) -> Iterator[Outcome]:
+def outcomes(problem: Problem, Cs: Any, settings: Settings) -> Iterator[Outcome]:
     """What is kept of each solution of `sweep`."""
     with problem.threads():
         for C, (objective, solution) in zip(Cs, sweep(problem, Cs, settings), strict=True):
-            yield problem.outcome(solution, objective, C, settings.tol, names)
+            yield outcome_of(problem, solution, objective, C, settings.tol)
 
 
 def mean_loss(batch: linear.Batch, coef: Any, intercept: Any) -> float:

@@ -1,4 +1,4 @@
-"""What `fit` is given, checked and made into what a solver takes, and what a solver finds made into coef_."""
+"""Data and penalty as a solver takes them, and what a solver finds made into coef_."""
 
 from __future__ import annotations
 
@@ -9,33 +9,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import validate_data
 
 from ..data import InMemory
-from ..inference.separation import Separation, Status, Verdict, find_separation
 from ..kernels import linear
 from ..kernels.threads import blas
-from ..objective import rounding
 from ..objective.composite import Composite
 from ..objective.loss import MeanLoss
 from ..objective.penalty import Penalty
 from ..objective.ridge import Objective
-from ..solvers import Result, Solution
-from .frames import locate
-from .targets import (
-    bounds_of,
-    class_factors_of,
-    factors_of,
-    is_soft,
-    label_targets,
-    offset_of,
-    rows_of,
-    soft_targets,
-)
 
 Float = NDArray[np.float64]
-
-TAKES: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32, np.float16]}
 
 
 @dataclass(frozen=True)
@@ -43,7 +26,7 @@ class Problem:
     """Data and penalty; only C is open.
 
     `given` holds all `classes` (K,); the model that is solved for is of those with weight, `batch`.
-    class_factors and bounds are of all classes, too.
+    class_factors and bounds are of all classes, too; `names` are the features', where X has them.
     """
 
     given: linear.Batch
@@ -54,6 +37,7 @@ class Problem:
     l1_ratio: float = 0.0
     grouped: bool = False
     bounds: tuple[Float, Float] | None = None
+    names: Any = None
 
     @functools.cached_property
     def present(self) -> NDArray[np.bool_]:
@@ -83,6 +67,10 @@ class Problem:
     def weighted(self, weight: Float) -> Problem:
         """The same rows with other weights (n,)."""
         return replace(self, given=replace(self.given, weight=weight))
+
+    def mixed(self, l1_ratio: float) -> Problem:
+        """The same with another share of L1 in the penalty."""
+        return replace(self, l1_ratio=l1_ratio)
 
     @property
     def n_classes(self) -> int:
@@ -150,12 +138,12 @@ class Problem:
         return float(self.given.shape[0] if weight is None else weight.sum())
 
     def at(self, C: float, other: Objective | Composite) -> Objective | Composite:
-        """`other`, an objective of this problem, at this C, without reading X."""
+        """`other`, an objective of this problem, at this C, without reading X; its `n_passes` count from
+        0."""
+        weight = self.weight_of_penalty(C)
         if isinstance(other, Composite):
-            return replace(
-                other, loss=other.loss.again(), penalty=self.penalty.scaled(self.weight_of_penalty(C))
-            )
-        return other.at_ridge(self.weight_of_penalty(C))
+            return Composite(other.loss.again(), self.penalty.scaled(weight))
+        return other.at_ridge(weight)
 
     @functools.cached_property
     def penalty(self) -> Penalty:
@@ -211,8 +199,8 @@ class Problem:
         zero = np.zeros((self.n_rows, self.given.shape[1]))
         return zero if self.bounds is None else np.clip(zero, *self.bounds)
 
-    def _price_of_unused(self, C: float) -> float:
-        """What these add to F: nothing where bounds leave 0 in."""
+    def price_of_unused(self, C: float) -> float:
+        """What coefficients of absent classes add to F: nothing where bounds leave 0 in."""
         if self.bounds is None or self.present.all():
             return 0.0
         rows: Any = slice(None) if self.n_rows == 1 else ~self.present
@@ -222,157 +210,8 @@ class Problem:
         each = v * ((1 - self.l1_ratio) * w**2 / 2 + self.l1_ratio * w)
         return self.weight_of_penalty(C) * float((u[~self.present] @ each).sum())
 
-    def outcome(
-        self, solution: Solution, objective: Objective | Composite, C: float, tol: float, names: Any = None
-    ) -> Outcome:
-        """What is kept of a solution at C, `names` being the features'."""
-        coef, intercept, rounded = self.coefficients(solution.theta, objective)
-        verdict = _separation(solution, objective)
-        value = solution.value
-        if self.dtype == np.float32:
-            value = objective.evaluate(rounded).value
-        gap = np.inf if solution.lower_bound is None else value - solution.lower_bound
-        gap = max(0.0, gap) if np.isfinite(gap) else np.inf
-        lost = rounding.of_loss(objective.loss, rounded)
-        found = None if verdict is None else verdict.separation
-        return Outcome(
-            coef,
-            intercept,
-            value + self._price_of_unused(C),
-            gap + lost,
-            converged=bool(gap + lost <= tol),
-            separation=None if found is None else self._told(found, names),
-            reason=_why(solution, verdict, lost if gap <= tol else 0.0),
-            n_iter=max(1, solution.n_iter),
-            n_passes=objective.n_passes,
-        )
-
-    def _told(self, found: Separation, names: Any) -> dict[str, Any]:
-        """How classes separate, in terms of all of them."""
-        told = found.as_dict(self.classes[self.present], names)
-        direction = np.zeros((len(self.classes), self.given.shape[1]))
-        direction[self.present] = told["direction"]
-        pairs = told["pairs"].copy()
-        pairs[:, :2] = np.flatnonzero(self.present)[pairs[:, :2]]
-        return told | {"direction": direction, "pairs": pairs}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A fit as it is kept: coefficients rounded to `Problem.dtype`, F and its certificate at those (nats),
-    how classes separate, if they do, why it ended, and what it cost."""
-
-    coef: Any
-    intercept: NDArray[Any]
-    value: float
-    suboptimality: float
-    converged: bool
-    separation: dict[str, Any] | None
-    reason: str
-    n_iter: int
-    n_passes: int
-
-    @property
-    def is_fine(self) -> bool:
-        return self.converged and self.separation is None
-
-    @property
-    def line(self) -> str:
-        """For who asked to be told of every fit."""
-        return (
-            f"objective {self.value:.10f}  within {self.suboptimality:.1e} nats of the optimum after "
-            f"{self.n_passes} passes"
-        )
-
-    def complaint(self, tol: float) -> str:
-        """How near, and what is in the way."""
-        near, reason = f"within {self.suboptimality:.1e} nats of the", self.reason
-        if self.separation is not None:
-            reason = (
-                f"{self.separation['description']}; with a finite C and no penalty factor of 0 there is one"
-            )
-        if self.converged:
-            return f"{near} infimum, which is no minimum: {reason}"
-        return f"{near} optimum, tol={tol:g} asked for: {reason}"
-
 
 def _within(W: NDArray[Any], lower: Float, upper: Float) -> NDArray[Any]:
     """Where rounding to float32 has left the bounds, the next number inside."""
     W = np.where(W < lower, np.nextafter(W, W.dtype.type(np.inf)), W)
     return np.where(W > upper, np.nextafter(W, W.dtype.type(-np.inf)), W)
-
-
-def read_problem(
-    owner: Any, asked: Any, X: Any, y: Any, sample_weight: Any, offset: Any, l1_ratio: float
-) -> tuple[Problem, Any]:
-    """The problem that parameters and data pose, and y as scikit-learn's checks leave it.
-
-    `asked` has the parameters of the estimator `owner`, checked, as attributes. Sets the estimator's
-    n_features_in_ and feature_names_in_. Raises ValueError for what no fit can take.
-    """
-    if is_soft(y):
-        X = locate(X, lambda: validate_data(owner, X, accept_large_sparse=True, **TAKES))
-        y, columns = rows_of(y)
-        targets = soft_targets(X, y, columns, asked.class_weight, sample_weight)
-    else:
-        X, y = locate(X, lambda: validate_data(owner, X, y, accept_large_sparse=True, **TAKES), y)
-        targets = label_targets(X, y, asked.class_weight, sample_weight)
-    (n, d), K = X.shape, len(targets.classes)
-    plain = l1_ratio == 0 and asked.bounds is None
-    if K == 2 and not plain and asked.class_penalty_factor is not None:
-        raise ValueError(
-            "class_penalty_factor: two classes share one row of coefficients and, with l1_ratio or bounds, "
-            "one penalty on it; use C or feature_penalty_factor"
-        )
-    if not plain and asked.solver != "auto":
-        raise ValueError(
-            f"Solver {asked.solver} supports neither l1_ratio > 0 nor bounds; leave solver at 'auto'"
-        )
-    o = offset_of(offset, n, targets.classes)
-    names = getattr(owner, "feature_names_in_", None)
-    problem = Problem(
-        linear.Batch(X, targets.y, targets.weight, asked.label_smoothing, offset=o),
-        targets.classes,
-        fit_intercept=bool(asked.fit_intercept),
-        class_factors=class_factors_of(asked.class_penalty_factor, targets.classes),
-        feature_factors=factors_of("feature_penalty_factor", asked.feature_penalty_factor, d),
-        l1_ratio=float(l1_ratio),
-        grouped=bool(asked.grouped),
-        bounds=bounds_of(asked.bounds, targets.classes, d, names),
-    )
-    return problem, y
-
-
-def _separation(solution: Solution, objective: Objective | Composite) -> Verdict | None:
-    """Whether classes separate: asked where nothing is penalised and nothing but F ≥ 0 is proven."""
-    if isinstance(objective, Composite):
-        return None
-    smooth = objective.loss.source.label_smoothing > 0  # every class is then a label
-    if objective.penalties.any() or smooth or solution.lower_bound != 0 or objective.n_classes == 1:
-        return None
-    if solution.result in (Result.INTERRUPTED, Result.MAX_TIME, Result.STOPPED):
-        return None
-    verdict = find_separation(
-        objective.loss.source,
-        objective.n_classes,
-        objective.loss.centre,
-        objective.fit_intercept,
-        theta=solution.theta,
-        null=objective.loss.null_directions(np.ones(objective.n_features, bool)),
-    )
-    objective.n_passes += verdict.n_passes
-    return verdict
-
-
-def _why(solution: Solution, verdict: Verdict | None, lost: float) -> str:
-    if lost:
-        return (
-            f"coefficients are so large that rounding leaves the objective uncertain by {lost:.0e} nats; "
-            "leave out features that are nearly constant or nearly a sum of others, centre large ones, or "
-            "try a smaller C"
-        )
-    if solution.result is Result.CERTIFIED:
-        return "rounding the coefficients to float32 cost the rest; fit on float64"
-    if verdict is not None and verdict.status is Status.OVERLAPPING:
-        return "the classes overlap, so there is an optimum, but no certificate; try a finite C"
-    return solution.result.value

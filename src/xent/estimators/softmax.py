@@ -18,8 +18,10 @@ from ..solvers import Solution
 from .arrays import home_of, numpy_twin, to_numpy
 from .classifier import SoftmaxClassifier, both_rows, unchanged_if_it_raises
 from .control import Control, callbacks
-from .parameters import asked_of
-from .problem import Outcome, Problem, read_problem
+from .input import read_problem
+from .outcome import Outcome, outcome_of
+from .parameters import ModelParameters
+from .problem import Problem
 from .sklearn import CallbackSupportMixin, with_callbacks
 from .targets import is_soft
 
@@ -189,10 +191,10 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
 
     @with_callbacks  # in here, so that a callback's teardown that raises leaves self as it was, too
     def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> SoftmaxRegression:
-        asked = asked_of(self, SoftmaxRegression, stacklevel=5)
+        asked = ModelParameters.of(self, SoftmaxRegression, stacklevel=5)
         home, labels = home_of(X), home_of(y)
         X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
-        problem, y = read_problem(self, asked, X, y, sample_weight, offset, asked.l1_ratio)
+        problem, y = read_problem(self, asked, asked.l1_ratio, X, y, sample_weight, offset)
         classes = labels.bring(problem.classes)
         with problem.threads():
             objective = problem.objective(asked.C)
@@ -212,8 +214,7 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
                 with control.interruptible():
                     solver = solvers.choose(asked.solver, objective, settings)
                     solution = solver.solve(objective, initial)
-            names = getattr(self, "feature_names_in_", None)
-            outcome = problem.outcome(solution, objective, asked.C, asked.tol, names)
+            outcome = outcome_of(problem, solution, objective, asked.C, asked.tol)
             fitted = home.bring(_fitted(outcome, solution)) | {"classes_": classes}
         # One step, so that no interrupt can leave a part of it.
         self.__dict__.update(fitted, solver_=solver.name)

@@ -86,6 +86,7 @@ class LBFGS:
         """In native code as far as that goes."""
         run, due = self._native(objective, theta, known, ready, warm)
         if due and not run.certified and objective.has_hessian:
+            run.state = run.state or warm
             return Newton(self.settings).go_on(run)
         return self._descend(run, warm, ready=False, step=run.n_iter == 0)
 
