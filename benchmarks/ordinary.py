@@ -230,7 +230,11 @@ SOLVERS = ("auto", "lbfgs", "newton")
 
 def choices(most: float, rounds: int) -> Iterator[Cell]:
     """`solver="auto"` against the better of xent's own solvers, on a grid. Newton is left out where one of
-    its Hessians would take seconds."""
+    its Hessians would take seconds.
+
+    A solver's time is the least of its fits, those that "auto" handed to it among them: they are the same
+    code, and two of the same differed by a third where the machine had other work.
+    """
     grid = itertools.product((200, 2000, 20_000, 200_000, 2_000_000), (2, 12, 60, 300), (2, 5, 20, 50))
     for i, (n, d, K) in enumerate(grid):
         size = K * (d + 1)
@@ -250,6 +254,9 @@ def choices(most: float, rounds: int) -> Iterator[Cell]:
                 if round_:  # the first does not count
                     took.append(1e3 * (time.perf_counter() - start))
         auto, *others = (min(took) for took in spent)
+        taken = SOLVERS[1:].index(models[0].solver_)
+        if taken < len(others):
+            auto = others[taken] = min(auto, others[taken])
         best = min(others)
         name = f"{n} × {d}, K = {K}, {np.dtype(dtype).name}: auto took {models[0].solver_}"
         yield Cell("auto", name, f"{SOLVERS[1 + others.index(best)]}", auto, best)

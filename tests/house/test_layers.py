@@ -18,7 +18,7 @@ FLOORS = [
     {"losses", "objective", "torch"},
     {"solvers", "inference"},
     {"estimators"},
-    {"check", "cv"},
+    {"check", "cv", "path"},
     {"cli"},
     {"__main__"},
 ]

@@ -103,6 +103,9 @@ class SoftmaxPath:
         return plots.draw_path(self, ax, validation)
 
 
+SoftmaxPath.__module__ = "xent.path"  # as pickles name it; a dataclass cannot say so itself
+
+
 def softmax_path(
     X: Any,
     y: Any,
