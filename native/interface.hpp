@@ -16,8 +16,8 @@ template <class XT, class CT, class Index>
 struct SparseKernels {
   void (*rows)(const Job<CT>&, const Sparse<XT, Index>&, const Residuals<CT>&, int64_t lo, int64_t hi, Accumulator&);
   int64_t (*scratch)(Task, Target, int64_t classes, int64_t ld);
-  void (*scatter)(const Sparse<XT, Index>&, const Targets&, const Residuals<CT>&, int k, int64_t lo, int64_t hi,
-                  int64_t from, int64_t to, double* grad);
+  void (*scatter)(const Sparse<XT, Index>&, const Targets&, const Residuals<CT>&, int k, int64_t lo, int64_t hi, int64_t from,
+                  int64_t to, double* grad);
 };
 
 constexpr int kKept = 7, kGiven = 7;  // numbers a row of tile_save and tile_restore

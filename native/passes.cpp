@@ -104,7 +104,12 @@ Totals run_pass(const Kernels& set, Task task, const Dense<XT>& rows, const Targ
 
   Team team(threads, kernels.scratch(task, targets.kind, rows, classes), outputs.grad_b, outputs.grad_w ? k * width : 0, k);
   over_rows(n, threads, [&](int t, int64_t lo, int64_t hi) {
-    const Job<CT> job{task, model.model, towards ? towards->model : Model<CT>{}, targets, outputs.out, outputs.out_class,
+    const Job<CT> job{task,
+                      model.model,
+                      towards ? towards->model : Model<CT>{},
+                      targets,
+                      outputs.out,
+                      outputs.out_class,
                       team.scratch[t].get()};
     kernels.rows(job, rows, lo, hi, team.parts[t]);
   });
@@ -124,8 +129,7 @@ Totals run_pass(const Kernels& set, Task task, const Dense<XT>& rows, const Targ
 
 template <class XT, class CT, class Index>
 Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, const Targets& targets, const Weights<CT>& at,
-                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int requested,
-                SparseGradient* gradient) {
+                const Weights<CT>& direction, int classes, const Outputs<CT>& outputs, int requested, SparseGradient* gradient) {
   const auto& kernels = kernels_of<XT, CT, Index>(set, rows);
   const int64_t n = rows.n, d = rows.d;
   for (int64_t i = 0; i < n; ++i)
@@ -152,7 +156,12 @@ Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, co
     to = std::min(n, from + chunk);
     const Residuals<CT> residuals{gradient ? g.get() : nullptr, from, ld};
     over_rows(to - from, threads, [&](int t, int64_t lo, int64_t hi) {
-      const Job<CT> job{task, model.model, towards ? towards->model : Model<CT>{}, targets, outputs.out, outputs.out_class,
+      const Job<CT> job{task,
+                        model.model,
+                        towards ? towards->model : Model<CT>{},
+                        targets,
+                        outputs.out,
+                        outputs.out_class,
                         team.scratch[t].get()};
       kernels.rows(job, rows, residuals, from + lo, from + hi, team.parts[t]);
     });
@@ -160,9 +169,7 @@ Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, co
     if (totals.bad_row >= 0 || totals.bad_sparse >= 0) return totals;
     if (!gradient) continue;
     const auto edges = cut_columns(rows.column, rows.start[from], rows.start[to], d, threads);
-    over_threads(threads, [&](int t) {
-      kernels.scatter(rows, targets, residuals, k, from, to, edges[t], edges[t + 1], sums);
-    });
+    over_threads(threads, [&](int t) { kernels.scatter(rows, targets, residuals, k, from, to, edges[t], edges[t + 1], sums); });
   }
   if (outputs.grad_b) write_bias_gradient<CT>(team.parts, k, pinned, outputs.grad_b);
   if (gradient && pinned)
@@ -170,11 +177,11 @@ Totals run_pass(const Kernels& set, Task task, const Sparse<XT, Index>& rows, co
   return totals;
 }
 
-#define XENT_DENSE(XT, CT)                                                                                        \
-  template Totals run_pass(const Kernels&, Task, const Dense<XT>&, const Targets&, const Weights<CT>&,           \
-                           const Weights<CT>&, int, const Outputs<CT>&, int);
-#define XENT_SPARSE(XT, CT, Index)                                                                                \
-  template Totals run_pass(const Kernels&, Task, const Sparse<XT, Index>&, const Targets&, const Weights<CT>&,   \
+#define XENT_DENSE(XT, CT)                                                                                                      \
+  template Totals run_pass(const Kernels&, Task, const Dense<XT>&, const Targets&, const Weights<CT>&, const Weights<CT>&, int, \
+                           const Outputs<CT>&, int);
+#define XENT_SPARSE(XT, CT, Index)                                                                             \
+  template Totals run_pass(const Kernels&, Task, const Sparse<XT, Index>&, const Targets&, const Weights<CT>&, \
                            const Weights<CT>&, int, const Outputs<CT>&, int, SparseGradient*);
 XENT_DENSE(double, double)
 XENT_DENSE(float, double)

@@ -41,8 +41,7 @@ struct Point {
 class Solve {
  public:
   Solve(const Smooth& problem, const Metric& metric, const Reader& rows)
-      : p_(problem), rows_(rows), w_(p_.k * p_.d), b_(p_.k), grad_w_(p_.k * p_.d), grad_b_(p_.k),
-        transposed_(p_.d * p_.d) {
+      : p_(problem), rows_(rows), w_(p_.k * p_.d), b_(p_.k), grad_w_(p_.k * p_.d), grad_b_(p_.k), transposed_(p_.d * p_.d) {
     use(metric);
   }
 
@@ -80,7 +79,8 @@ class Solve {
     }
     for (const double b : b_) largest = std::max(largest, std::abs(b));
     const double stay = 1 - epsilon, rounding = kEpsilon * (64 * (value + terms) + largest);
-    const double bound = stay * (value - inner - rounding) - 0.5 * (stay * stay * gg - 2 * epsilon * stay * gc + epsilon * epsilon * cc);
+    const double bound = stay * (value - inner - rounding) -
+                         0.5 * (stay * stay * gg - 2 * epsilon * stay * gc + epsilon * epsilon * cc);
     at.value = value + 0.5 * ridge;
     at.gap = std::isfinite(bound) ? at.value - bound : kInfinity;
     at.price = std::isfinite(bound) ? price : kInfinity;
@@ -337,10 +337,9 @@ void add_class_curvature(const double* p, const double* weight, int64_t n, int64
 void curvature_pass(const Kernels& set, const CurvatureRows& rows, double* hessian, int threads) {
   const int64_t K = rows.classes, D = rows.width(), pairs = K == 2 ? 1 : K * (K + 1) / 2;
   const int64_t ld = set.curvature.stride(rows), length = pairs * D * ld;
-  std::vector<double> sums = sum_over_rows(rows.x.n, threads, 1.0 * rows.x.n * D * D * pairs, length,
-                                           set.curvature.bytes(rows), [&](int64_t lo, int64_t hi, double* own, void* scratch) {
-                                             set.curvature.rows(rows, lo, hi, own, scratch);
-                                           });
+  std::vector<double> sums = sum_over_rows(
+      rows.x.n, threads, 1.0 * rows.x.n * D * D * pairs, length, set.curvature.bytes(rows),
+      [&](int64_t lo, int64_t hi, double* own, void* scratch) { set.curvature.rows(rows, lo, hi, own, scratch); });
   const auto at = [&](const double* block, int64_t i, int64_t j) { return i <= j ? block[i * ld + j] : block[j * ld + i]; };
   const double* block = sums.data();
   for (int64_t k = 0; k < K; ++k)

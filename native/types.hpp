@@ -57,8 +57,8 @@ struct Sparse {
   int64_t n, d, stored;
 };
 
-// W (k, d), its rows ldw apart, or its transpose (d, k), whichever the kernel asks for, and b (k). Where `pinned` is 1 the rows have k + 1 classes, the first of
-// which has logit 0 and no parameters: two classes are one row of weights.
+// W (k, d), its rows ldw apart, or its transpose (d, k), whichever the kernel asks for, and b (k). Where `pinned` is 1 the
+// rows have k + 1 classes, the first of which has logit 0 and no parameters: two classes are one row of weights.
 template <class CT>
 struct Model {
   const CT *w, *wt, *b;

@@ -12,7 +12,10 @@ template <class CT> struct ColumnArrays {
   int64_t n, k;
   Columns<CT> columns;
   ColumnArrays(const TargetArrays& a, DenseVector<const int64_t> rows, int64_t n, int64_t k, const std::string& isa)
-      : arrays(a), n(n), k(k), columns(kernels(isa), checked(arrays, rows, n, k), {rows.data(), rows.data() + rows.shape(0)}, k) {}
+      : arrays(a),
+        n(n),
+        k(k),
+        columns(kernels(isa), checked(arrays, rows, n, k), {rows.data(), rows.data() + rows.shape(0)}, k) {}
 
   static Targets checked(const TargetArrays& arrays, const DenseVector<const int64_t>& rows, int64_t n, int64_t k) {
     const Targets t = arrays.over(n, k);

@@ -31,7 +31,7 @@ int descend(DenseVector<const int64_t> start, DenseVector<const T> block, DenseM
   require_shape(penalty, 4, size, "penalty must be (4, size): l2, l1, lower, upper");
   require_length(gradient, size, "gradient must be of w's length");
   require(group_start.has_value() == member.has_value(), "groups are starts and members");
-  const Quadratic<T> model{size, static_cast<int64_t>(start.shape(0)) - 1, rank, start.data(), block.data(), psi.data(),
+  const Quadratic<T> model{size,       static_cast<int64_t>(start.shape(0)) - 1, rank, start.data(), block.data(), psi.data(),
                            dual.data()};
   const double* p = penalty.data();
   Separable separable{p, p + size, p + 2 * size, p + 3 * size};
@@ -45,7 +45,8 @@ int descend(DenseVector<const int64_t> start, DenseVector<const T> block, DenseM
   }
   const auto& set = kernels(isa);
   const DescentKernels<T>* kernel;
-  if constexpr (sizeof(T) == 4) kernel = &set.descent_f; else kernel = &set.descent_d;
+  if constexpr (sizeof(T) == 4) kernel = &set.descent_f;
+  else kernel = &set.descent_d;
   nb::gil_scoped_release release;
   std::vector<double> memory(kernel->bytes(model) / 8 + 1);
   return kernel->run(memory.data(), model, separable, gradient.data(), w.data(), tolerance, most);

@@ -16,7 +16,8 @@ template <class T> using Array = nb::ndarray<T, nb::device::cpu>;
 // they are. Neighbours that all arrays hold as one are one.
 class Axes {
  public:
-  Axes(const std::vector<const int64_t*>& strides, const int64_t* shape, size_t axes, size_t axis, bool sorted) : strides_(strides.size()) {
+  Axes(const std::vector<const int64_t*>& strides, const int64_t* shape, size_t axes, size_t axis, bool sorted)
+      : strides_(strides.size()) {
     std::vector<size_t> order;
     for (size_t a = 0; a < axes; ++a) {
       if (a != axis) n_ *= shape[a];
@@ -38,8 +39,13 @@ class Axes {
     }
   }
   template <class XT, class Given> Rows<XT> rows(const Given& array, size_t axis, size_t number) const {
-    return {reinterpret_cast<XT*>(array.data()), n_, static_cast<int64_t>(array.shape(axis)), array.stride(axis),
-            static_cast<int>(shape_.size()), shape_.data(), strides_[number].data()};
+    return {reinterpret_cast<XT*>(array.data()),
+            n_,
+            static_cast<int64_t>(array.shape(axis)),
+            array.stride(axis),
+            static_cast<int>(shape_.size()),
+            shape_.data(),
+            strides_[number].data()};
   }
 
  private:
@@ -74,7 +80,7 @@ void normalise(const FunctionKernels<XT>& kernels, const Array<const Stored<XT>>
   const auto to = axes.rows<XT>(out, axis, 1);
   nb::gil_scoped_release release;
   over_all(kernels, from, false, threads,
-              [&](int64_t lo, int64_t hi, void* scratch) { kernels.normalise(from, to, logs, lo, hi, scratch); });
+           [&](int64_t lo, int64_t hi, void* scratch) { kernels.normalise(from, to, logs, lo, hi, scratch); });
 }
 
 // Of every row its loss; returns the first bad row or -1.
@@ -112,16 +118,16 @@ int64_t losses(const FunctionKernels<XT>& kernels, const Array<const Stored<XT>>
   return bad_row;
 }
 
-template <class XT> void define(nb::module_& m, const char* suffix, FunctionKernels<XT> Functions::*member) {
+template <class XT> void define(nb::module_& m, const char* suffix, FunctionKernels<XT> Functions::* member) {
   m.def((std::string("normalise_") + suffix).c_str(),
         [member](Array<const Stored<XT>> z, Array<Stored<XT>> out, size_t axis, bool logs, int threads, const std::string& isa) {
           normalise<XT>(functions_of(kernels(isa)).*member, z, out, axis, logs, threads);
         },
         "z"_a.noconvert(), "out"_a.noconvert(), "axis"_a, "logs"_a, "threads"_a, "isa"_a);
   m.def((std::string("losses_") + suffix).c_str(),
-        [member](Array<const Stored<XT>> z, size_t axis, Maybe<DenseVector<const int64_t>> label, Maybe<Array<const float>> soft_f,
-                 Maybe<Array<const double>> soft_d, Maybe<DenseVector<const double>> weight, double slack, DenseVector<double> out,
-                 int threads, const std::string& isa) {
+        [member](Array<const Stored<XT>> z, size_t axis, Maybe<DenseVector<const int64_t>> label,
+                 Maybe<Array<const float>> soft_f, Maybe<Array<const double>> soft_d, Maybe<DenseVector<const double>> weight,
+                 double slack, DenseVector<double> out, int threads, const std::string& isa) {
           return losses<XT>(functions_of(kernels(isa)).*member, z, axis, label, soft_f, soft_d, weight, slack, out, threads);
         },
         "z"_a.noconvert(), "axis"_a, "label"_a.noconvert().none(), "soft_f"_a.noconvert().none(), "soft_d"_a.noconvert().none(),

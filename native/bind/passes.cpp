@@ -29,8 +29,8 @@ template <class CT> struct PassArrays {
 };
 
 template <class CT, class Rows, class... Extra>
-Result run(Task task, const Rows& rows, const TargetArrays& arrays, const PassArrays<CT>& a, int threads,
-           const std::string& isa, Extra... extra) {
+Result run(Task task, const Rows& rows, const TargetArrays& arrays, const PassArrays<CT>& a, int threads, const std::string& isa,
+           Extra... extra) {
   const auto k = static_cast<int64_t>(a.w.shape(0));
   require(k >= 1 && k <= 1 << 20, "w must have between 1 and 2^20 rows");
   const Targets targets = arrays.over(rows.n, k);
@@ -59,20 +59,24 @@ Result run(Task task, const Rows& rows, const TargetArrays& arrays, const PassAr
 }
 
 template <class XT, class CT>
-Result dense_pass(Task task, Matrix<const Stored<XT>> x, const TargetArrays& targets, const PassArrays<CT>& arrays,
-                  int threads, const std::string& isa) {
+Result dense_pass(Task task, Matrix<const Stored<XT>> x, const TargetArrays& targets, const PassArrays<CT>& arrays, int threads,
+                  const std::string& isa) {
   return run<CT>(task, rows_of<XT>(x), targets, arrays, threads, isa);
 }
 
 // With `gradient` returns the gradient (k, d) by W too, with the strides that it was added up with.
 template <class XT, class CT, class Index>
-std::tuple<Result, Maybe<nb::ndarray<nb::numpy, double, nb::ndim<2>>>> sparse_pass(Task task, DenseVector<const XT> value, DenseVector<const Index> column,
-                                           DenseVector<const Index> start, int64_t d, const TargetArrays& targets,
-                                           const PassArrays<CT>& arrays, bool gradient, int threads, const std::string& isa) {
+std::tuple<Result, Maybe<nb::ndarray<nb::numpy, double, nb::ndim<2>>>> sparse_pass(
+    Task task, DenseVector<const XT> value, DenseVector<const Index> column, DenseVector<const Index> start, int64_t d,
+    const TargetArrays& targets, const PassArrays<CT>& arrays, bool gradient, int threads, const std::string& isa) {
   require(start.shape(0) >= 1, "start must hold one number more than there are rows");
   require(value.shape(0) == column.shape(0), "a column to every value");
   require(!arrays.grad_w, "sparse rows return the gradient by w");
-  const Sparse<XT, Index> rows{value.data(), column.data(), start.data(), static_cast<int64_t>(start.shape(0)) - 1, d,
+  const Sparse<XT, Index> rows{value.data(),
+                               column.data(),
+                               start.data(),
+                               static_cast<int64_t>(start.shape(0)) - 1,
+                               d,
                                static_cast<int64_t>(value.shape(0))};
   require(rows.start[0] == 0, "start must begin with 0");
   SparseGradient sums;
@@ -89,14 +93,16 @@ template <class XT, class CT> void define_dense(nb::module_& m, const char* name
   m.def(name, &dense_pass<XT, CT>, "task"_a, "x"_a.noconvert(), "targets"_a, "arrays"_a, "threads"_a, "isa"_a);
 }
 template <class XT, class CT, class Index> void define_sparse(nb::module_& m, const char* name) {
-  m.def(name, &sparse_pass<XT, CT, Index>, "task"_a, "value"_a.noconvert(), "column"_a.noconvert(), "start"_a.noconvert(),
-        "d"_a, "targets"_a, "arrays"_a, "gradient"_a, "threads"_a, "isa"_a);
+  m.def(name, &sparse_pass<XT, CT, Index>, "task"_a, "value"_a.noconvert(), "column"_a.noconvert(), "start"_a.noconvert(), "d"_a,
+        "targets"_a, "arrays"_a, "gradient"_a, "threads"_a, "isa"_a);
 }
 template <class CT> void define_arrays(nb::module_& m, const char* name) {
   using A = PassArrays<CT>;
   nb::class_<A>(m, name)
-      .def("__init__", [](A* self, DenseMatrix<const CT> w, DenseVector<const CT> b) { new (self) A{w, b, {}, {}, {}, {}, {}, {}}; },
-           "w"_a.noconvert(), "b"_a.noconvert())
+      .def(
+          "__init__",
+          [](A* self, DenseMatrix<const CT> w, DenseVector<const CT> b) { new (self) A{w, b, {}, {}, {}, {}, {}, {}}; },
+          "w"_a.noconvert(), "b"_a.noconvert())
       .def_prop_ro("shape", [](const A& a) { return std::tuple(a.w.shape(0), a.w.shape(1)); })
       .def_rw("v", &A::v, nb::arg().noconvert().none())
       .def_rw("c", &A::c, nb::arg().noconvert().none())

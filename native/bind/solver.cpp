@@ -53,8 +53,10 @@ struct MetricArrays {
 
 template <class XT>
 std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arrays, const SmoothArrays& s, const MetricArrays& m,
-            nb::typed<nb::callable, MetricArrays()> refresh, nb::typed<nb::callable, bool(double, double, int)> stop, std::tuple<double, double, int, int, double> goal,
-            DenseMatrix<double> theta, int threads, const std::string& isa) {
+                             nb::typed<nb::callable, MetricArrays()> refresh,
+                             nb::typed<nb::callable, bool(double, double, int)> stop,
+                             std::tuple<double, double, int, int, double> goal, DenseMatrix<double> theta, int threads,
+                             const std::string& isa) {
   const auto k = static_cast<int64_t>(theta.shape(0)), width = static_cast<int64_t>(theta.shape(1));
   const Dense<XT> rows = rows_of<XT>(x);
   const int64_t d = rows.d;
@@ -69,7 +71,8 @@ std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arr
   const Targets targets = arrays.over(rows.n, k);
   require(targets.kind != Target::none, "a descent needs targets");
   const Kernels& set = kernels(isa);
-  const Smooth smooth{k, d, width, s.centre.data(), s.penalty.data(), s.constant.data(), s.weight, s.share.data(), s.class_x.data()};
+  const Smooth smooth{
+      k, d, width, s.centre.data(), s.penalty.data(), s.constant.data(), s.weight, s.share.data(), s.class_x.data()};
   const Metric metric = m.over(k, d, width);
   MetricArrays latest = m;
   Listener listener;
@@ -107,7 +110,8 @@ std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arr
     }
   };
   read.classes = [&](const double* w, const double* b, double* sum) {
-    over_chunks(w, b, [&](const Dense<XT>& part, const double* weight) { add_class_curvature(p.data(), weight, part.n, k, sum); });
+    over_chunks(w, b,
+                [&](const Dense<XT>& part, const double* weight) { add_class_curvature(p.data(), weight, part.n, k, sum); });
   };
   std::vector<double> one;
   read.hessian = [&](const double* w, const double* b, double* hessian) {
@@ -124,8 +128,8 @@ std::tuple<int, int> descend(Matrix<const Stored<XT>> x, const TargetArrays& arr
 }
 
 template <class XT> void define_descend(nb::module_& m, const char* name) {
-  m.def(name, &descend<XT>, "x"_a.noconvert(), "targets"_a, "smooth"_a, "metric"_a, "refresh"_a, "stop"_a, "goal"_a, "theta"_a.noconvert(), "threads"_a,
-        "isa"_a);
+  m.def(name, &descend<XT>, "x"_a.noconvert(), "targets"_a, "smooth"_a, "metric"_a, "refresh"_a, "stop"_a, "goal"_a,
+        "theta"_a.noconvert(), "threads"_a, "isa"_a);
 }
 
 }  // namespace
@@ -134,22 +138,23 @@ void define_solver(nb::module_& m) {
   m.def("curvature", &curvature, "x"_a.noconvert(), "centre"_a.noconvert(), "intercept"_a, "p"_a.noconvert(),
         "weight"_a.noconvert().none(), "out"_a.noconvert(), "threads"_a, "isa"_a);
   nb::class_<SmoothArrays>(m, "Smooth")
-      .def("__init__",
-           [](SmoothArrays* self, DenseVector<const double> centre, DenseMatrix<const double> penalty,
-              DenseVector<const bool> constant, double weight, DenseVector<const double> share,
-              DenseMatrix<const double> class_x) { new (self) SmoothArrays{centre, penalty, constant, weight, share, class_x}; },
-           "centre"_a.noconvert(), "penalty"_a.noconvert(), "constant"_a.noconvert(), "weight"_a, "share"_a.noconvert(),
-           "class_x"_a.noconvert());
+      .def(
+          "__init__",
+          [](SmoothArrays* self, DenseVector<const double> centre, DenseMatrix<const double> penalty,
+             DenseVector<const bool> constant, double weight, DenseVector<const double> share,
+             DenseMatrix<const double> class_x) { new (self) SmoothArrays{centre, penalty, constant, weight, share, class_x}; },
+          "centre"_a.noconvert(), "penalty"_a.noconvert(), "constant"_a.noconvert(), "weight"_a, "share"_a.noconvert(),
+          "class_x"_a.noconvert());
   nb::class_<MetricArrays>(m, "Metric")
-      .def("__init__",
-           [](MetricArrays* self, DenseVector<const double> units, DenseMatrix<const double> basis,
-              DenseMatrix<const double> classes, DenseMatrix<const double> inverse) {
-             new (self) MetricArrays{units, basis, classes, inverse, {}};
-           },
-           "units"_a.noconvert(), "basis"_a.noconvert(), "classes"_a.noconvert(), "inverse"_a.noconvert())
-      .def("__init__",
-           [](MetricArrays* self, DenseMatrix<const double> dense) { new (self) MetricArrays{{}, {}, {}, {}, dense}; },
-           "dense"_a.noconvert());
+      .def(
+          "__init__",
+          [](MetricArrays* self, DenseVector<const double> units, DenseMatrix<const double> basis,
+             DenseMatrix<const double> classes,
+             DenseMatrix<const double> inverse) { new (self) MetricArrays{units, basis, classes, inverse, {}}; },
+          "units"_a.noconvert(), "basis"_a.noconvert(), "classes"_a.noconvert(), "inverse"_a.noconvert())
+      .def(
+          "__init__", [](MetricArrays* self, DenseMatrix<const double> dense) { new (self) MetricArrays{{}, {}, {}, {}, dense}; },
+          "dense"_a.noconvert());
   define_descend<double>(m, "descend_smooth_d");
   define_descend<float>(m, "descend_smooth_f");
   define_descend<Half>(m, "descend_smooth_h");

@@ -8,20 +8,32 @@ namespace {
 template <class T> T* at(uintptr_t address) { return reinterpret_cast<T*>(address); }
 
 // What both ways say of their rows: addresses, strides (in numbers), sizes.
-#define XENT_CALL                                                                                              \
-  uintptr_t x, uintptr_t w, uintptr_t b, uintptr_t label, uintptr_t z, uintptr_t e, uintptr_t peak,            \
-      int64_t n, int64_t d, int64_t k, int64_t x_row, int64_t x_column, int64_t w_row, int64_t w_column,       \
-      int64_t b_stride, int64_t ignored, int64_t max_bytes, int threads, bool rounds
-#define XENT_PASS_ON x, w, b, label, z, e, peak, n, d, k, x_row, x_column, w_row, w_column, b_stride, ignored, max_bytes, threads, rounds
+#define XENT_CALL                                                                                                         \
+  uintptr_t x, uintptr_t w, uintptr_t b, uintptr_t label, uintptr_t z, uintptr_t e, uintptr_t peak, int64_t n, int64_t d, \
+      int64_t k, int64_t x_row, int64_t x_column, int64_t w_row, int64_t w_column, int64_t b_stride, int64_t ignored,     \
+      int64_t max_bytes, int threads, bool rounds
+#define XENT_PASS_ON \
+  x, w, b, label, z, e, peak, n, d, k, x_row, x_column, w_row, w_column, b_stride, ignored, max_bytes, threads, rounds
 
 template <class XT> struct Given {
   LossCall<XT> call;
   Kept<XT> kept;
   Given(XENT_CALL)
-      : call{{at<const XT>(x), x_row, x_column}, {at<const XT>(w), w_row, w_column}, at<const XT>(b), b_stride,
-             at<const int64_t>(label), n, d, k, ignored, max_bytes, threads, rounds},
+      : call{{at<const XT>(x), x_row, x_column},
+             {at<const XT>(w), w_row, w_column},
+             at<const XT>(b),
+             b_stride,
+             at<const int64_t>(label),
+             n,
+             d,
+             k,
+             ignored,
+             max_bytes,
+             threads,
+             rounds},
         kept{at<Computed<XT>>(z), at<BFloat16>(e), at<float>(peak)} {
-    require(x && label && n >= 1 && k >= 1 && (w != 0) == (d >= 1) && max_bytes >= 1 && threads >= 1, "a tensor without memory, or of no rows");
+    require(x && label && n >= 1 && k >= 1 && (w != 0) == (d >= 1) && max_bytes >= 1 && threads >= 1,
+            "a tensor without memory, or of no rows");
   }
 };
 
@@ -32,8 +44,7 @@ template <class XT> void define(nb::module_& m, const std::string& kind) {
     const Given<XT> given(XENT_PASS_ON);
     const Kernels& set = kernels(isa);
     nb::gil_scoped_release release;
-    const Counted found = loss_forward<XT>(set, given.call, given.kept, at<double>(loss), at<double>(stats),
-                                           at<XT>(total), mean);
+    const Counted found = loss_forward<XT>(set, given.call, given.kept, at<double>(loss), at<double>(stats), at<XT>(total), mean);
     return found.bad_row >= 0 ? -1 - found.bad_row : found.live;
   });
   // up: the address of one number a row, or 0 for `all` of them.

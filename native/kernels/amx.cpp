@@ -49,8 +49,8 @@ int64_t scratch(int64_t m, int64_t n, int64_t k) {
 }
 
 template <class AT, class BT>
-void product_by_tiles(const Strided<AT>& a, const Strided<BT>& b, float* c, int64_t ldc, int64_t m, int64_t n, int64_t k, bool add,
-                      void* memory) {
+void product_by_tiles(const Strided<AT>& a, const Strided<BT>& b, float* c, int64_t ldc, int64_t m, int64_t n, int64_t k,
+                      bool add, void* memory) {
   float* right = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory) + kAlign - 1) / kAlign * kAlign);
   alignas(kAlign) float sums[kSquare * kSquare];
   const Config config;
@@ -71,8 +71,9 @@ void product_by_tiles(const Strided<AT>& a, const Strided<BT>& b, float* c, int6
         const int64_t height = m - i0 < kHeight ? m - i0 : kHeight;
         for (int64_t i = 0; i < (height + kSquare - 1) / kSquare * kSquare; i += kTile)
           for (int64_t t = 0; t < tiles; ++t)
-            pack_tile(Strided<AT>{a.p + (i0 + i) * a.row_stride + (k0 + t * kSquare) * a.column_stride, a.row_stride, a.column_stride},
-                      height - i, inner - t * kSquare, left + (i * tiles + t * kTile) * kTile);
+            pack_tile(
+                Strided<AT>{a.p + (i0 + i) * a.row_stride + (k0 + t * kSquare) * a.column_stride, a.row_stride, a.column_stride},
+                height - i, inner - t * kSquare, left + (i * tiles + t * kTile) * kTile);
         for (int64_t j = 0; j < width; j += kSquare)
           for (int64_t i = 0; i < height; i += kSquare) {
             const float *at = left + i * tiles * kTile, *below = at + tiles * kTile * kTile, *along = right + j / kSquare * panel;

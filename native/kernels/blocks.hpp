@@ -60,8 +60,8 @@ inline int choose_rows(const Targets& t, int64_t classes, int64_t lo, int64_t hi
 
 // Soft targets of the chosen rows as q[c * ldq + r], classes [first, first + classes) of k.
 template <class CT>
-void soft_tile(const Targets& t, const int64_t* index, int live, int64_t first, int64_t classes, CT* q, int64_t ldq,
-               int64_t k, int rows, int64_t* bad_row) {
+void soft_tile(const Targets& t, const int64_t* index, int live, int64_t first, int64_t classes, CT* q, int64_t ldq, int64_t k,
+               int rows, int64_t* bad_row) {
   for (int64_t c = 0; c < classes; ++c)
     for (int r = 0; r < rows; ++r) q[c * ldq + r] = 0;
   for (int r = 0; r < live; ++r) {
@@ -138,8 +138,8 @@ struct Block {
         state(arena.take<char>(State<CT>::bytes(rows))) {}
 };
 
-// The logits in block.z, offsets still to come, become what the task asks for; direction() fills block.a when it is needed. Returns where
-// the gradient with respect to the logits is, if the task has one.
+// The logits in block.z, offsets still to come, become what the task asks for; direction() fills block.a when it is needed.
+// Returns where the gradient with respect to the logits is, if the task has one.
 template <class CT, class Direction>
 CT* evaluate(const Job<CT>& job, const Block<CT>& block, const int64_t* index, int live, int filled, Direction&& direction,
              Accumulator& acc) {

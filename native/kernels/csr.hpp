@@ -8,8 +8,12 @@ namespace xent {
 namespace {
 
 // A few classes in a vector that need not be as wide as the machine's: 1, 4 or 8 numbers.
-template <class T, int W> struct Group { typedef T type __attribute__((vector_size(W * sizeof(T)))); };
-template <class T> struct Group<T, 1> { typedef T type; };
+template <class T, int W> struct Group {
+  typedef T type __attribute__((vector_size(W * sizeof(T))));
+};
+template <class T> struct Group<T, 1> {
+  typedef T type;
+};
 template <class T, int W> XENT_INLINE typename Group<T, W>::type load_group(const T* p) {
   typename Group<T, W>::type v;
   __builtin_memcpy(&v, p, sizeof v);
@@ -95,7 +99,9 @@ void sparse_rows(const Job<CT>& job, const Sparse<XT, Index>& rows, const Residu
     stop = start + block.rows < hi ? start + block.rows : hi;
     const int live = choose_rows(job.targets, classes, start, stop, index, &acc.bad_row);
     if (acc.bad_row >= 0) return;
-    if (residuals.g) __builtin_memset((void*)(residuals.g + (start - residuals.first) * residuals.ld), 0, (stop - start) * residuals.ld * sizeof(CT));
+    if (residuals.g)
+      __builtin_memset((void*)(residuals.g + (start - residuals.first) * residuals.ld), 0,
+                       (stop - start) * residuals.ld * sizeof(CT));
     if (live == 0) continue;
     const int filled = round_up<CT>(live);
     if (!gather_rows(rows, index, live, filled, model, work.row, block.z, block.ld, acc)) return;
@@ -119,8 +125,8 @@ template <class CT> int64_t sparse_scratch(Task task, Target kind, int64_t class
 // 0 have g = 0 and are not read: they may hold NaN. Taking sorted columns in bands that stay in cache was slower: rows
 // of 100 numbers leave too few in a band to pay for finding them.
 template <class XT, class CT, class Index>
-void scatter(const Sparse<XT, Index>& rows, const Targets& targets, const Residuals<CT>& residuals, int k, int64_t lo,
-             int64_t hi, int64_t from, int64_t to, double* grad) {
+void scatter(const Sparse<XT, Index>& rows, const Targets& targets, const Residuals<CT>& residuals, int k, int64_t lo, int64_t hi,
+             int64_t from, int64_t to, double* grad) {
   const int64_t ld = residuals.ld;
   for (int64_t i = lo; i < hi; ++i) {
     if (targets.weight && targets.weight[i] == 0) continue;
@@ -141,7 +147,7 @@ void scatter(const Sparse<XT, Index>& rows, const Targets& targets, const Residu
           double* out = grad + j * ld + piece * W;
           const double x = rows.value[e];
           XENT_UNROLL for (int v = 0; v < NG; ++v)
-            store_group<double, W>(out + v * W, load_group<double, W>(out + v * W) + x * gv[v]);
+              store_group<double, W>(out + v * W, load_group<double, W>(out + v * W) + x * gv[v]);
         }
       });
     });

@@ -24,8 +24,8 @@ __attribute__((noinline)) void add_outer(const double* y, const double* x, int64
       XENT_UNROLL for (int v = 0; v < V; ++v) sum[r][v] += factor * at[v];
     }
   }
-  XENT_UNROLL for (int r = 0; r < R; ++r)
-    XENT_UNROLL for (int v = 0; v < V; ++v) store(c + r * ld + v * L, load(c + r * ld + v * L) + sum[r][v]);
+  XENT_UNROLL for (int r = 0; r < R; ++r) XENT_UNROLL for (int v = 0; v < V; ++v)
+      store(c + r * ld + v * L, load(c + r * ld + v * L) + sum[r][v]);
 }
 
 // The upper triangle, and what vectors reach below it, of c (width, ld) += yᵀx.

@@ -85,9 +85,7 @@ template <class T> class Descent {
     const bool held = place >= 0 && place < column.width;
     return (held ? static_cast<double>(column.values[place]) : 0.0) - low_rank(i, j);
   }
-  double slope(int64_t i) const {
-    return gradient_[i] + q_[i] - dot(model_.psi + i * model_.rank, t_, model_.rank);
-  }
+  double slope(int64_t i) const { return gradient_[i] + q_[i] - dot(model_.psi + i * model_.rank, t_, model_.rank); }
 
   void move(int64_t i, double to) {
     const double by = to - w_[i];

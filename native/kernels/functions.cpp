@@ -91,8 +91,7 @@ template <class CT, bool Across, bool Keep> XENT_INLINE Scan<CT> scan(CT* z, int
   Vec<CT> peaks[chains];
   for (int j = 0; j < chains; ++j) peaks[j] = Vec<CT>{} - (CT)__builtin_inff();
   int64_t c = 0;
-  for (; c + chains <= count; c += chains)
-    XENT_UNROLL for (int j = 0; j < chains; ++j) {
+  for (; c + chains <= count; c += chains) XENT_UNROLL for (int j = 0; j < chains; ++j) {
       const Vec<CT> v = load(z + (c + j) * ld);
       peaks[j] = v > peaks[j] ? v : peaks[j];
     }
@@ -223,7 +222,8 @@ void normalise(const Rows<const XT>& z, const Rows<XT>& out, bool logs, int64_t 
 template <class CT> struct Soft {
   Vec<double> sum[kWide<CT>]{}, least[kWide<CT>]{}, gap[kWide<CT>]{};
 };
-template <class CT, bool Across> XENT_INLINE Soft<CT> scan_soft(const CT* z, const double* q, int64_t ld, int64_t count, Vec<CT> peak) {
+template <class CT, bool Across> XENT_INLINE Soft<CT> scan_soft(const CT* z, const double* q, int64_t ld, int64_t count,
+                                                                Vec<CT> peak) {
   constexpr int H = kWide<CT>;
   Soft<CT> found;
   Vec<double> m[H], v[H];
@@ -312,8 +312,10 @@ int64_t losses_of(const Rows<const XT>& z, const Rows<const QT>* soft, const Row
         at[r] = width ? tile[label * width + g + r] : tile[label];
       }
       double found[L];
-      const int bad = width ? evaluate<CT, false>(tile + g, q + g, width, z.classes, together, soft ? nullptr : at, targets.slack, found)
-                            : evaluate<CT, true>(tile, q, L, (z.classes + L - 1) / L, 1, soft ? nullptr : at, targets.slack, found);
+      const int bad = width
+                          ? evaluate<CT, false>(tile + g, q + g, width, z.classes, together, soft ? nullptr : at, targets.slack,
+                                                found)
+                          : evaluate<CT, true>(tile, q, L, (z.classes + L - 1) / L, 1, soft ? nullptr : at, targets.slack, found);
       if (bad < together) return index[g + bad];
       for (int r = 0; r < together; ++r) out[index[g + r]] = found[r];
     }
@@ -327,7 +329,9 @@ int64_t losses(const Rows<const XT>& z, const RowTargets& targets, double* out, 
   return losses_of(z, targets.soft_f.p ? &targets.soft_f : nullptr, targets, out, lo, hi, scratch);
 }
 
-template <class XT> constexpr FunctionKernels<XT> functions() { return {scratch_bytes<XT>, together<XT>, normalise<XT>, losses<XT>}; }
+template <class XT> constexpr FunctionKernels<XT> functions() {
+  return {scratch_bytes<XT>, together<XT>, normalise<XT>, losses<XT>};
+}
 
 }  // namespace
 

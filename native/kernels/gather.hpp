@@ -38,7 +38,8 @@ inline bool side_by_side(const int64_t* base, int live) {
 }
 
 // `count` numbers, `step` apart, filled up with `filler` to a multiple of `whole`, and less than a vector beyond.
-template <class CT, class XT> XENT_INLINE void read_row(const XT* from, int64_t step, int64_t count, CT* to, CT filler, int whole) {
+template <class CT, class XT> XENT_INLINE void read_row(const XT* from, int64_t step, int64_t count, CT* to, CT filler,
+                                                        int whole) {
   constexpr int L = kLanes<CT>;
   if (step == 1 && count >= L) {  // the last vector may have some numbers of the one before
     for (int64_t c = 0; c + L <= count; c += L) store(to + c, lanes<CT>(from + c));

@@ -55,14 +55,22 @@ XENT_INLINE Vec<float> rounded(Vec<float> v) {  // to bfloat16
   return (Vec<float>)(__builtin_convertvector((HalfBits)_mm512_cvtneps_pbh((__m512)v), Words) << 16);
 }
 template <> struct Fetch<Pair, BFloat16> {
-  static XENT_INLINE Vec<float> along(const BFloat16* x) { Vec<float> v; __builtin_memcpy(&v, x, sizeof v); return v; }
-  static XENT_INLINE Vec<float> across(const BFloat16* x, int64_t next) { return pairs_of(lanes<float>(x), lanes<float>(x + next)); }
+  static XENT_INLINE Vec<float> along(const BFloat16* x) {
+    Vec<float> v;
+    __builtin_memcpy(&v, x, sizeof v);
+    return v;
+  }
+  static XENT_INLINE Vec<float> across(const BFloat16* x, int64_t next) {
+    return pairs_of(lanes<float>(x), lanes<float>(x + next));
+  }
 };
 template <> struct Fetch<Pair, float> {
   static XENT_INLINE Vec<float> along(const float* x) {
     return (Vec<float>)_mm512_cvtne2ps_pbh((__m512)load(x + kLanes<float>), (__m512)load(x));
   }
-  static XENT_INLINE Vec<float> across(const float* x, int64_t next) { return pairs_of(rounded(load(x)), rounded(load(x + next))); }
+  static XENT_INLINE Vec<float> across(const float* x, int64_t next) {
+    return pairs_of(rounded(load(x)), rounded(load(x + next)));
+  }
 };
 #endif
 
@@ -108,20 +116,19 @@ __attribute__((noinline)) void multiply_tile(int64_t operands, const SumOf<OT>* 
   for (int64_t p = 0; p < operands; ++p, a += kPanel<OT>, b += width) {
     Vec<ST> right[V];
     XENT_UNROLL for (int v = 0; v < V; ++v) right[v] = load(b + v * L);
-    XENT_UNROLL for (int i = 0; i < kTileRows; ++i)
-      XENT_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = Operand<OT>::multiply(sum[i][v], a[i], right[v]);
+    XENT_UNROLL for (int i = 0; i < kTileRows; ++i) XENT_UNROLL for (int v = 0; v < V; ++v)
+        sum[i][v] = Operand<OT>::multiply(sum[i][v], a[i], right[v]);
   }
   if (rows == kTileRows && columns == V * L) {
-    XENT_UNROLL for (int i = 0; i < kTileRows; ++i)
-      XENT_UNROLL for (int v = 0; v < V; ++v) {
-        ST* at = c + i * ldc + v * L;
-        store(at, add ? load(at) + sum[i][v] : sum[i][v]);
-      }
+    XENT_UNROLL for (int i = 0; i < kTileRows; ++i) XENT_UNROLL for (int v = 0; v < V; ++v) {
+      ST* at = c + i * ldc + v * L;
+      store(at, add ? load(at) + sum[i][v] : sum[i][v]);
+    }
     return;
   }
   ST edge[kTileRows * V * L];
-  XENT_UNROLL for (int i = 0; i < kTileRows; ++i)
-    XENT_UNROLL for (int v = 0; v < V; ++v) store(edge + (i * V + v) * L, sum[i][v]);
+  XENT_UNROLL for (int i = 0; i < kTileRows; ++i) XENT_UNROLL for (int v = 0; v < V; ++v)
+      store(edge + (i * V + v) * L, sum[i][v]);
   for (int i = 0; i < rows; ++i)
     for (int j = 0; j < columns; ++j) {
       ST& at = c[i * ldc + j];

@@ -32,19 +32,16 @@ void dots(const XT* const* x, int64_t d, const CT* w, int64_t ldw, const CT* b, 
         XENT_UNROLL for (int i = 0; i < MR; ++i) acc[k][i] += xv[i] * wk;
       }
     };
-    for (int64_t j = 0; j + L <= d; j += L)
-      step(j, [](const XT* p) __attribute__((always_inline)) { return lanes<CT>(p); });
+    for (int64_t j = 0; j + L <= d; j += L) step(j, [](const XT* p) __attribute__((always_inline)) { return lanes<CT>(p); });
     if (tail)  // the last whole vector, without what was counted
       step(d - L, [tail](const XT* p) __attribute__((always_inline)) { return lanes_from<CT>(lanes<CT>(p), L - tail); });
-    XENT_UNROLL for (int k = 0; k < NK; ++k)
-      XENT_UNROLL for (int i = 0; i < MR; ++i) sums[k][r + i] = acc[k][i];
+    XENT_UNROLL for (int k = 0; k < NK; ++k) XENT_UNROLL for (int i = 0; i < MR; ++i) sums[k][r + i] = acc[k][i];
   }
   XENT_UNROLL for (int k = 0; k < NK; ++k) store(z + k * ldz, SumLanes<CT, L>::eval(sums[k]) + b[k]);
 }
 
 template <class XT, class CT>
-void logits_along_features(const XT* const* x, int rows, int64_t d, const Model<CT>& model, CT* z, int64_t ldz,
-                           int64_t ahead) {
+void logits_along_features(const XT* const* x, int rows, int64_t d, const Model<CT>& model, CT* z, int64_t ldz, int64_t ahead) {
   constexpr int L = kLanes<CT>, most = kRegisters == 32 ? 13 : 5;
   for (int r = 0; r < rows; r += L)
     in_pieces<most>(model.k, [&]<int NK>(int k) {
@@ -72,8 +69,7 @@ template <class CT, int NK, int NV>
 XENT_INLINE void outer_tile(const CT* xt, int64_t ldxt, int64_t features, const CT* wt, int k, CT* z, int64_t ldz) {
   constexpr int L = kLanes<CT>;
   Vec<CT> acc[NK][NV];
-  XENT_UNROLL for (int i = 0; i < NK; ++i)
-    XENT_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = load(z + i * ldz + v * L);
+  XENT_UNROLL for (int i = 0; i < NK; ++i) XENT_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = load(z + i * ldz + v * L);
   for (int64_t j = 0; j < features; ++j) {
     Vec<CT> xv[NV];
     XENT_UNROLL for (int v = 0; v < NV; ++v) xv[v] = load(xt + j * ldxt + v * L);
@@ -82,8 +78,7 @@ XENT_INLINE void outer_tile(const CT* xt, int64_t ldxt, int64_t features, const 
       XENT_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += wk * xv[v];
     }
   }
-  XENT_UNROLL for (int i = 0; i < NK; ++i)
-    XENT_UNROLL for (int v = 0; v < NV; ++v) store(z + i * ldz + v * L, acc[i][v]);
+  XENT_UNROLL for (int i = 0; i < NK; ++i) XENT_UNROLL for (int v = 0; v < NV; ++v) store(z + i * ldz + v * L, acc[i][v]);
 }
 
 constexpr int kFeatures = 256;  // transposed at once: 128 rows of them are 128 KiB
@@ -100,8 +95,7 @@ void logits_along_rows(const XT* const* x, int rows, int64_t d, const Model<CT>&
     in_pieces<6>(model.k, [&]<int NK>(int k) {
       const CT* wt = model.wt + from * model.k + k;
       int r = 0;
-      for (; r + NV * L <= rows; r += NV * L)
-        outer_tile<CT, NK, NV>(xt + r, ldz, to - from, wt, model.k, z + k * ldz + r, ldz);
+      for (; r + NV * L <= rows; r += NV * L) outer_tile<CT, NK, NV>(xt + r, ldz, to - from, wt, model.k, z + k * ldz + r, ldz);
       for (; r < rows; r += L) outer_tile<CT, NK, 1>(xt + r, ldz, to - from, wt, model.k, z + k * ldz + r, ldz);
     });
   }

@@ -64,7 +64,8 @@ void find_rows(const Dense<XT>& rows, const int64_t* index, int live, int filled
   if (in_place) return;
   if (rows.d < L) __builtin_memset((void*)packed, 0, live * width * sizeof(XT));
   if (rows.col_stride == 1) {
-    for (int r = 0; r < live; ++r) __builtin_memcpy((void*)(packed + r * width), rows.x + index[r] * rows.row_stride, rows.d * sizeof(XT));
+    for (int r = 0; r < live; ++r)
+      __builtin_memcpy((void*)(packed + r * width), rows.x + index[r] * rows.row_stride, rows.d * sizeof(XT));
     return;
   }
   if constexpr (sizeof(XT) >= 4)
@@ -79,8 +80,7 @@ void find_rows(const Dense<XT>& rows, const int64_t* index, int live, int filled
 }
 
 template <class XT, class CT>
-void logits_of(const XT* const* x, int rows, int64_t width, const Model<CT>& model, CT* xt, CT* z, int64_t ld,
-               int64_t ahead) {
+void logits_of(const XT* const* x, int rows, int64_t width, const Model<CT>& model, CT* xt, CT* z, int64_t ld, int64_t ahead) {
   if (model.pinned)
     for (int r = 0; r < rows; ++r) z[r] = 0;
   z += model.pinned * ld;
@@ -133,8 +133,8 @@ template <class OT, class AT, class BT> constexpr ProductKernels<AT, BT, OT> pro
   return {product_scratch<OT>, product<OT, AT, BT>};
 }
 template <class CT> constexpr TileKernels<CT> tiles() {
-  return {kLanes<CT>, State<CT>::bytes, tile_begin<CT>, tile_scan<CT>, tile_finish<CT>,
-          tile_residual<CT>, tile_save<CT>, tile_restore<CT>, soft_tile<CT>};
+  return {kLanes<CT>,        State<CT>::bytes, tile_begin<CT>,   tile_scan<CT>, tile_finish<CT>,
+          tile_residual<CT>, tile_save<CT>,    tile_restore<CT>, soft_tile<CT>};
 }
 
 }  // namespace
@@ -142,17 +142,35 @@ template <class CT> constexpr TileKernels<CT> tiles() {
 const Kernels& XENT_CAT(kernels_, XENT_ISA)() {
   static const Kernels table = {
       XENT_STR(XENT_ISA),
-      dense<double, double>(), dense<float, double>(), dense<Half, double>(), dense<BFloat16, double>(),
-      dense<float, float>(), dense<Half, float>(), dense<BFloat16, float>(),
-      sparse<double, double, int32_t>(), sparse<double, double, int64_t>(), sparse<float, double, int32_t>(),
-      sparse<float, double, int64_t>(), sparse<float, float, int32_t>(), sparse<float, float, int64_t>(),
-      tiles<float>(), tiles<double>(),
-      {descent_bytes<float>, descend<float>}, {descent_bytes<double>, descend<double>},
+      dense<double, double>(),
+      dense<float, double>(),
+      dense<Half, double>(),
+      dense<BFloat16, double>(),
+      dense<float, float>(),
+      dense<Half, float>(),
+      dense<BFloat16, float>(),
+      sparse<double, double, int32_t>(),
+      sparse<double, double, int64_t>(),
+      sparse<float, double, int32_t>(),
+      sparse<float, double, int64_t>(),
+      sparse<float, float, int32_t>(),
+      sparse<float, float, int64_t>(),
+      tiles<float>(),
+      tiles<double>(),
+      {descent_bytes<float>, descend<float>},
+      {descent_bytes<double>, descend<double>},
       {curvature_stride, curvature_bytes, curvature_rows},
-      by_row<double, double>(), by_row<float, float>(), by_row<BFloat16, float>(),
-      convert<float, BFloat16>, convert<BFloat16, float>,
-      products<double, double, double>(), products<float, float, float>(), products<float, Half, Half>(),
-      products<float, BFloat16, BFloat16>(), products<float, float, Half>(), products<float, float, BFloat16>(),
+      by_row<double, double>(),
+      by_row<float, float>(),
+      by_row<BFloat16, float>(),
+      convert<float, BFloat16>,
+      convert<BFloat16, float>,
+      products<double, double, double>(),
+      products<float, float, float>(),
+      products<float, Half, Half>(),
+      products<float, BFloat16, BFloat16>(),
+      products<float, float, Half>(),
+      products<float, float, BFloat16>(),
   };
   return table;
 }

@@ -108,14 +108,12 @@ void residual_row(const XT* z, int64_t classes, CT factor, const CT* w, const do
 
 template <class XT, class CT>
 void scan_rows(const XT* z, int64_t rows, int64_t stride, int64_t classes, double factor, const CT* w, bool smooth, double* out) {
-  for (int64_t i = 0; i < rows; ++i)
-    scan_row<XT, CT>(z + i * stride, classes, (CT)factor, w, smooth, out + i * kScanned);
+  for (int64_t i = 0; i < rows; ++i) scan_row<XT, CT>(z + i * stride, classes, (CT)factor, w, smooth, out + i * kScanned);
 }
 template <class XT, class CT>
 void residual_rows(const XT* z, int64_t rows, int64_t stride, int64_t classes, double factor, const CT* w, const double* given,
                    XT* out, int64_t ldo) {
-  for (int64_t i = 0; i < rows; ++i)
-    residual_row<XT, CT>(z + i * stride, classes, (CT)factor, w, given + 3 * i, out + i * ldo);
+  for (int64_t i = 0; i < rows; ++i) residual_row<XT, CT>(z + i * stride, classes, (CT)factor, w, given + 3 * i, out + i * ldo);
 }
 
 // out = x, rounded to bfloat16 or widened from it; both (rows, columns).

@@ -61,8 +61,16 @@ constexpr int kRegisters = XENT_VECTOR == 64 ? 32 : 16;
 // float32 rows keep their scalars in double: one vector of T is then kWide<T> vectors of double.
 template <class T> constexpr int kWide = sizeof(double) / sizeof(T);
 
-template <class T> XENT_INLINE Vec<T> load(const T* p) { Vec<T> v; __builtin_memcpy(&v, p, sizeof v); return v; }
-template <class T> XENT_INLINE IVec<T> load_int(const Int<T>* p) { IVec<T> v; __builtin_memcpy(&v, p, sizeof v); return v; }
+template <class T> XENT_INLINE Vec<T> load(const T* p) {
+  Vec<T> v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class T> XENT_INLINE IVec<T> load_int(const Int<T>* p) {
+  IVec<T> v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
 template <class T> XENT_INLINE void store(T* p, Vec<T> v) { __builtin_memcpy(p, &v, sizeof v); }
 template <class T> XENT_INLINE void store_int(Int<T>* p, IVec<T> v) { __builtin_memcpy(p, &v, sizeof v); }
 
@@ -107,8 +115,16 @@ template <int W> XENT_INLINE Vec<double> wide(Vec<double> v) { return v; }
 template <class CT> struct Lanes;
 template <> struct Lanes<float> {
   static XENT_INLINE Vec<float> get(const float* p) { return load(p); }
-  static XENT_INLINE Vec<float> get(const Half* p) { HalfBits v; __builtin_memcpy(&v, p, sizeof v); return from_half(v); }
-  static XENT_INLINE Vec<float> get(const BFloat16* p) { HalfBits v; __builtin_memcpy(&v, p, sizeof v); return from_bfloat16(v); }
+  static XENT_INLINE Vec<float> get(const Half* p) {
+    HalfBits v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return from_half(v);
+  }
+  static XENT_INLINE Vec<float> get(const BFloat16* p) {
+    HalfBits v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return from_bfloat16(v);
+  }
 };
 template <> struct Lanes<double> {
   static XENT_INLINE Vec<double> get(const double* p) { return load(p); }
@@ -144,7 +160,7 @@ template <class T> XENT_INLINE Vec<T> lanes_from(Vec<T> v, int first) {
 
 template <class T> XENT_INLINE Vec<T> zip_low(Vec<T> a, Vec<T> b);
 template <class T> XENT_INLINE Vec<T> zip_high(Vec<T> a, Vec<T> b);
-#define XENT_ZIP(T, N, LOW, HIGH)                                                                       \
+#define XENT_ZIP(T, N, LOW, HIGH)                                                                              \
   template <> XENT_INLINE Vec<T> zip_low<T>(Vec<T> a, Vec<T> b) { return __builtin_shufflevector(a, b, LOW); } \
   template <> XENT_INLINE Vec<T> zip_high<T>(Vec<T> a, Vec<T> b) { return __builtin_shufflevector(a, b, HIGH); }
 #define XENT_LIST(...) __VA_ARGS__
@@ -196,9 +212,7 @@ XENT_INLINE double horizontal_sum(Vec<double> v) {
 
 constexpr double inverse_factorial(int n) { return n <= 1 ? 1.0 : inverse_factorial(n - 1) / n; }
 template <class T, int N> struct Taylor {  // sum_{j>=0} r^j / (j+at)!, by Horner
-  static XENT_INLINE Vec<T> eval(Vec<T> r, Vec<T> acc) {
-    return Taylor<T, N - 1>::eval(r, acc * r + T(inverse_factorial(N)));
-  }
+  static XENT_INLINE Vec<T> eval(Vec<T> r, Vec<T> acc) { return Taylor<T, N - 1>::eval(r, acc * r + T(inverse_factorial(N))); }
 };
 template <class T> struct Taylor<T, -1> {
   static XENT_INLINE Vec<T> eval(Vec<T>, Vec<T> acc) { return acc; }

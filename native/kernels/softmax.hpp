@@ -19,7 +19,8 @@ template <class T>
 struct State {
   double *weight, *rest, *gap, *q_others, *shares, *loss, *scale, *top, *share;
   T *peak, *at_label, *q_winner, *live;
-  Int<T> *winner, *label;
+  Int<T>* winner;
+  Int<T>* label;
   static constexpr int64_t bytes(int64_t rows) { return rows * (9 * sizeof(double) + 4 * sizeof(T) + 2 * sizeof(Int<T>)); }
   State(void* memory, int64_t rows) {
     double* d = static_cast<double*>(memory);
@@ -70,8 +71,7 @@ template <class T> void start_rows(int rows, const State<T>& state) {
 // exp(z - m), m the largest logit so far, left in `peak_here` if that is given; a masked class becomes -1 where
 // labels are smoothed, because it takes no share.
 template <class T, Target Kind, bool Smooth, bool Keep>
-void scan_tile(T* z, int64_t ldz, int64_t first, int64_t classes, int rows, const T* q, const State<T>& state,
-               T* peak_here) {
+void scan_tile(T* z, int64_t ldz, int64_t first, int64_t classes, int rows, const T* q, const State<T>& state, T* peak_here) {
   constexpr int L = kLanes<T>, H = kWide<T>;
   for (int i = 0; i < rows; i += L) {
     T* column = z + i;
@@ -289,8 +289,7 @@ void curvature_tile(const T* p, T* a, int64_t ldz, int64_t classes, int rows, co
     const IVec<T> winner = load_int<T>(state.winner + i);
     const Vec<T> s = narrow<T>(state.weight + i);
     Vec<T> origin{};
-    for (int64_t c = 0; c < classes; ++c)
-      origin = winner == (Int<T>)c + IVec<T>{} ? load(a + c * ldz + i) : origin;
+    for (int64_t c = 0; c < classes; ++c) origin = winner == (Int<T>)c + IVec<T>{} ? load(a + c * ldz + i) : origin;
     WideSum<T> sum;
     for (int64_t c0 = 0; c0 < classes; c0 += kFlush) {
       for (int64_t c = c0; c < classes && c < c0 + kFlush; ++c)

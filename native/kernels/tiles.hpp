@@ -24,9 +24,8 @@ void tile_scan(void* memory, int64_t capacity, const Targets& targets, CT* z, in
 template <class CT>
 void tile_finish(void* memory, int64_t capacity, const Targets& targets, int filled, Tally& tally) {
   const State<CT> state(memory, capacity);
-  with_targets(targets, [&]<Target Kind, bool Smooth>() {
-    finish_rows<CT, Kind, Smooth>(filled, targets.smoothing, state, tally);
-  });
+  with_targets(targets,
+               [&]<Target Kind, bool Smooth>() { finish_rows<CT, Kind, Smooth>(filled, targets.smoothing, state, tally); });
 }
 
 // z as tile_scan left it, or, with a null `peak`, logits once more.
@@ -47,8 +46,11 @@ void tile_save(const void* memory, int64_t capacity, const Targets& targets, int
   const State<CT> state(const_cast<void*>(memory), capacity);
   const bool label = targets.kind == Target::label;
   for (int i = 0; i < live; ++i, out += kKept) {
-    const double at[kKept] = {static_cast<double>(state.peak[i]), state.rest[i], static_cast<double>(state.winner[i]),
-                              static_cast<double>(state.live[i]), state.loss[i],
+    const double at[kKept] = {static_cast<double>(state.peak[i]),
+                              state.rest[i],
+                              static_cast<double>(state.winner[i]),
+                              static_cast<double>(state.live[i]),
+                              state.loss[i],
                               label ? 1.0 : state.q_others[i] + state.q_winner[i],
                               label ? static_cast<double>(state.at_label[i]) - state.peak[i] : -state.gap[i]};
     for (int j = 0; j < kKept; ++j) out[j] = at[j];

@@ -32,8 +32,15 @@ class Layer {
  public:
   using CT = Computed<XT>;
   Layer(const Kernels& set, const LossCall<XT>& call, const Alive& alive, const Kept<XT>& kept)
-      : set_(set), call_(call), alive_(alive), kept_(kept), n_(alive.counted.live), x_(call.x),
-        product_(KernelsOf<XT>::product(set)), back_(KernelsOf<XT>::back(set, call.rounds)), ldk_(kept_stride(n_)),
+      : set_(set),
+        call_(call),
+        alive_(alive),
+        kept_(kept),
+        n_(alive.counted.live),
+        x_(call.x),
+        product_(KernelsOf<XT>::product(set)),
+        back_(KernelsOf<XT>::back(set, call.rounds)),
+        ldk_(kept_stride(n_)),
         step_(tile_classes(call.d, call.k, call.max_bytes, sizeof(CT))) {
     const double work = static_cast<double>(n_) * call.k * (call.d + 32);
     threads_ = static_cast<int>(std::clamp(work / (1 << 23), 1.0, static_cast<double>(std::max(call.threads, 1))));
@@ -114,7 +121,8 @@ class Layer {
           CT* const first = together ? shared.get() : spare.get();
           if (few_) {
             if (kept_.z) copy_kept(Sums::within(classes, mine), rows, filled_up(n_), first + mine.from * ldg, ldg);
-            else if (!kept_.e) multiply(Sums::within(classes, mine), rows, filled_up(n_), first + mine.from * ldg, ldg, scratch.get());
+            else if (!kept_.e)
+              multiply(Sums::within(classes, mine), rows, filled_up(n_), first + mine.from * ldg, ldg, scratch.get());
             meet.wait();
           }
           for (auto& part : parts) {
@@ -160,8 +168,13 @@ class Layer {
     CT* sums;
     int64_t ld;
     Sums(const Layer& layer, Range tile, int t, const LossGradients<XT>& out)
-        : layer(layer), out(out), tile(tile), classes(within(tile, thread_range(tile.size(), 1, t, layer.threads_))),
-          features{0, layer.call_.d}, of_bias(classes), bias(out.b ? classes.size() : 0) {
+        : layer(layer),
+          out(out),
+          tile(tile),
+          classes(within(tile, thread_range(tile.size(), 1, t, layer.threads_))),
+          features{0, layer.call_.d},
+          of_bias(classes),
+          bias(out.b ? classes.size() : 0) {
       if (layer.step_ < layer.call_.d) classes = tile, features = thread_range(layer.call_.d, 4 * kVector, t, layer.threads_);
       own = spare_room<CT>(out.w && !direct ? classes.size() * features.size() : 0);
       sums = direct && out.w ? reinterpret_cast<CT*>(out.w) + first() : own.get();
@@ -174,8 +187,8 @@ class Layer {
       const auto& x = layer.x_;
       if (out.w && classes.size() && features.size())
         layer.back_.run({g + (classes.from - tile.from) * ldg, ldg, 1},
-                        {x.p + rows.from * x.row_stride + features.from * x.column_stride, x.row_stride, x.column_stride}, sums, ld,
-                        classes.size(), features.size(), rows.size(), rows.from > 0, scratch);
+                        {x.p + rows.from * x.row_stride + features.from * x.column_stride, x.row_stride, x.column_stride}, sums,
+                        ld, classes.size(), features.size(), rows.size(), rows.from > 0, scratch);
       for (size_t c = 0; c < bias.size(); ++c) {
         const CT* of_class = g + (of_bias.from - tile.from + c) * ldg;
         double parts[8] = {};
@@ -216,8 +229,8 @@ class Layer {
   void multiply(Range classes, Range rows, int64_t filled, CT* z, int64_t ldz, char* scratch) const {
     if (classes.size() && rows.size())
       product_.run({call_.w.p + classes.from * call_.w.row_stride, call_.w.row_stride, call_.w.column_stride},
-                   {x_.p + rows.from * x_.row_stride, x_.column_stride, x_.row_stride}, z, ldz, classes.size(), rows.size(), call_.d,
-                   false, scratch);
+                   {x_.p + rows.from * x_.row_stride, x_.column_stride, x_.row_stride}, z, ldz, classes.size(), rows.size(),
+                   call_.d, false, scratch);
     for (int64_t c = 0; c < classes.size(); ++c) {
       CT* row = z + c * ldz;
       std::fill(row + rows.size(), row + filled, CT(0));
@@ -242,8 +255,9 @@ class Layer {
 
   void scan(Part& part, CT* z, int64_t ldz, Range classes) const {
     if constexpr (std::is_same_v<XT, BFloat16>)
-      if (kept_.e) return round(part.column, part.rows.size(), z, ldz, classes, kept_.e + classes.from * call_.n + part.rows.from,
-                                call_.n, peaks(classes, part));
+      if (kept_.e)
+        return round(part.column, part.rows.size(), z, ldz, classes, kept_.e + classes.from * call_.n + part.rows.from, call_.n,
+                     peaks(classes, part));
     part.column.scan(z, ldz, classes.from, classes.size(), nullptr);
   }
   // exp(z − m) into `e`, rounded, and the m of this tile's time into `peak`.
@@ -315,7 +329,8 @@ int64_t tile_classes(int64_t d, int64_t k, int64_t max_bytes, int64_t itemsize) 
 }
 
 template <class XT>
-void forward_of_layer(const Kernels& set, const LossCall<XT>& call, const Alive& alive, const Kept<XT>& kept, const Known& known) {
+void forward_of_layer(const Kernels& set, const LossCall<XT>& call, const Alive& alive, const Kept<XT>& kept,
+                      const Known& known) {
   Layer<XT>(set, call, alive, kept).forward(known);
 }
 template <class XT>
@@ -324,8 +339,8 @@ void backward_of_layer(const Kernels& set, const LossCall<XT>& call, const Alive
   Layer<XT>(set, call, alive, kept).backward(up, out);
 }
 
-#define XENT_LAYER(XT)                                                                                              \
-  template void forward_of_layer(const Kernels&, const LossCall<XT>&, const Alive&, const Kept<XT>&, const Known&);  \
+#define XENT_LAYER(XT)                                                                                                 \
+  template void forward_of_layer(const Kernels&, const LossCall<XT>&, const Alive&, const Kept<XT>&, const Known&);    \
   template void backward_of_layer(const Kernels&, const LossCall<XT>&, const Alive&, const Kept<XT>&, const Upstream&, \
                                   const LossGradients<XT>&);
 XENT_LAYER(double)

@@ -10,7 +10,8 @@ constexpr int64_t kShort = 48;  // classes: shorter rows are turned, since vecto
 
 // A thread that sleeps takes 50 to 500 us to wake: it is asked for work that takes longer.
 template <class XT> int threads_of_logits(const LossCall<XT>& call) {
-  return static_cast<int>(std::clamp<int64_t>(call.n * call.k >> 17, 1, std::min<int64_t>(call.threads, (call.n + kVector - 1) / kVector)));
+  return static_cast<int>(
+      std::clamp<int64_t>(call.n * call.k >> 17, 1, std::min<int64_t>(call.threads, (call.n + kVector - 1) / kVector)));
 }
 
 // Short rows, turned: z (k, ld), live columns filled up by zeros.
@@ -107,8 +108,8 @@ void backward_of_logits(const Kernels& set, const LossCall<XT>& call, const Aliv
   });
 }
 
-#define XENT_LOGITS(XT)                                                                                       \
-  template void forward_of_logits(const Kernels&, const LossCall<XT>&, const Alive&, const Known&);            \
+#define XENT_LOGITS(XT)                                                                             \
+  template void forward_of_logits(const Kernels&, const LossCall<XT>&, const Alive&, const Known&); \
   template void backward_of_logits(const Kernels&, const LossCall<XT>&, const Alive&, const Upstream&, XT*);
 XENT_LOGITS(double)
 XENT_LOGITS(float)

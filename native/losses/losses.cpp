@@ -38,10 +38,10 @@ void loss_backward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>&
   else if (out.x) backward_of_logits(set, call, alive, upstream, out.x);
 }
 
-#define XENT_LOSS(XT)                                                                                            \
-  template Counted loss_forward(const Kernels&, const LossCall<XT>&, const Kept<XT>&, double*, double*, XT*, bool); \
-  template void loss_backward(const Kernels&, const LossCall<XT>&, const Kept<XT>&, const double*, const double*, \
-                              int64_t, const LossGradients<XT>&);
+#define XENT_LOSS(XT)                                                                                                      \
+  template Counted loss_forward(const Kernels&, const LossCall<XT>&, const Kept<XT>&, double*, double*, XT*, bool);        \
+  template void loss_backward(const Kernels&, const LossCall<XT>&, const Kept<XT>&, const double*, const double*, int64_t, \
+                              const LossGradients<XT>&);
 XENT_LOSS(double)
 XENT_LOSS(float)
 XENT_LOSS(BFloat16)

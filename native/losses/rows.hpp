@@ -58,8 +58,9 @@ struct Alive {
     all = dead == 0;
     rows.resize(counted.live);
     if (all) std::iota(rows.begin(), rows.end(), 0);
-    else for (int64_t i = 0, r = 0; i < call.n; ++i)
-      if (call.label[i] != call.ignored) rows[r++] = i;
+    else
+      for (int64_t i = 0, r = 0; i < call.n; ++i)
+        if (call.label[i] != call.ignored) rows[r++] = i;
   }
   std::vector<int64_t> of(Range r) const { return {rows.begin() + r.from, rows.begin() + r.to}; }
 };
