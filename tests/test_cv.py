@@ -15,7 +15,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import log_loss, make_scorer
 from sklearn.model_selection import (
     GroupKFold,
@@ -28,6 +27,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tests.peers import their_cv
 from tests.truth import softmax_rows
 from xent import SoftmaxRegression, SoftmaxRegressionCV
 from xent.estimators import folds
@@ -37,8 +37,7 @@ CS = np.array([1.0, 0.01, 100.0, 0.1])  # out of order: it is kept
 
 
 def theirs(Cs=CS, **params):
-    settings = {"solver": "newton-cholesky", "tol": 1e-12, "l1_ratios": (0,), "use_legacy_attributes": False}
-    return LogisticRegressionCV(Cs=Cs, **settings | params)
+    return their_cv(Cs=Cs, **{"solver": "newton-cholesky", "tol": 1e-12} | params)
 
 
 @pytest.mark.parametrize("K", [2, 3])
@@ -457,7 +456,7 @@ def test_folds_do_not_change_what_they_are_made_of(rng):
     assert_array_equal(s, before)
     scorer = sklearn.metrics.get_scorer("neg_log_loss")
     kept = dict(scorer._kwargs)
-    folds._knowing(scorer, model.classes_)
+    folds.knowing(scorer, model.classes_)
     assert scorer._kwargs == kept
     buffer = io.BytesIO()
     pickle.dump(model, buffer)
