@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with
+.PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with coverage oldest wheels
 
 setup: $(VENV)/.dev
 
@@ -86,8 +86,20 @@ test-explorer: explorer $(VENV)/.dev
 pace-explorer: explorer $(VENV)/.dev
 	$(BIN)/python -m pytest tests/explorer -k sixty
 
+# How much of src the tests run, in per cent: those that COVERAGE names, or all of them.
+coverage: $(VENV)/.dev
+	$(BIN)/python -m pytest --numprocesses 2 --quiet --cov --cov-report=term:skip-covered $(COVERAGE)
+
+# Sdist and wheels in dist/, tried with every Python from 3.11 on that is here; a quarter of an hour.
+wheels: explorer $(VENV)/.release
+	$(BIN)/python -m tools.wheels
+
+# The fast tests with the oldest versions that pyproject.toml allows, and with the newest; ten minutes.
+oldest: $(VENV)/.dev
+	$(BIN)/python -m tools.oldest $(OLDEST)
+
 clean:
-	rm -rf $(VENV) build explorer/node_modules explorer/src/generated src/xent/explorer
+	rm -rf $(VENV) build dist explorer/node_modules explorer/src/generated src/xent/explorer
 
 $(VENV)/.uv:
 	@echo 'First time: xent goes into $(VENV) and its kernels are compiled, 1 to 2 minutes.'
@@ -113,6 +125,11 @@ $(VENV)/.explorer: $(VENV)/.runtime
 	$(INSTALL) --group explorer
 	touch $@
 
+# What looks wheels over.
+$(VENV)/.release: $(VENV)/.runtime
+	$(INSTALL) --group release
+	touch $@
+
 # The peers that only the race needs.
 $(VENV)/.race: $(VENV)/.dev
 	$(INSTALL) --group race
@@ -127,6 +144,6 @@ works-with: $(VENV)/.uv
 
 # After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
 lock: $(VENV)/.uv
-	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --extra cli --extra plot --group dev --group race --group explorer pyproject.toml \
+	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --extra cli --extra plot --group dev --group race --group explorer --group release pyproject.toml \
 	  --constraint - --no-header --no-annotate --output-file constraints.txt
 	printf '%s==%s\n' uv 0.13.8 filelock 4.2.11 fsspec 2026.9.0 networkx 3.6.1 sympy 1.14.0 >> constraints.txt

@@ -1,10 +1,23 @@
 """`xent explore`: opens the built page in the language asked for, or says how to build it."""
 
+import re
+import tomllib
 import webbrowser
+from pathlib import Path
 
 import pytest
 
+import xent
 from xent.cli import explore
+
+
+def test_it_opens_what_make_explorer_builds_and_a_wheel_carries(pytestconfig):
+    root = pytestconfig.rootpath
+    built = re.search(r"outDir: '\.\./(.*?)'", (root / "explorer" / "vite.config.ts").read_text())[1]
+    carried = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["scikit-build"]["sdist"]["include"]
+    assert carried == [f"{built}/index.html"]
+    page = explore.PAGE.relative_to(Path(xent.__file__).parent.parent)
+    assert Path("src") / page == Path(carried[0])
 
 
 def test_it_opens_the_page_and_prints_where_it_is(tmp_path, monkeypatch, capsys):

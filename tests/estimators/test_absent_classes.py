@@ -10,11 +10,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import KFold
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 
+from tests.truth.peers import their_cv
 from tests.truth.smooth import Plain
 from xent import SoftmaxRegression, SoftmaxRegressionCV, l1_min_c, softmax_path
 
@@ -255,7 +256,7 @@ def test_logits_of_a_class_without_weight_are_numbers(rng):
         assert_array_equal(model.predict_log_proba(X)[:, absent], -np.inf)
         offset = rng.normal(size=(len(X), len(labels)))
         assert np.isfinite(model.decision_function(X, offset)).all()
-    for method in ("sigmoid", "isotonic", "temperature"):
+    for method in CalibratedClassifierCV._parameter_constraints["method"][0].options:
         calibrated = CalibratedClassifierCV(SoftmaxRegression(class_weight={2: 0}), method=method, cv=3)
         p = calibrated.fit(X, y).predict_proba(X)
         assert np.isfinite(p).all()
@@ -277,7 +278,7 @@ def test_scorers_of_folds_whose_classes_are_new(K, scoring):
     """Sorted rows, each fold one class: as in scikit-learn."""
     X, y = (part[: 50 * K] for part in load_iris(return_X_y=True))
     settings = {"Cs": [0.1, 1.0], "cv": KFold(K), "scoring": scoring}
-    theirs = LogisticRegressionCV(l1_ratios=(0,), use_legacy_attributes=False, **settings).fit(X, y)
+    theirs = their_cv(**settings).fit(X, y)
     if np.isnan(theirs.scores_).all():  # scikit-learn then takes the first C
         with pytest.raises(ValueError, match="scoring: not one of the scores is a finite number"):
             SoftmaxRegressionCV(**settings).fit(X, y)

@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
-from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
@@ -27,6 +26,8 @@ from sklearn.preprocessing import StandardScaler
 
 from xent import SoftmaxRegression
 
+WHY = "scikit-learn has callbacks from 1.9 on, and most tests here watch fits through them"
+callback = pytest.importorskip("sklearn.callback", reason=WHY)
 IRIS = load_iris(return_X_y=True)
 
 
@@ -64,7 +65,7 @@ def logged(monitor):
 @pytest.mark.parametrize("K", [2, 3])
 def test_a_scoring_monitor_sees_every_iteration(solver, K):
     X, y = (a[IRIS[1] < K] for a in IRIS)
-    monitor = ScoringMonitor(scoring="neg_log_loss")
+    monitor = callback.ScoringMonitor(scoring="neg_log_loss")
     model = SoftmaxRegression(solver=solver).set_callbacks(monitor).fit(X, y)
     log = logged(monitor)
     steps = [entry for entry in log if entry["task_name"] == "iteration"]
@@ -106,7 +107,7 @@ def test_callbacks_are_told_in_order_and_given_what_fit_was():
 def test_a_progress_bar_runs(capsys):
     pytest.importorskip("rich")
     X, y = load_digits(return_X_y=True)
-    model = SoftmaxRegression(max_iter=200).set_callbacks(ProgressBar()).fit(X, y)
+    model = SoftmaxRegression(max_iter=200).set_callbacks(callback.ProgressBar()).fit(X, y)
     assert model.converged_
     assert "SoftmaxRegression - fit" in capsys.readouterr().out
 
@@ -128,7 +129,7 @@ def test_a_callback_stops_the_fit(solver):
 
 def test_callbacks_in_pipelines_and_searches():
     X, y = IRIS
-    monitor = ScoringMonitor(scoring="neg_log_loss")
+    monitor = callback.ScoringMonitor(scoring="neg_log_loss")
     pipe = make_pipeline(StandardScaler(), SoftmaxRegression().set_callbacks(monitor)).fit(X, y)
     steps = [entry for entry in logged(monitor) if entry["task_name"] == "iteration"]
     assert len(steps) == pipe[-1].n_iter_[0]

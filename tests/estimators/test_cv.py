@@ -15,7 +15,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import log_loss, make_scorer
 from sklearn.model_selection import (
     GroupKFold,
@@ -28,6 +27,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tests.truth.peers import their_cv
 from tests.truth.smooth import softmax_rows
 from xent import SoftmaxRegression, SoftmaxRegressionCV
 from xent.estimators import folds
@@ -37,8 +37,7 @@ CS = np.array([1.0, 0.01, 100.0, 0.1])  # out of order: it is kept
 
 
 def theirs(Cs=CS, **params):
-    settings = {"solver": "newton-cholesky", "tol": 1e-12, "l1_ratios": (0,), "use_legacy_attributes": False}
-    return LogisticRegressionCV(Cs=Cs, **settings | params)
+    return their_cv(Cs=Cs, **{"solver": "newton-cholesky", "tol": 1e-12} | params)
 
 
 @pytest.mark.parametrize("K", [2, 3])
@@ -50,8 +49,8 @@ def test_scores_and_coefficients_are_scikit_learns(rng, K, scoring, weighted, in
     y = np.argmax(X[:, :K] + rng.normal(size=(120, K)), axis=1)
     s = rng.uniform(0.1, 3, 120) if weighted else None
     common = {"cv": 3, "fit_intercept": intercept, "class_weight": "balanced" if weighted else None}
-    ours = SoftmaxRegressionCV(Cs=CS, scoring=scoring, tol=1e-13, **common).fit(X, y, s)
     sklearns = theirs(scoring=scoring or "neg_log_loss", **common).fit(X, y, s)
+    ours = SoftmaxRegressionCV(Cs=CS, scoring=scoring, tol=1e-13, **common).fit(X, y, s)
     assert_allclose(ours.scores_, sklearns.scores_, atol=1e-5)
     assert_allclose(ours.coefs_paths_, sklearns.coefs_paths_, atol=1e-5)
     for name in (
@@ -383,8 +382,9 @@ def test_scorers_of_every_kind(rng):
     X, y = rng.normal(size=(60, 3)), np.array(["no", "yes"])[rng.integers(0, 2, 60)]
     s = rng.uniform(0.5, 2, 60)
     for scoring in ("neg_brier_score", "roc_auc", "neg_log_loss", "balanced_accuracy"):
+        sklearns = theirs(scoring=scoring, cv=3).fit(X, y, s)
         ours = SoftmaxRegressionCV(Cs=CS, scoring=scoring, tol=1e-12, cv=3).fit(X, y, s)
-        assert_allclose(ours.scores_, theirs(scoring=scoring, cv=3).fit(X, y, s).scores_, atol=1e-5)
+        assert_allclose(ours.scores_, sklearns.scores_, atol=1e-5)
     ours = SoftmaxRegressionCV(Cs=CS, scoring="f1_macro", cv=3).fit(
         X, y
     )  # which LogisticRegressionCV fails on
@@ -457,7 +457,7 @@ def test_folds_do_not_change_what_they_are_made_of(rng):
     assert_array_equal(s, before)
     scorer = sklearn.metrics.get_scorer("neg_log_loss")
     kept = dict(scorer._kwargs)
-    folds._knowing(scorer, model.classes_)
+    folds.knowing(scorer, model.classes_)
     assert scorer._kwargs == kept
     buffer = io.BytesIO()
     pickle.dump(model, buffer)

@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tests.truth.peers import want_weighted_balance
 from xent import SoftmaxRegression, reference
 from xent.kernels import linear
 from xent.kernels import native as kernels
@@ -34,6 +35,7 @@ def test_coefficients_equal_newton_cholesky(rng, K, intercept, weighted, class_w
     y = rng.integers(0, K, 200)
     s = rng.uniform(0, 3, 200) if weighted else None
     common = {"C": 0.7, "fit_intercept": intercept, "class_weight": class_weight}
+    want_weighted_balance(common["class_weight"], s)
     theirs = LogisticRegression(solver="newton-cholesky", tol=1e-12, **common).fit(X, y, s)
     ours = SoftmaxRegression(solver=solver, tol=1e-13, **common).fit(X, y, s)
     assert ours.coef_.shape == theirs.coef_.shape == ((1, 6) if K == 2 else (K, 6))
@@ -267,7 +269,7 @@ WEIGHT = np.ones(150)
             r"a value too large for dtype.*\). First in row 3, column 1.",
         ),
         ({}, {"X": np.zeros(150)}, ValueError, "Expected 2D array, got 1D array instead"),
-        ({}, {"X": np.zeros((150, 2, 2))}, ValueError, "Found array with dim 3, while dim <= 2 is required"),
+        ({}, {"X": np.zeros((150, 2, 2))}, ValueError, "Found array with dim 3"),
         ({}, {"X": np.zeros((0, 3)), "y": []}, ValueError, r"Found array with 0 sample\(s\)"),
         ({}, {"X": np.zeros((150, 0))}, ValueError, r"Found array with 0 feature\(s\)"),
         ({}, {"y": np.zeros(149)}, ValueError, r"inconsistent numbers of samples: \[150, 149\]"),
@@ -291,7 +293,7 @@ WEIGHT = np.ones(150)
         ({}, {"X": np.zeros((150, 2), complex)}, ValueError, "Complex data not supported"),
         ({}, {"sample_weight": -WEIGHT}, ValueError, r"sample_weight\[0\] = -1: .* finite and ≥ 0"),
         ({}, {"sample_weight": WEIGHT * 1e308}, ValueError, "sample_weight: the weights add up to infinity"),
-        ({}, {"sample_weight": WEIGHT * 0}, ValueError, "at least one non-zero number"),
+        ({}, {"sample_weight": WEIGHT * 0}, ValueError, "at least one non-zero number|is 0 in every row"),
         ({}, {"sample_weight": WEIGHT[:5]}, ValueError, r"sample_weight.shape == \(5,\), expected \(150,\)!"),
         ({"class_weight": {0: 0.0, 1: 0, 2: 0}}, {}, ValueError, "class_weight is 0 in every row"),
         ({"class_weight": {0: -1.0}}, {}, ValueError, "class_weight: weights must be finite and ≥ 0"),

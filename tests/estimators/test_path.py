@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
+from tests.truth.peers import want_weighted_balance
 from tests.truth.smooth import Plain, softmax_rows
 from xent import SoftmaxPath, SoftmaxRegression, l1_min_c, softmax_path
 from xent.estimators.input import read_problem
@@ -46,6 +47,7 @@ def test_every_model_is_newton_choleskys(rng, K, intercept, weighted):
     X, y = rng.normal(size=(150, 5)) + rng.normal(size=5), np.array(list("dbca"))[rng.integers(0, K, 150)]
     s = rng.uniform(0, 3, 150) if weighted else None
     common = {"fit_intercept": intercept, "class_weight": "balanced" if weighted else None}
+    want_weighted_balance(common["class_weight"], s)
     path = softmax_path(X, y, Cs=CS, model=SoftmaxRegression(tol=1e-13, **common), sample_weight=s)
     assert_array_equal(path.Cs, CS)
     assert_array_equal(path.classes_, np.unique(y))

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from tests.truth.peers import want_weighted_balance
 from tests.truth.smooth import Plain, softmax_rows
 from xent import SoftmaxRegression
 from xent.estimators.targets import label_targets
@@ -105,6 +106,7 @@ def test_class_weights_are_scikit_learns(rng, K, weighted, class_weight):
     y[y == 1] = np.where(rng.random((y == 1).sum()) < 0.7, 0, 1)
     y[:K] = np.arange(K)
     s = rng.uniform(0.1, 2, len(y)) if weighted else None
+    want_weighted_balance(class_weight, s)
     theirs = LogisticRegression(solver="newton-cholesky", tol=1e-12, class_weight=class_weight).fit(X, y, s)
     for target in (y, np.eye(K)[y]):
         ours = fit(X, target, s, class_weight=class_weight)

@@ -198,6 +198,22 @@ def test_no_file_inside_a_package_hides_its_name():
     assert not hidden
 
 
+def private_parts(source):
+    """What a file imports of scikit-learn's that may differ between versions."""
+    names = [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
+    ]
+    return [n for n in names if n.startswith("sklearn.") and ("._" in n or n.startswith("sklearn.callback"))]
+
+
+def test_one_file_has_what_differs_between_versions_of_scikit_learn():
+    found = {path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if private_parts(path.read_text())}
+    assert found == {Path("estimators/sklearn.py")}
+
+
 def modules_after(statement):
     out = subprocess.run(
         [sys.executable, "-c", f"import sys; {statement}; print(*sorted(sys.modules))"],

@@ -66,11 +66,11 @@ def test_an_instruction_set_that_is_not_there_is_refused():
     assert "cannot run the kernels for 'neon9'" in out.stderr
 
 
-def test_readme_code_runs():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S))
+def test_readme_code_runs(block):
+    if "sklearn.callback" in block:
+        pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
+    exec(compile(block, "README.md", "exec"), {})
 
 
 def test_docs_name_no_machine():

@@ -38,7 +38,9 @@ class Home:
             return {key: self.bring(item) for key, item in value.items()}
         if self.xp is None or not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
             return value
-        return self.xp.asarray(np.ascontiguousarray(value), device=self.device)  # PyTorch knows no stride < 0
+        if min(value.strides, default=0) < 0 or not value.flags.writeable:  # PyTorch has none such
+            value = value.copy()
+        return self.xp.asarray(value, device=self.device)
 
 
 def home_of(array: Any) -> Home:

@@ -4,6 +4,7 @@ lacks callbacks; the estimators then do without."""
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from typing import Any
 
@@ -23,7 +24,13 @@ except ImportError:  # before 1.9
         """Without `set_callbacks`."""
 
     def with_callbacks(method: Any) -> Any:
-        return method
+        """A frame around it, as from 1.9 on: warnings count frames to the line that they are about."""
+
+        @functools.wraps(method)
+        def alone(*args: Any, **kwargs: Any) -> Any:
+            return method(*args, **kwargs)
+
+        return alone
 
 
 __all__ = [

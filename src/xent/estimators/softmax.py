@@ -113,7 +113,8 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):
     -----
     Ctrl-C ends a fit after the pass at hand: the model is the best so far, `converged_` is False and a
     warning says so; a second Ctrl-C raises KeyboardInterrupt and leaves the estimator as it was.
-    scikit-learn's callbacks (`set_callbacks`) see every iteration and may stop the fit.
+    scikit-learn's callbacks (`set_callbacks`, from its version 1.9 on) see every iteration and may stop the
+    fit.
 
     A class whose weights are all 0, as bagging may leave one, stays in classes_ and gets probability 0: where
     F is least its intercept is −inf (of two classes ±inf), and its coefficients are 0. The other classes are

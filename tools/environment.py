@@ -1,0 +1,47 @@
+"""Empty environments with an installed xent, and its fast tests in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+# By name, wherever they lie: what a user's first hours meet. The rest of the suite asks for PyTorch, other
+# processes or minutes.
+FAST = (
+    *("absent_classes", "cli", "control", "cv", "drop_in", "estimators", "explore", "frames", "linear"),
+    *("path", "prediction", "public", "tables", "targets"),
+)
+
+
+def run(*command: Any, **options: Any) -> None:
+    """A command whose failure is ours."""
+    subprocess.run([str(part) for part in command], check=True, **options)
+
+
+def uv(*arguments: Any) -> None:
+    run(BIN / "uv", *arguments, "--quiet", cwd=ROOT)
+
+
+def environment(name: str, python: Any) -> Path:
+    """The interpreter of a new, empty environment in build/`name`."""
+    folder = ROOT / "build" / name
+    uv("venv", "--clear", "--python", python, folder)
+    return folder / "bin" / "python"
+
+
+def run_tests(python: Path, names: tuple[str, ...] = FAST) -> None:
+    """The tests of these names by an environment's own xent, where no compiler can be found."""
+    files = [found for name in names for found in ROOT.glob(f"tests/**/test_{name}.py")]
+    assert len(files) == len(names), f"of {names} there are {files}"
+    run(python, "-m", "pytest", "--quiet", "-p", "tools.installed", *files, cwd=ROOT, env=bare(python))
+
+
+def bare(python: Path) -> dict[str, str]:
+    """The environment variables of a machine that has this Python and no compiler."""
+    return os.environ | {"PATH": str(python.parent), "CC": "/bin/false", "CXX": "/bin/false"}
