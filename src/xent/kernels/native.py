@@ -21,7 +21,7 @@ from . import plain
 _isa = os.environ.get("XENT_ISA", "")
 if os.environ.get("XENT_NATIVE", "1") != "0":
     try:
-        from .. import _native
+        from .. import _native as _native  # for its neighbours, too
 
         _isa = _native.isa(_isa)
         REASON = f"compiled extension, {_isa} kernels"
