@@ -23,7 +23,10 @@ def main() -> None:
     contemporary = "pyparsing>=3.2,<3.3"  # later ones warn while matplotlib 3.9 is imported
     for name, resolution, *more in (("oldest", "lowest-direct", contemporary), ("newest", "highest")):
         python = environment(name, sys.executable)
-        install(python, "--resolution", resolution, f"{wheel}[cli,plot]", "--group", "test", *more)
+        # What the wheel needs is named here, since uv takes the oldest of what is named alone.
+        named = ("-r", "pyproject.toml", "--extra", "cli", "--extra", "plot", "--group", "test", *more)
+        install(python, "--resolution", resolution, *named)
+        install(python, "--no-deps", wheel)
         # As in the Makefile. No older PyTorch comes without CUDA from the index, nor a newer one.
         run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "torch==2.13.0")
         run(python, "-c", VERSIONS)
