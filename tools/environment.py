@@ -29,10 +29,15 @@ def uv(*arguments: Any) -> None:
 
 
 def environment(name: str, python: Any) -> Path:
-    """The interpreter of a new, empty environment in build/`name`."""
+    """The interpreter of a new environment in build/`name`, empty but for pip."""
     folder = ROOT / "build" / name
-    uv("venv", "--clear", "--python", python, folder)
+    uv("venv", "--clear", "--seed", "--python", python, folder)
     return folder / "bin" / "python"
+
+
+def install(python: Path, *arguments: Any) -> None:
+    """What uv's arguments name, into the environment of this interpreter."""
+    uv("pip", "install", "--compile-bytecode", "--python", python, *arguments)
 
 
 def run_tests(python: Path, names: tuple[str, ...] = FAST) -> None:

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from .environment import BIN, ROOT, bare, environment, run, run_tests, uv
+from .environment import BIN, ROOT, bare, environment, install, run, run_tests, uv
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 PAGE = ROOT / "src" / "xent" / "explorer" / "index.html"
@@ -68,7 +68,7 @@ def try_out(version: str, python: Path, wheel: Path) -> None:
     """The wheel with the newest of what it needs: README's lines and the command where no sources are, and
     the fast tests."""
     inside = environment(f"wheel-{version}", python)
-    uv("pip", "install", "--python", inside, "--constraint", "constraints.txt", f"{wheel}[cli,plot]")
+    install(inside, "--constraint", "constraints.txt", f"{wheel}[cli,plot]")
     ten_lines = re.search(r"## Ten lines\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert ten_lines, "README.md has no ten lines"
     with tempfile.TemporaryDirectory() as nowhere:
@@ -76,7 +76,7 @@ def try_out(version: str, python: Path, wheel: Path) -> None:
         run(inside, "-c", ten_lines[1], **options)
         run(inside.parent / "xent", "fit", "digits", "--output", "digits.xent", **options)
         run(inside.parent / "xent", "explore", "--help", **options)
-    uv("pip", "install", "--python", inside, "--constraint", "constraints.txt", "--group", "test")
+    install(inside, "--constraint", "constraints.txt", "--group", "test")
     run_tests(inside)
 
 
