@@ -96,7 +96,7 @@ class Solve {
     rows_.hessian(w_.data(), b_.data(), h.data());
     ++passes;
     for (double& number : h) number /= p_.weight;
-    for (int64_t j = 0; j < width; ++j) {  // curvature for the shift common to all classes, as objective.py puts it there
+    for (int64_t j = 0; j < width; ++j) {  // curvature for the shift common to all classes, as ridge.py puts it there
       double mean = 0;
       for (int64_t c = 0; c < k; ++c) mean += h[(c * width + j) * (size + 1)] / k;
       for (int64_t c = 0; c < k; ++c)

@@ -141,7 +141,7 @@ def find_separation(
     """Whether the rows of a source leave F without a penalty an optimum: see the module.
 
     centre (d,): x̄, or 0 without an intercept, as in `Objective`. theta (K, D): where a solver got to, a hint.
-    null (m, d): directions without effect (`Objective.null_directions`), taken out of what is named.
+    null (m, d): directions without effect (`MeanLoss.null_directions`), taken out of what is named.
 
     SEPARATED and OVERLAPPING are both proven, to the tolerances above. UNKNOWN: K·D is above MAX_VARIABLES
     and θ does not separate all rows itself; the programmes came to no end; or a feature is not finite.
