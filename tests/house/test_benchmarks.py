@@ -13,6 +13,8 @@ from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from benchmarks import before
+
 ROOT = Path(__file__).parents[2]
 ENTRANTS = {"xent", "scikit-learn", "PyTorch", "PyTorch compiled", "read"}
 
@@ -101,3 +103,11 @@ def test_ordinary_reports_every_cell(tmp_path):
         assert cell["ratio"] == cell["peer_ms"] / cell["ours_ms"] > 0
         if cell["worse_by"] is not None:
             assert cell["worse_by"] < 1e-6  # certified to that, whatever the peer reached
+
+
+def test_what_is_timed_against_another_commit(tmp_path):
+    """One pass and one fit, as `make before` asks each build for them."""
+    sums = before.job("pass 200000x512 K=2 float16", tmp_path)()
+    assert math.isclose(sums.loss / sums.weight, math.log(2), rel_tol=0.1)
+    assert before.job("fit iris C=1", tmp_path)().suboptimality_ <= 1e-6
+    assert len(before.names()) == len({*before.names()}) > 30
