@@ -305,7 +305,11 @@ def main() -> None:
 
 
 def _write(path: Path, cells: list[Cell]) -> None:
+    """The cells, and those of other parts that the file has already."""
     found = [asdict(cell) | {"ratio": cell.ratio} for cell in cells]
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        found = [cell for cell in before if cell["part"] not in {c.part for c in cells}] + found
     report = {"machine": machine.describe(), "cells": found}
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -168,7 +168,7 @@ class Solve {
       for (int64_t e = 0; e < k; ++e)
         for (int64_t j = 0; j < width; ++j) in[c * width + j] += metric_.classes[e * k + c] * g[e * width + j];
     for (int64_t c = 0; c < k; ++c) {
-      double* row = &in[c * width];
+      double* row = in.data() + c * width;
       for (int64_t j = 0; j < d; ++j) {
         const double in_units = row[j] / metric_.units[j];
         for (int64_t r = 0; r < d; ++r) inside[c * d + r] += in_units * metric_.basis[j * d + r];
@@ -200,7 +200,7 @@ class Solve {
   }
   void coefficients(const Vector& theta) {
     for (int64_t c = 0; c < p_.k; ++c) {
-      const double* row = &theta[c * p_.width];
+      const double* row = theta.data() + c * p_.width;
       double shift = 0;
       for (int64_t j = 0; j < p_.d; ++j) w_[c * p_.d + j] = row[j], shift += row[j] * p_.centre[j];
       b_[c] = p_.width > p_.d ? row[p_.d] - shift : 0;

@@ -371,3 +371,19 @@ def test_a_pickle_of_an_older_version_fits(iris, ours, theirs, extra):
     assert old.get_params() == model.get_params()
     assert_array_equal(old.fit(*iris).coef_, model.coef_)
     assert pickle.loads(pickle.dumps(model)).get_params() == model.get_params()
+
+
+def test_a_subclass_with_a_shorter_constructor_fits():
+    """What it does not name has its default, with callbacks or without."""
+
+    class Short(SoftmaxRegression):
+        def __init__(self, C=1.0):
+            self.C = C
+
+    X, y = load_iris(return_X_y=True)
+    found, want = Short(C=0.5).fit(X, y), SoftmaxRegression(C=0.5).fit(X, y)
+    assert_allclose(found.coef_, want.coef_)
+    if hasattr(found, "set_callbacks"):
+        from sklearn.callback import ProgressBar
+
+        assert_allclose(Short(C=0.5).set_callbacks(ProgressBar()).fit(X, y).coef_, want.coef_)

@@ -78,7 +78,7 @@ def callbacks(
     """
     # As in scikit-learn: an iteration begins where the last one ended, and one that never ran closes the
     # list.
-    context = callback_context(estimator, max_subtasks=estimator.max_iter + 1)
+    context = callback_context(estimator)
     if context is None:
         yield []
         return

@@ -150,7 +150,9 @@ def _model_of(who: str, model: Any, moved: dict[str, Any], default: SoftmaxRegre
     for name in moved.keys() - own.keys():
         raise TypeError(f"{who}() got an unexpected keyword argument {name!r}")
     if moved:
-        given = ", ".join(f"{name}=…" for name in moved)
+        # What the function had of itself, and a model that is given has not.
+        own_ratio = [f"l1_ratio={default.l1_ratio:g}"] if default.l1_ratio and "l1_ratio" not in moved else []
+        given = ", ".join([*own_ratio, *(f"{name}=…" for name in moved)])
         raise TypeError(f"{who}() takes parameters in a model: write model=SoftmaxRegression({given})")
     if not isinstance(model, SoftmaxRegression | None):
         raise TypeError(f"model: {who}() takes a SoftmaxRegression, got {model!r}")

@@ -47,11 +47,12 @@ __all__ = [
 ]
 
 
-def callback_context(estimator: Any, max_subtasks: int) -> Any:
+def callback_context(estimator: Any) -> Any:
     """The task that callbacks are told is a fit, or None where the estimator has no callbacks."""
     if not getattr(estimator, "_skl_callbacks", None):
         return None
-    return estimator._init_callback_context(max_subtasks=max_subtasks)
+    most = getattr(estimator, "max_iter", 1000)  # which a subclass' constructor need not have
+    return estimator._init_callback_context(max_subtasks=most + 1)
 
 
 def knowing(scorer: Any, classes: NDArray[Any]) -> Any:
