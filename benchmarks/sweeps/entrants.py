@@ -9,7 +9,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import time
 import warnings
@@ -184,25 +183,7 @@ def _timed(run: Call, X: Any, y: NDArray[np.int64], task: dict[str, Any]) -> dic
 class Worker(race.Runner):
     """The process of one entrant on one problem."""
 
-    def __init__(self, problem: Problem, call: str, scale: float, cache: Path) -> None:
-        self.out = cache / f"{call}.npz"
-        self.errors = open(cache / f"{call}.log", "w+")  # noqa: SIM115, closed in `close`
-        program = [sys.executable, "-m", "benchmarks.sweeps", "--scale", str(scale)]
-        self.process = subprocess.Popen(
-            [*program, "--serve", problem.name, call, cache],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            bufsize=0,
-            cwd=machine.HOUSE,
-        )
-        self.ready = None
-
-    def close(self) -> None:
-        super().close()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
+    module = "benchmarks.sweeps"
 
     def ask(self, settings: dict[str, Any], limit: float, keep: bool, repeats: int) -> dict[str, Any]:
         """{"seconds", "said", "values" if `keep`}, {"killed": seconds} or {"error": …}.
