@@ -35,7 +35,7 @@ FILES: dict[str, list[set[str]]] = {
         {"composite", "rounding"},
     ],
     "solvers": [
-        {"base", "rows"},
+        {"base", "faces", "rows"},
         {"blocks", "line_search", "older", "short"},
         {"low_rank", "newton", "quadratic"},
         {"chord", "metric", "proximal"},
@@ -88,7 +88,7 @@ LIBRARIES = {
         "objective.ridge",
         "solvers.blocks",
         "solvers.older",
-        "solvers.quadratic",
+        "solvers.faces",
         "inference",
         "estimators",
         "export.plots",

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.lapack import dposv
 
 from ..kernels import native
 from ..kernels.threads import blas_for
 from ..objective.composite import Composite, Point
+from . import faces
 from .blocks import MAX_BYTES, MIXED
 from .older import OlderHessian
 from .rows import Kept, centred, gathered, heaviest_rows, hessian, probabilities
@@ -327,11 +326,13 @@ class Quadratic:
             # Nearly collinear features: a solve on the face that sweeps have found spares a thousand more.
             gradient = gradient + model @ (w - before)
             if groups is None:
-                step = _along_face(model, parts, gradient, w)
+                step = faces.along_face(model, parts, gradient, w)
             else:
-                step = _along_groups(model, parts, gradient, w, groups)
+                step = faces.along_groups(model, parts, gradient, w, groups)
             gradient = gradient + model @ step
-            if exactly and _fall(model, parts, gradient, w) <= enough * _fall(model, parts, slope, start):
+            if exactly and faces.fall(model, parts, gradient, w) <= enough * faces.fall(
+                model, parts, slope, start
+            ):
                 break
         theta.ravel()[index] = w
         self.steps += 1
@@ -346,89 +347,3 @@ class Quadratic:
         order = np.argsort(feature, kind="stable").astype(np.int64)
         starts = np.flatnonzero(np.diff(feature[order], prepend=-1))
         return np.append(starts, len(order)).astype(np.int64), order
-
-
-def _fall(model: Float, penalty: Float, gradient: Float, w: Float) -> float:
-    """By how much, about, a sweep would lower the model plus the penalty (4, m): Σ curvature·step², every
-    coordinate on its own."""
-    l2, l1, lower, upper = penalty
-    curvature = np.diagonal(model)
-    h = curvature + l2
-    pull = curvature * w - gradient
-    past = np.sign(pull) * np.maximum(np.abs(pull) - l1, 0.0)
-    to = np.clip(np.divide(past, h, out=w.copy(), where=h > 0), lower, upper)
-    return float(h @ (to - w) ** 2)
-
-
-def _along_face(model: Float, penalty: Float, gradient: Float, w: Float) -> Float:
-    """Move w to the minimum of the model plus the penalty (4, m) among points with the same signs, as far as
-    these hold; returns the step."""
-    l2, l1, lower, upper = penalty
-    inside = np.flatnonzero(((w != 0) | (l1 == 0)) & (w > lower) & (w < upper))
-    slope = gradient[inside] + l2[inside] * w[inside] + l1[inside] * np.sign(w[inside])
-    H = model[np.ix_(inside, inside)]
-    H.flat[:: len(H) + 1] += l2[inside]
-    _, step, failed = dposv(H, -slope, lower=True, overwrite_a=True)
-    if failed:  # columns that are the same to rounding, or pairs that bend the model down
-        return np.zeros(len(w))
-    x, low, high = w[inside], lower[inside], upper[inside]
-    # A coefficient that l1 holds stops at 0, where its sign ends.
-    low = np.where((x > 0) & (l1[inside] > 0), np.maximum(low, 0.0), low)
-    high = np.where((x < 0) & (l1[inside] > 0), np.minimum(high, 0.0), high)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        room = np.where(step < 0, (low - x) / step, np.where(step > 0, (high - x) / step, np.inf))
-    length = min(1.0, float(room.min(initial=np.inf)))
-    moved = np.zeros(len(w))
-    to = np.where(room <= length, np.where(step < 0, low, high), x + length * step)
-    moved[inside] = to - x
-    w[inside] = to
-    return moved
-
-
-def _along_groups(
-    model: Float,
-    penalty: Float,
-    gradient: Float,
-    w: Float,
-    groups: tuple[NDArray[np.int64], NDArray[np.int64]],
-) -> Float:
-    """The same for groups: a Newton step on those that are not 0, where ‖w_g‖ is smooth, as far as the model
-    plus the penalty falls; returns the step."""
-    starts, members = groups
-    group = np.empty(len(w), np.int64)
-    group[members] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    l2, l1 = penalty[:2]
-
-    def norms(v: Float) -> Float:
-        return np.sqrt(np.bincount(group, v * v))[group]
-
-    size = norms(w)
-    inside = np.flatnonzero((size > 0) | (l1 == 0))
-    pull = np.where(l1 > 0, l1 / np.where(size > 0, size, 1.0), 0.0)  # of a group, per unit of length
-    unit = w / np.where(size > 0, size, 1.0)
-    slope = gradient + (l2 + pull) * w
-    H = model[np.ix_(inside, inside)]
-    H[np.diag_indices_from(H)] += (l2 + pull)[inside]
-    same = group[inside][:, None] == group[inside]
-    H -= same * pull[inside] * unit[inside][:, None] * unit[inside]
-    step = np.zeros(len(w))
-    try:
-        step[inside] = cho_solve(cho_factor(H, check_finite=False), -slope[inside], check_finite=False)
-    except np.linalg.LinAlgError:
-        return step
-    bend, fall = float(step @ (model @ step)), float(gradient @ step)
-
-    def rises(t: float) -> float:
-        """The slope along the step at t: it rises with t."""
-        to = w + t * step
-        length = norms(to)
-        held = np.where((l1 > 0) & (length > 0), l1 / np.where(length > 0, length, 1.0), 0.0)
-        return fall + t * bend + float(((l2 + held) * to) @ step)
-
-    low, high = (1.0, 1.0) if rises(1.0) <= 0 else (0.0, 1.0)
-    while high - low > 0.01:
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if rises(middle) > 0 else (middle, high)
-    step *= low
-    w += step
-    return step
