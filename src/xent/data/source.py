@@ -103,11 +103,6 @@ class InMemory(Source):
     def by_index(self) -> bool:
         return True
 
-    def sum(self, part: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        if len(self._batches) == 1:  # as nearly always, and small fits ask often
-            return part(self._batches[0], *args, **kwargs)
-        return super().sum(part, *args, **kwargs)
-
     def gather(self, chosen: Sequence[Index]) -> Callable[[int], Any]:
         """No reading, and nothing kept: rows are taken when they are asked for."""
         if len(self._batches) > 1:

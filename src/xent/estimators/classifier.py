@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..data import Batch
 from ..kernels import linear
 from .arrays import Home, home_of, in_numpy, to_numpy
 from .frames import locate
@@ -149,11 +150,11 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
             )
         return arrays
 
-    def _scored_rows(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> linear.Batch:
+    def _scored_rows(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Batch:
         """Rows as a loss or an accuracy of theirs is worked out, all in NumPy."""
         _, X, o = self._rows(X, offset, "score")
         weight = weights_of(X, sample_weight)
-        return linear.Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
+        return Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
 
     def _score(self, of_rows: Callable[..., NDArray[Any]], X: Any, offset: Any) -> tuple[Home, NDArray[Any]]:
         home, X, o = self._rows(X, offset, of_rows.__name__)  # called as our methods are

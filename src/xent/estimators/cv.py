@@ -19,7 +19,7 @@ from sklearn.utils.metadata_routing import (
 )
 
 from .._checks import shown
-from ..kernels import linear
+from ..data import Batch
 from ..solvers import Settings
 from .arrays import home_of, numpy_twin, to_numpy
 from .classifier import SoftmaxClassifier, unchanged_if_it_raises
@@ -214,7 +214,7 @@ feature_penalty_factor, tol, max_iter
         X, classes = problem.given.X, problem.classes
         weight = weights_of(X, sample_weight)
         # As they are given: class weights and smoothing are the fit's.
-        scored = linear.Batch(X, codes_of(y, classes, weight), weight, offset=problem.given.offset)
+        scored = Batch(X, codes_of(y, classes, weight), weight, offset=problem.given.offset)
         splits = check_cv(self.cv, y, classifier=True).split(X, y, **given)
         folds = [make_fold(problem, scored, i, train, test) for i, (train, test) in enumerate(splits)]
         if not folds:

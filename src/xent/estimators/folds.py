@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import linear
+from ..data import Batch
 from .outcome import Outcome
 from .parameters import Parameters
 from .path import mean_loss
@@ -28,7 +28,7 @@ class Fold:
 
     problem: Problem
     absent: NDArray[np.bool_]
-    held_out: linear.Batch
+    held_out: Batch
     test: NDArray[Any]
 
     @property
@@ -36,7 +36,7 @@ class Fold:
         return self.problem.classes[self.absent].tolist()
 
 
-def make_fold(problem: Problem, scored: linear.Batch, number: int, train: Any, test: Any) -> Fold:
+def make_fold(problem: Problem, scored: Batch, number: int, train: Any, test: Any) -> Fold:
     """Fold `number` of `problem`; `scored` is what all rows would be scored as."""
     n, weight, truth = scored.shape[0], problem.given.weight, cast(Any, scored.y)
     weight = _times(train, n) * (1.0 if weight is None else weight)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from ..kernels import linear
+from ..data import Batch
 from .frames import locate
 from .parameters import Parameters
 from .problem import Problem
@@ -54,7 +54,7 @@ def read_problem(
     o = offset_of(offset, n, targets.classes)
     names = getattr(estimator, "feature_names_in_", None)
     problem = Problem(
-        linear.Batch(X, targets.y, targets.weight, asked.label_smoothing, offset=o),
+        Batch(X, targets.y, targets.weight, asked.label_smoothing, offset=o),
         targets.classes,
         fit_intercept=bool(asked.fit_intercept),
         class_factors=class_factors_of(asked.class_penalty_factor, targets.classes),

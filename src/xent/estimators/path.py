@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from .. import solvers
+from ..data import Batch
 from ..export import plots
 from ..kernels import linear
 from ..objective.composite import Composite
@@ -82,7 +83,7 @@ class SoftmaxPath:
             raise ValueError(f"X has {X.shape[1]} features, but the path was fitted on {d}")
         weight = weights_of(X, sample_weight)
         o = offset_of(offset, X.shape[0], self.classes_)
-        batch = linear.Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
+        batch = Batch(X, codes_of(y, self.classes_, weight), weight, offset=o)
         pairs = zip(self.coefs, self.intercepts, strict=True)
         return np.array([mean_loss(batch, coef, intercept) for coef, intercept in pairs])
 
@@ -294,7 +295,7 @@ def outcomes(problem: Problem, Cs: Any, settings: Settings) -> Iterator[Outcome]
             yield outcome_of(problem, solution, objective, C, settings.tol)
 
 
-def mean_loss(batch: linear.Batch, coef: Any, intercept: Any) -> float:
+def mean_loss(batch: Batch, coef: Any, intercept: Any) -> float:
     """Σ s_i ℓ_i / Σ s_i in nats, computed in float64."""
     W, b = (a.astype(np.float64) for a in both_rows(coef, intercept))
     sums = linear.sums(batch, W, b, gradient=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import InMemory
+from ..data import Batch, InMemory
 from ..kernels import linear
 from ..kernels.threads import blas
 from ..objective.composite import Composite
@@ -29,7 +29,7 @@ class Problem:
     class_factors and bounds are of all classes, too; `names` are the features', where X has them.
     """
 
-    given: linear.Batch
+    given: Batch
     classes: NDArray[Any]
     fit_intercept: bool = True
     class_factors: Float | None = None
@@ -55,7 +55,7 @@ class Problem:
         return np.asarray((y.sum(axis=0) if weight is None else weight @ y) > 0)
 
     @functools.cached_property
-    def batch(self) -> linear.Batch:
+    def batch(self) -> Batch:
         """`given` among the classes that are present; rows of the others have no weight."""
         if self.present.all():
             return self.given

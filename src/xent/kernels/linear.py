@@ -57,27 +57,6 @@ class Moments(NamedTuple):
         return Moments(*map(operator.add, self, other))
 
 
-class OffsetMoments(NamedTuple):
-    """Σ s_i o_i (K,) and Σ s_i ⟨q_i, o_i⟩, q_i the targets; zeros without offsets."""
-
-    total: Float
-    target: float
-
-    @staticmethod
-    def of(batch: Batch, K: int) -> OffsetMoments:
-        total, target = np.zeros(K), 0.0
-        if batch.offset is not None:
-            batch.check_offset(K)
-            for _, part, weight in _blocks(batch, 2 * K):
-                offset = np.asarray(part.offset)
-                total += weight @ offset
-                target += float(weight @ (part.target_rows(K) * offset).sum(axis=1))
-        return OffsetMoments(total, target)
-
-    def __add__(self, other: OffsetMoments) -> OffsetMoments:  # type: ignore[override]
-        return OffsetMoments(*map(operator.add, self, other))
-
-
 def _blocks(batch: Batch, width: int) -> Iterator[tuple[Any, Batch, Float]]:
     """Row blocks in float64 without rows that do not count, `width` numbers a row beside X's."""
     row_bytes = 8 * (width + (0 if batch.is_sparse else batch.shape[1]))
@@ -236,6 +215,18 @@ def _target_totals(batch: Batch, K: int) -> Float:
 
 def _at_zero(batch: Batch, K: int, n_threads: int) -> Sums:
     return sums(batch, np.zeros((K, batch.shape[1])), np.zeros(K), n_threads=n_threads)
+
+
+def offset_moments(batch: Batch, K: int) -> Float:
+    """Σ s_i o_i and, behind it, Σ s_i ⟨q_i, o_i⟩, q_i the targets, (K + 1,); zeros without offsets."""
+    total = np.zeros(K + 1)
+    if batch.offset is not None:
+        batch.check_offset(K)
+        for _, part, weight in _blocks(batch, 2 * K):
+            offset = np.asarray(part.offset)
+            total[:K] += weight @ offset
+            total[K] += weight @ (part.target_rows(K) * offset).sum(axis=1)
+    return total
 
 
 def gram(batch: Batch, centre: Float) -> Float:

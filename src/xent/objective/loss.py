@@ -62,8 +62,8 @@ class MeanLoss:
         self._any_constant = bool(self.constant.any())
         self.offset_moments, self._offset_size = (np.zeros(n_classes), 0.0), 0.0
         if source.has_offset:
-            total, target = source.sum(linear.OffsetMoments.of, n_classes)
-            self.offset_moments = total / m.weight, target / m.weight
+            mean = source.sum(linear.offset_moments, n_classes) / m.weight
+            self.offset_moments = mean[:-1], float(mean[-1])
             self._offset_size = max(source.map(_largest_offset))
 
     def _find_constant(self) -> NDArray[np.bool_]:

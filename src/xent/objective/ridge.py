@@ -100,15 +100,13 @@ class Objective(OverRows):
         works."""
         return bool((self.penalties[:, : self.n_features] > 0).all())
 
-    def over(self, source: Source) -> Objective:
-        """The same of other rows."""
-        factors = {"class_factors": self.class_factors, "feature_factors": self.feature_factors}
-        return Objective(self.loss.over(source), self.ridge, **factors)
-
     def sample(self, rows: int) -> Objective:
         """F on about so many rows, of every class in proportion but 8 at least, weighted up to what they
         stand for; the same ones at every call. For starts and metrics: nothing is proven by it."""
-        return self.over(self.loss.source.sample(rows, 8))
+        loss = self.loss.over(self.loss.source.sample(rows, 8))
+        return Objective(
+            loss, self.ridge, class_factors=self.class_factors, feature_factors=self.feature_factors
+        )
 
     def start(self) -> Float:
         """The optimum among models without features."""

@@ -3,6 +3,8 @@ block of rows at a time."""
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,19 +107,22 @@ class Kept:
         """None where the table is not small."""
         if loss.n_rows * loss.shape[1] > _KEPT:
             return None
-        parts = loss.source.map(_kept, loss.centre, loss.fit_intercept, loss.n_classes)
-        X, weight, offset = zip(*parts, strict=True)
-        return Kept(_joined(X), _joined(weight), _joined(offset) if loss.source.has_offset else None)
+        blocks = [*itertools.chain.from_iterable(loss.source.map(_kept, loss.centre, loss.fit_intercept))]
+        X, weight, offsets = zip(*blocks, strict=True)
+        offset = None
+        if loss.source.has_offset:
+            none = np.zeros((1, loss.n_classes))
+            pairs = zip(offsets, weight, strict=True)
+            offset = _joined([none.repeat(len(w), 0) if o is None else o for o, w in pairs])
+        return Kept(_joined(X), _joined(weight), offset)
 
 
-def _kept(batch: Batch, centre: Float, intercept: bool, K: int) -> tuple[Float, Float, Float]:
-    """Copies of x̃, weight and offset of the rows that count; offset of 0 where there is none."""
-    n = batch.shape[0]
-    live = batch.live(slice(0, n))
-    part = batch.take(slice(0, n) if live is None else np.flatnonzero(live))
-    X = linear.augmented(part.X.astype(np.float64, copy=False), centre, intercept)
-    weight = np.ones(len(X)) if part.weight is None else part.weight.copy()
-    return X, weight, np.zeros((len(X), K)) if part.offset is None else part.offset.copy()
+def _kept(batch: Batch, centre: Float, intercept: bool) -> list[tuple[Float, Float, Float | None]]:
+    """Copies of x̃, weight and offset of the rows that count: one block of them, or none."""
+    return [
+        (linear.augmented(X, centre, intercept), weight.copy(), copy.copy(part.offset))
+        for X, part, weight in batch.blocks(max(batch.shape[0], 1))
+    ]
 
 
 def _joined(parts: Sequence[Float]) -> Float:
