@@ -68,7 +68,7 @@ class Source(ABC):
             if start < stop:
                 parts.append(batch.X[wanted[start:stop] - first])
             first += batch.shape[0]
-        kept = _stacked(parts) if parts else np.zeros((0, self.n_features), self.dtype)
+        kept = stacked(parts) if parts else np.zeros((0, self.n_features), self.dtype)
         return lambda k: kept[np.searchsorted(wanted, chosen[k])]
 
     def sample(self, rows: int, fewest: int) -> InMemory:
@@ -136,7 +136,8 @@ def _sampled(batch: Batch, rows: int, of: int, fewest: int) -> Batch:
     return batch.sample(max(1, rows * batch.shape[0] // of), fewest)
 
 
-def _stacked(parts: list[Any]) -> Any:
+def stacked(parts: Sequence[Any]) -> Any:
+    """Arrays or CSR rows one below the other; one alone as it is."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], np.ndarray):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..inference.separation import Separation, Status, Verdict, find_separation
-from ..objective import rounding
+from ..objective import certificate, rounding
 from ..objective.composite import Composite
 from ..objective.ridge import Objective
 from ..solvers import Result, Solution
@@ -65,8 +65,7 @@ def outcome_of(
     value = solution.value
     if problem.dtype == np.float32:
         value = objective.evaluate(rounded).value
-    gap = np.inf if solution.lower_bound is None else value - solution.lower_bound
-    gap = max(0.0, gap) if np.isfinite(gap) else np.inf
+    gap = certificate.gap(value, solution.lower_bound)
     lost = rounding.of_loss(objective.loss, rounded)
     found = None if verdict is None else verdict.separation
     return Outcome(

@@ -136,8 +136,7 @@ def softmax_path(
     `SoftmaxRegression`. Fits that fall short of `tol` are told of in one `ConvergenceWarning`. Raises
     ValueError as `fit` does, and TypeError for parameters of the model beside it.
     """
-    model = _model_of("softmax_path", model, moved, SoftmaxRegression())
-    asked = ModelParameters.of(model, SoftmaxRegression, stacklevel=3, who="softmax_path's model")
+    asked = _asked_of("softmax_path", model, moved, SoftmaxRegression())
 
     def show(C: float, outcome: Outcome, done: float) -> None:
         print(f"C {C:<10.4g} {outcome.line}", flush=True)
@@ -145,8 +144,9 @@ def softmax_path(
     return trace("softmax_path", asked, X, y, Cs, sample_weight, offset, show if asked.verbose else None)
 
 
-def _model_of(who: str, model: Any, moved: dict[str, Any], default: SoftmaxRegression) -> SoftmaxRegression:
-    """The model that the function `who` was given. `moved`: keywords that it does not know."""
+def _asked_of(who: str, model: Any, moved: dict[str, Any], default: SoftmaxRegression) -> ModelParameters:
+    """The parameters of the model that the function `who` was given. `moved`: keywords that it does not
+    know."""
     own = defaults_of(SoftmaxRegression)
     for name in moved.keys() - own.keys():
         raise TypeError(f"{who}() got an unexpected keyword argument {name!r}")
@@ -157,7 +157,8 @@ def _model_of(who: str, model: Any, moved: dict[str, Any], default: SoftmaxRegre
         raise TypeError(f"{who}() takes parameters in a model: write model=SoftmaxRegression({given})")
     if not isinstance(model, SoftmaxRegression | None):
         raise TypeError(f"model: {who}() takes a SoftmaxRegression, got {model!r}")
-    return default if model is None else model
+    model = default if model is None else model
+    return ModelParameters.of(model, SoftmaxRegression, stacklevel=4, who=f"{who}'s model")
 
 
 def trace(
@@ -249,8 +250,7 @@ def l1_min_c(
     Raises ValueError as `fit` does, and for bounds that leave 0 out; TypeError for parameters of the model
     beside it.
     """
-    model = _model_of("l1_min_c", model, moved, SoftmaxRegression(l1_ratio=1.0))
-    asked = ModelParameters.of(model, SoftmaxRegression, stacklevel=3, who="l1_min_c's model")
+    asked = _asked_of("l1_min_c", model, moved, SoftmaxRegression(l1_ratio=1.0))
     if asked.l1_ratio == 0:
         raise ValueError("l1_ratio: without an L1 part no C makes every coefficient 0; it must be > 0")
     X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)

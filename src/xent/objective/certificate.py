@@ -48,6 +48,12 @@ def dual_lower_bound(
     return dual_from_products(mean_entropy, probability, share, products, offset)
 
 
+def gap(value: float, bound: float | None) -> float:
+    """What a lower bound on F* proves of F − F*, nats ≥ 0; inf where there is none, or no number."""
+    proven = math.inf if bound is None else value - bound
+    return max(0.0, proven) if math.isfinite(proven) else math.inf
+
+
 def dual_products(grad_W: Float, class_x: Float, penalties: Float | float) -> Float:
     """‖G‖², ⟨G, C⟩ and ‖C‖², (3,), of G = grad_W and C = class_x, every term divided by its λ."""
     with np.errstate(over="ignore"):

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..objective import certificate
 from ..objective.evaluation import NewtonStep
 from ..objective.ridge import Objective
 
@@ -174,11 +175,7 @@ class Run:
 
     @property
     def gap(self) -> float:
-        return self._gap_of(self.at.value)
-
-    def _gap_of(self, value: float) -> float:
-        gap = math.inf if self.lower_bound is None else value - self.lower_bound
-        return max(0.0, gap) if math.isfinite(gap) else math.inf
+        return certificate.gap(self.at.value, self.lower_bound)
 
     @property
     def certified(self) -> bool:
@@ -197,7 +194,7 @@ class Run:
         if bound is not None and bound <= min(new.value, self.at.value) * (1 + 1e-12) + 1e-15:
             self.raise_bound(bound)
         if self.settings.watch:
-            gap = self._gap_of(new.value)
+            gap = certificate.gap(new.value, self.lower_bound)
             self.settings.watch(Progress(self.n_iter, self.objective.n_passes, new.value, gap, new.theta))
 
     def raise_bound(self, bound: float) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
+from ..data.source import stacked
 from ..kernels import native
 from ..objective.loss import MeanLoss
 from ..objective.ridge import Objective
@@ -131,7 +132,7 @@ def _blocks(loss: MeanLoss, theta: Float, sketch: MeanLoss | None) -> Iterator[t
     dtype = _dtype(loss.shape[1])
     if sketch is not None:
         weights = np.concatenate([w for _, w in curvature_weights(loss, theta, sketch)])
-        everything = np.concatenate([centred(loss, batch.X, dtype) for batch in sketch.source.batches()])
+        everything = stacked([centred(loss, batch.X, dtype) for batch in sketch.source.batches()])
         for weight in weights.T / sketch.weight:
             yield everything * np.sqrt(weight)[:, None].astype(dtype), MIXED * float(weight.sum())
         return

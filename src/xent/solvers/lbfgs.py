@@ -118,9 +118,8 @@ class LBFGS:
     def _of_a_subset(self, objective: Objective) -> tuple[Float, short.Known | None]:
         """The optimum of a tenth of the rows, as far as it means anything for all, and a metric there."""
         part = objective.sample(objective.n_rows // _SUBSET)
-        if (
-            part.loss.share < 0.01 * objective.loss.share
-        ).any():  # a class that soft labels have in a few rows only
+        # A class that soft labels have in a few rows only.
+        if (part.loss.share < 0.01 * objective.loss.share).any():
             return objective.start(), None
         ready, known = self._subset_pays(part), None
         theta = part.start()

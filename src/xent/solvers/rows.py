@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Batch
+from ..data.source import stacked
 from ..kernels import linear, native
 from ..objective.loss import MeanLoss
 
@@ -113,8 +114,8 @@ class Kept:
         if loss.source.has_offset:
             none = np.zeros((1, loss.n_classes))
             pairs = zip(offsets, weight, strict=True)
-            offset = _joined([none.repeat(len(w), 0) if o is None else o for o, w in pairs])
-        return Kept(_joined(X), _joined(weight), offset)
+            offset = stacked([none.repeat(len(w), 0) if o is None else o for o, w in pairs])
+        return Kept(stacked(X), stacked(weight), offset)
 
 
 def _kept(batch: Batch, centre: Float, intercept: bool) -> list[tuple[Float, Float, Float | None]]:
@@ -123,10 +124,6 @@ def _kept(batch: Batch, centre: Float, intercept: bool) -> list[tuple[Float, Flo
         (linear.augmented(X, centre, intercept), weight.copy(), copy.copy(part.offset))
         for X, part, weight in batch.blocks(max(batch.shape[0], 1))
     ]
-
-
-def _joined(parts: Sequence[Float]) -> Float:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def hessian(

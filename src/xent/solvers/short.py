@@ -85,11 +85,8 @@ def descend(
 ) -> tuple[Run, bool]:
     """A run that stands where a descent from `theta` ended, the way there in its history, and whether a
     certificate is due there. Without a `source` by Newton's method, which `is_newtons` must say suits."""
-    o, loss, theta = (
-        objective,
-        objective.loss,
-        np.array(objective.without_shift(theta), np.float64, order="C"),
-    )
+    o, loss = objective, objective.loss
+    theta = np.array(objective.without_shift(theta), np.float64, order="C")
     arrays = _unit_metric(o) if source is None else source.arrays()
     if arrays is None:
         return Run.begin(objective, settings, theta), False
