@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import reference
-
-Float = NDArray[np.float64]
+from .._types import Float
 
 
 @dataclass(frozen=True)

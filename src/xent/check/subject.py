@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import reference
+from .._types import Float
 
-Float = NDArray[np.float64]
 CONVENTIONS = {
     "cs231n": "f(W (D, K), X (N, D), y (N,), reg) → (loss, dW)",
     "rows": "f(W (K, D), X (N, D), y (N,), reg) → (loss, dW)",

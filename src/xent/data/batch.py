@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from .._types import Float
 
 
 class TopK(NamedTuple):

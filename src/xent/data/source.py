@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._types import Index
 from .batch import Batch
 
 T = TypeVar("T")
-Index = NDArray[np.int64]
 
 
 class Source(ABC):

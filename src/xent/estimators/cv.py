@@ -19,6 +19,7 @@ from sklearn.utils.metadata_routing import (
 )
 
 from .._checks import shown
+from .._types import Float
 from ..data import Batch
 from ..solvers import Settings
 from .arrays import home_of, numpy_twin, to_numpy
@@ -32,8 +33,6 @@ from .path import complain, grid, mean_loss, outcomes
 from .problem import Problem
 from .sklearn import raise_for_params, routing_enabled
 from .targets import codes_of, is_soft, weights_of
-
-Float = NDArray[np.float64]
 
 
 class SoftmaxRegressionCV(SoftmaxClassifier):

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from .._types import Float
 from ..data import Batch
 from .outcome import Outcome
 from .parameters import Parameters
@@ -16,8 +17,6 @@ from .path import mean_loss
 from .problem import Problem
 from .sklearn import check_method_params, knowing
 from .softmax import SoftmaxRegression
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from .. import solvers
+from .._types import Float
 from ..data import Batch
 from ..export import plots
 from ..kernels import linear
@@ -31,8 +32,6 @@ from .problem import Problem
 from .sklearn import get_feature_names
 from .softmax import SoftmaxRegression
 from .targets import codes_of, offset_of, weights_of
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._types import Float
 from ..data import Batch, InMemory
 from ..kernels import linear
 from ..kernels.threads import blas
@@ -17,8 +18,6 @@ from ..objective.composite import Composite
 from ..objective.loss import MeanLoss
 from ..objective.penalty import Penalty
 from ..objective.ridge import Objective
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

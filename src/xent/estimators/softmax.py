@@ -6,11 +6,11 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score
 
 from .. import solvers
+from .._types import Float
 from ..kernels import linear
 from ..objective.composite import Composite
 from ..objective.ridge import Objective
@@ -24,8 +24,6 @@ from .parameters import ModelParameters
 from .problem import Problem
 from .sklearn import CallbackSupportMixin, with_callbacks
 from .targets import is_soft
-
-Float = NDArray[np.float64]
 
 
 class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):

@@ -11,10 +11,9 @@ from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._checks import check_non_negative, check_probabilities, shown
+from .._types import Float
 from .frames import as_numbers, first_missing, names_of
 from .sklearn import check_sample_weight
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from .._extras import needs
-
-Float = NDArray[np.float64]
+from .._types import Float
 
 _MOST_LINES = 200
 _MOST_CLASSES, _MOST_FEATURES = 18, 10  # in the legend; the others are grey

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from .._types import Bool
 from ..data import Batch, Source
 from ..data.batch import Float
 from ..kernels import linear
 from ..objective.null_space import orthonormal
-
-Bool = NDArray[np.bool_]
 
 STRICT, WRONG = 1e-6, 1e-9  # a margin is > 0 above the one, < 0 below minus the other
 _BLOCK_NUMBERS = 4 << 20

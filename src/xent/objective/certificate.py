@@ -20,9 +20,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from .._types import Float
 
 
 def dual_lower_bound(

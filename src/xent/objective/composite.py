@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .._types import Float
 from . import certificate
 from .evaluation import Loss
 from .loss import MeanLoss, OverRows
 from .penalty import Penalty
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

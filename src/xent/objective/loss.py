@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import check_sums
+from .._types import Float
 from ..data import Batch, Source
 from ..kernels import linear
 from ..kernels.threads import blas_for
 from . import null_space
 from .evaluation import Loss
-
-Float = NDArray[np.float64]
 
 _ROWS_FOR_NULL = 16  # a feature: directions that are not null for all rows mostly show in so many
 _EPS = float(np.finfo(float).eps)

@@ -26,12 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, qr
 
+from .._types import Bool
 from ..data import Batch, Source
 from ..data.batch import Float
 from ..kernels import linear
 from ..kernels.threads import blas_for
-
-Bool = NDArray[np.bool_]
 
 MAX_COLLINEAR = 2048  # features
 _FIRST_ROWS = 64  # no two numbers among these differ: a column that may be constant

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from .._types import Float
 
 
 @dataclass(frozen=True)

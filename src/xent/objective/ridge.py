@@ -11,15 +11,13 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from .._types import Float
 from ..data import Source
 from . import certificate, null_space
 from .evaluation import Evaluation, NewtonStep
 from .loss import MeanLoss, OverRows, in_cache
-
-Float = NDArray[np.float64]
 
 # The Hessian of this many coefficients takes 72 MB; beyond, no solver asks for it.
 MAX_HESSIAN = 3000

@@ -9,13 +9,11 @@ from enum import Enum
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._types import Float
 from ..objective import certificate
 from ..objective.evaluation import NewtonStep
 from ..objective.ridge import Objective
-
-Float = NDArray[np.float64]
 
 
 class Result(Enum):

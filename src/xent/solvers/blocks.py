@@ -23,13 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
+from .._types import Float
 from ..data.source import stacked
 from ..kernels import native
 from ..objective.loss import MeanLoss
 from ..objective.ridge import Objective
 from .rows import centred, curvature_weights, gathered, heaviest_rows
-
-Float = NDArray[np.float64]
 
 # So much of the mean curvature is mixed into every block. Where the classes separate, weights p (1 − p) die
 # away

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dposv
 
-Float = NDArray[np.float64]
+from .._types import Float
 
 
 def fall(model: Float, penalty: Float, gradient: Float, w: Float) -> float:

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._types import Float
 from ..kernels import native
 from ..objective.ridge import Objective
 from .blocks import MAX_BYTES, MIXED
 from .rows import centred, gathered, heaviest_rows
-
-Float = NDArray[np.float64]
 
 _FEWEST = 8  # rows of a class
 _MOST_CLASSES = 4096  # beyond, what Python spends on every class is more than a pass

@@ -11,11 +11,9 @@ import copy
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._types import Float
 from .metric import Metric
-
-Float = NDArray[np.float64]
 
 _SINGLE_ABOVE = 1 << 15  # coefficients: beyond, pairs are kept in float32
 _MAX_BYTES = 128 << 20

@@ -6,15 +6,13 @@ import copy
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._types import Float
 from ..kernels import descent, linear
 from ..kernels.threads import blas_for
 from ..objective.ridge import Objective
 from .blocks import ClassBlocks
 from .low_rank import LowRankBlocks
-
-Float = NDArray[np.float64]
 
 # The (d, d) curvature and its O(d³) eigendecomposition, or for fewer rows than features the (n, n) one of
 # the rows, up to this many; beyond, the curvature's diagonal takes their place. The same for classes, whose

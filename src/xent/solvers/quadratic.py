@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._types import Float
 from ..kernels import native
 from ..kernels.threads import blas_for
 from ..objective.composite import Composite, Point
@@ -24,8 +25,6 @@ from . import faces
 from .blocks import MAX_BYTES, MIXED
 from .older import OlderHessian
 from .rows import Kept, centred, gathered, heaviest_rows, hessian, probabilities
-
-Float = NDArray[np.float64]
 
 _PAIRS = 8  # 16 columns of Ψ
 _SINGLE_ABOVE = 128  # coordinates of a class: larger blocks are kept in float32

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._types import Float
 from ..data import Batch
 from ..data.source import stacked
 from ..kernels import linear, native
 from ..objective.loss import MeanLoss
-
-Float = NDArray[np.float64]
 
 _BLOCK_NUMBERS = 1 << 22  # probabilities looked at together
 _KEPT = 1 << 18  # numbers: tables of so few are kept centred, at 4 MB
