@@ -37,10 +37,20 @@ def names() -> list[str]:
     return passes + [f"fit {problem.name}" for problem in race_problems.PROBLEMS]
 
 
+def sha_of(commit: str) -> str:
+    """The short hash of a commit of this repository."""
+    command = ["git", "rev-parse", "--verify", "--quiet", "--short", f"{commit}^{{commit}}"]
+    answer = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        reason = answer.stderr.strip() or "git log --oneline lists the commits there are"
+        raise SystemExit(f"before: cannot find a commit {commit!r} in {HOUSE}: {reason}")
+    return answer.stdout.strip()
+
+
 def built(commit: str) -> Path:
     """A folder to import that commit's xent from, built if it is not there yet."""
     run: dict[str, Any] = {"check": True, "cwd": HOUSE, "stdout": subprocess.PIPE, "text": True}
-    sha = subprocess.run(["git", "rev-parse", "--short", f"{commit}^{{commit}}"], **run).stdout.strip()
+    sha = sha_of(commit)
     folder = HOUSE / "build" / "before" / sha
     site = folder / "site"
     if not site.exists():

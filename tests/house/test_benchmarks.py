@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -111,3 +112,8 @@ def test_what_is_timed_against_another_commit(tmp_path):
     assert math.isclose(sums.loss / sums.weight, math.log(2), rel_tol=0.1)
     assert before.job("fit iris C=1", tmp_path)().suboptimality_ <= 1e-6
     assert len(before.names()) == len({*before.names()}) > 30
+
+
+def test_a_commit_that_is_not_there_is_one_line():
+    with pytest.raises(SystemExit, match=r"^before: cannot find a commit 'v9\.9\.9' in [^\n]+$"):
+        before.sha_of("v9.9.9")
