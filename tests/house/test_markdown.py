@@ -1,9 +1,11 @@
-"""Markdown prose has one sentence a line: a changed sentence is then a changed line."""
+"""Markdown prose has one sentence per line, so that a changed sentence is a changed line; trees are true."""
 
 import re
 from pathlib import Path
 
 import pytest
+
+from tests.house.test_layers import FILES, FLOOR, SOURCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -62,3 +64,27 @@ def test_a_crowded_line_is_seen():
     ):
         assert not crowded(page)
     assert not crowded(f"See `a. b` and [a page](https://example.org/?q=a. b), {one}")
+
+
+def trees(page):
+    """The trees of src/xent that a page draws: {name under src/xent: what stands beside it}."""
+    for block in re.findall(r"^```\nsrc/xent/\n(.*?)^```$", page, re.M | re.S):
+        block = re.sub(r"\n {4,}", " ", block)  # a line that goes on
+        assert block.count("\n") < 40
+        yield dict(re.findall(r"^  (\S+) *(.*)$", block, re.M))
+
+
+def test_the_house_is_drawn_as_it_stands():
+    rooms = {f"{path.parent.name}/" for path in SOURCE.glob("*/__init__.py")}
+    rooms |= {path.name for path in SOURCE.glob("*.py")} - {"__init__.py"}
+    plan, guide = (ROOT / name for name in ("docs/design/0010-house.md", "CONTRIBUTING.md"))
+    (drawn,) = trees(plan.read_text(encoding="utf-8"))
+    assert drawn.keys() == rooms
+    for room, floors in FILES.items():
+        assert [set(files.split(", ")) for files in drawn[f"{room}/"].split("; ")] == floors
+    text = guide.read_text(encoding="utf-8")
+    (shown,) = trees(text)
+    assert shown.keys() == rooms
+    order = [FLOOR[name.removesuffix("/").removesuffix(".py")] for name in drawn]
+    assert order == sorted(order)
+    assert all((ROOT / name).is_dir() for name in re.findall(r"^(\w\S*/) ", text, re.M))
