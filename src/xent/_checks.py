@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ._types import Array, Float
 
 
 def shown(label: Any) -> str:
@@ -14,9 +15,7 @@ def shown(label: Any) -> str:
     return repr(label.item() if isinstance(label, np.generic) else label)
 
 
-def check_targets(
-    targets: Any, axis: int, shape: tuple[int, ...], weight: NDArray[np.float64] | None
-) -> NDArray[Any]:
+def check_targets(targets: Any, axis: int, shape: tuple[int, ...], weight: Float | None) -> Array:
     """For logits of this shape with the classes on this axis: (n,) integers in [0, K), or (n, K) rows of
     probabilities, the rows in C order; those of weight 0 are not looked at."""
     y, K = np.asarray(targets), shape[axis]
@@ -47,16 +46,16 @@ def check_targets(
     return np.where(counted, y, 0).astype(np.int64)
 
 
-def soft_slack(y: NDArray[Any], K: int) -> float:
+def soft_slack(y: Array, K: int) -> float:
     """By how much the sum of a row of probabilities may differ from 1."""
     return (1e-12 if y.dtype == np.float64 else 1e-5) * max(K, 8)
 
 
 def check_probabilities(
-    y: NDArray[Any],
+    y: Array,
     n: int,
     K: int,
-    weight: NDArray[Any],
+    weight: Array,
     name: str,
     rows: tuple[int, ...] | None = None,
 ) -> None:
@@ -81,7 +80,7 @@ def check_probabilities(
         )
 
 
-def check_weight(sample_weight: Any, rows: tuple[int, ...]) -> NDArray[np.float64] | None:
+def check_weight(sample_weight: Any, rows: tuple[int, ...]) -> Float | None:
     """Finite and ≥ 0, float64, of the rows' shape, flat; None stays."""
     if sample_weight is None:
         return None
@@ -92,7 +91,7 @@ def check_weight(sample_weight: Any, rows: tuple[int, ...]) -> NDArray[np.float6
     return np.require(s.reshape(-1), requirements=["C", "A"])
 
 
-def check_non_negative(sample_weight: NDArray[np.float64]) -> None:
+def check_non_negative(sample_weight: Float) -> None:
     """Negative weights make the loss non-convex, with no optimum to find; NaN and inf make it nothing."""
     bad = ~((sample_weight >= 0) & np.isfinite(sample_weight))
     if bad.any():
@@ -103,7 +102,7 @@ def check_non_negative(sample_weight: NDArray[np.float64]) -> None:
         )
 
 
-def check_sums(sums: NDArray[np.float64], d: int, what: str) -> None:
+def check_sums(sums: Float, d: int, what: str) -> None:
     """Raises ValueError for the first of `sums`, of d features each time, that is infinite or NaN."""
     finite = np.isfinite(sums)
     if not finite.all():

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._checks import check_weight
+from ._types import Array
 from .kernels import functions
 
 __all__ = ["cross_entropy", "log_softmax", "softmax"]
 
 
-def softmax(
-    logits: Any, axis: int | tuple[int, ...] | None = -1, *, out: NDArray[Any] | None = None
-) -> NDArray[Any]:
+def softmax(logits: Any, axis: int | tuple[int, ...] | None = -1, *, out: Array | None = None) -> Array:
     """p_k = exp(z_k) / Σ_j exp(z_j), the sum along `axis`: of the same shape.
 
     Rows sum to 1; a logit of −inf is a masked class with probability 0; NaN makes its row NaN.
@@ -31,9 +29,7 @@ def softmax(
     return functions.normalise(False, logits, axis, out)
 
 
-def log_softmax(
-    logits: Any, axis: int | tuple[int, ...] | None = -1, *, out: NDArray[Any] | None = None
-) -> NDArray[Any]:
+def log_softmax(logits: Any, axis: int | tuple[int, ...] | None = -1, *, out: Array | None = None) -> Array:
     """log p_k = z_k − log Σ_j exp(z_j), finite for finite logits, in nats.
 
     Parameters, result and errors are those of `softmax`. Source: `xent.reference.log_softmax`.

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .._types import Float
+from .._types import Array, Bool, Float, Index
 
 
 class TopK(NamedTuple):
@@ -18,7 +17,7 @@ class TopK(NamedTuple):
     A class named twice in a row counts twice.
     """
 
-    indices: NDArray[np.int64]
+    indices: Index
     values: Float
 
 
@@ -37,7 +36,7 @@ class Batch:
     """
 
     X: Any
-    y: NDArray[Any] | TopK
+    y: Array | TopK
     weight: Float | None = None
     label_smoothing: float = 0.0
     ignore_index: int | None = None
@@ -81,13 +80,13 @@ class Batch:
         return not isinstance(self.X, np.ndarray)
 
     @property
-    def labels(self) -> NDArray[np.int64] | None:
+    def labels(self) -> Index | None:
         """y where it is class indices."""
         if isinstance(self.y, TopK) or self.y.ndim != 1:
             return None
         return self.y
 
-    def live(self, rows: slice) -> NDArray[np.bool_] | None:
+    def live(self, rows: slice) -> Bool | None:
         """Which of these rows count, or None for all."""
         live = None if self.weight is None else self.weight[rows] != 0
         labels = self.labels
@@ -161,7 +160,7 @@ class Batch:
         """Raises ValueError unless the offset, if there is one, is (n, K)."""
         check_offset(self.offset, self.shape[0], K)
 
-    def target_rows(self, K: int, masked: NDArray[np.bool_] | None = None) -> Float:
+    def target_rows(self, K: int, masked: Bool | None = None) -> Float:
         """The targets q as dense rows (n, K), smoothed; `masked` (n, K) or (K,) says which get no share."""
         n = self.shape[0]
         Q = np.zeros((n, K))
@@ -178,12 +177,12 @@ class Batch:
         return Q
 
 
-def _array(a: Any, dtype: Any) -> NDArray[Any]:
+def _array(a: Any, dtype: Any) -> Array:
     """C-ordered and aligned, copied only if it is not."""
     return np.require(a, dtype, ["C", "A"])
 
 
-def _float_dtype(a: NDArray[Any]) -> Any:
+def _float_dtype(a: Array) -> Any:
     return np.float32 if a.dtype == np.float32 else np.float64
 
 
@@ -195,20 +194,20 @@ def offset_rows(offset: Any, n: int) -> Float:
     return _array(a, _float_dtype(a))
 
 
-def check_offset(offset: NDArray[Any] | None, n: int, K: int) -> None:
+def check_offset(offset: Array | None, n: int, K: int) -> None:
     """Raises ValueError unless `offset`, if there is one, is (n, K)."""
     if offset is not None and offset.shape != (n, K):
         raise ValueError(f"offset must be (n, K) = ({n}, {K}), got {offset.shape}")
 
 
-def _first_of_each(index: NDArray[np.int64], labels: NDArray[Any], most: int) -> NDArray[np.int64]:
+def _first_of_each(index: Index, labels: Array, most: int) -> Index:
     """Of each class the first rows in `index`, `most` at most."""
     index = index[np.argsort(labels[index], kind="stable")]
     own = labels[index]
     return index[np.arange(len(index)) - np.searchsorted(own, own) < most]
 
 
-def _whole(y: Any) -> NDArray[Any]:
+def _whole(y: Any) -> Array:
     y = np.asarray(y)
     if y.dtype.kind not in "iub":
         raise ValueError(f"class indices must be whole numbers, got dtype {y.dtype}")

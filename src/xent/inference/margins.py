@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .._types import Bool
+from .._types import Array, Bool, Float, Index
 from ..data import Batch, Source
-from ..data.batch import Float
 from ..kernels import linear
 from ..objective.null_space import orthonormal
 
@@ -30,8 +28,8 @@ class Constraints(NamedTuple):
 
     priority: Float
     rows: Float
-    label: NDArray[Any]
-    k: NDArray[Any]
+    label: Array
+    k: Array
     equal: Bool
 
     def best(self, most: int) -> Constraints:
@@ -108,8 +106,8 @@ class Scan(NamedTuple):
     lowest: float
     left: Float
     n_left: int
-    strict: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    strict: Index
+    rows: Index
     n_rows: int
     n_strict: int
     working: Constraints

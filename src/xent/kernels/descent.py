@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..data.batch import Batch, Float
+from .._types import Bool, Float
+from ..data.batch import Batch
 from . import native
 
 
@@ -26,7 +26,7 @@ def descend_smooth(
     batch: Batch,
     theta: Float,
     *,
-    smooth: tuple[Float, Float, NDArray[np.bool_], float, Float, Float],
+    smooth: tuple[Float, Float, Bool, float, Float, Float],
     metric: Metric | Float,
     refresh: Callable[[], Metric | Float],
     stop: Callable[[float, float, int], bool],

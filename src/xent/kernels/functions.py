@@ -10,17 +10,16 @@ import operator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import reference
 from .._checks import check_targets, soft_slack
-from ..data.batch import Float
+from .._types import Array, Float
 from . import native
 
 _KINDS = {np.dtype(np.float64): "d", np.dtype(np.float32): "f", np.dtype(np.float16): "h"}
 
 
-def logits_of(logits: Any) -> tuple[NDArray[Any], str]:
+def logits_of(logits: Any) -> tuple[Array, str]:
     """The logits as the kernels read them, and how those name the dtype: float64, float32, float16 and
     bfloat16 stay, other real ones become float64. Raises ValueError for what is no real number."""
     z = np.asarray(logits)
@@ -36,7 +35,7 @@ def logits_of(logits: Any) -> tuple[NDArray[Any], str]:
     return (z if z.flags.aligned else z.copy()), kind
 
 
-def check_axis(z: NDArray[Any], axis: int) -> int:
+def check_axis(z: Array, axis: int) -> int:
     """The axis, counted from the first. Raises AxisError, a ValueError, where there is none, or no class."""
     if not -z.ndim <= axis < z.ndim or z.shape[axis] == 0:
         raise np.exceptions.AxisError(
@@ -45,7 +44,7 @@ def check_axis(z: NDArray[Any], axis: int) -> int:
     return axis % z.ndim
 
 
-def normalise(logs: bool, logits: Any, axis: Any, out: NDArray[Any] | None, *, n_threads: int = 0) -> Any:
+def normalise(logs: bool, logits: Any, axis: Any, out: Array | None, *, n_threads: int = 0) -> Any:
     """softmax or, with `logs`, log-softmax along an axis, over several or, None, over all."""
     z, kind = logits_of(logits)
     to = np.empty_like(z) if out is None else check_out(out, z)
@@ -64,7 +63,7 @@ def normalise(logs: bool, logits: Any, axis: Any, out: NDArray[Any] | None, *, n
     return to if out is None else out
 
 
-def check_out(out: Any, z: NDArray[Any]) -> NDArray[Any]:
+def check_out(out: Any, z: Array) -> Array:
     """Where results for `out` are written: there, or elsewhere first, if it lies across the logits.
 
     Raises ValueError, or TypeError for what is no array, where it cannot take them.
@@ -83,13 +82,11 @@ def check_out(out: Any, z: NDArray[Any]) -> NDArray[Any]:
     return np.empty_like(z) if across or not out.flags.aligned else out
 
 
-def _address(a: NDArray[Any]) -> int:
+def _address(a: Array) -> int:
     return int(a.__array_interface__["data"][0])
 
 
-def _normalise(
-    logs: bool, kind: str, z: NDArray[Any], axis: int, out: NDArray[Any], n_threads: int = 0
-) -> None:
+def _normalise(logs: bool, kind: str, z: Array, axis: int, out: Array, n_threads: int = 0) -> None:
     if native.HAS_NATIVE:
         run = getattr(native._native, "normalise_" + kind)
         run(_stored(z), _stored(out), axis, logs, n_threads, native._isa)
@@ -100,7 +97,7 @@ def _normalise(
 
 
 def losses(
-    z: NDArray[Any], kind: str, axis: int, targets: Any, weight: Float | None, *, n_threads: int = 0
+    z: Array, kind: str, axis: int, targets: Any, weight: Float | None, *, n_threads: int = 0
 ) -> Float:
     """Of every row its loss, (n,) float64, the rows in C order, 0 where the weight is 0.
 
@@ -131,9 +128,7 @@ def losses(
     return out
 
 
-def _plain_losses(
-    z: NDArray[Any], axis: int, y: NDArray[Any], rows: tuple[int, ...], weight: Float | None
-) -> Float:
+def _plain_losses(z: Array, axis: int, y: Array, rows: tuple[int, ...], weight: Float | None) -> Float:
     q = check_targets(y, axis, z.shape, weight)
     flat = np.moveaxis(_wide(z), axis, -1).reshape(math.prod(rows), z.shape[axis])
     with np.errstate(invalid="ignore", over="ignore"):
@@ -141,9 +136,9 @@ def _plain_losses(
     return found if weight is None else np.where(weight == 0, 0.0, found)
 
 
-def _stored(z: NDArray[Any]) -> NDArray[Any]:
+def _stored(z: Array) -> Array:
     return z.view(np.uint16) if z.itemsize == 2 else z
 
 
-def _wide(z: NDArray[Any]) -> NDArray[Any]:
+def _wide(z: Array) -> Array:
     return z.astype(np.float32) if z.itemsize == 2 else z

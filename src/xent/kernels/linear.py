@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.batch import Batch, Float, TopK, offset_rows
+from .._types import Array, Float, Index
+from ..data.batch import Batch, TopK, offset_rows
 from . import native, tiled
 from .threads import blas_for
 
@@ -63,7 +64,7 @@ def _blocks(batch: Batch, width: int) -> Iterator[tuple[Any, Batch, Float]]:
     return batch.blocks(int(min(max(_BLOCK_BYTES // max(row_bytes, 1), 64), 8192)))
 
 
-def _parameters(X: Any, W: Any, b: Any, *direction: Any) -> list[NDArray[Any]]:
+def _parameters(X: Any, W: Any, b: Any, *direction: Any) -> list[Array]:
     """W, b and a direction in the dtype that rows of X are computed in, checked against X."""
     pairs = [np.asarray(a) for a in (W, b, *direction)]
     dtype = native.compute_dtype(X, pairs[0])
@@ -82,8 +83,8 @@ def runs_tiled(batch: Batch, K: int) -> bool:
 
 def sums(
     batch: Batch,
-    W: NDArray[Any],
-    b: NDArray[Any],
+    W: Array,
+    b: Array,
     *,
     gradient: bool = True,
     n_threads: int = 0,
@@ -108,7 +109,7 @@ def sums(
 
 
 def hessian_vector(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], V: NDArray[Any], c: NDArray[Any], *, n_threads: int = 0
+    batch: Batch, W: Array, b: Array, V: Array, c: Array, *, n_threads: int = 0
 ) -> tuple[Float, Float]:
     """The product with (V, c) of the Hessian of Σ s_i ℓ_i at (W, b), in one pass: (K, d) and (K,), float64.
 
@@ -119,18 +120,14 @@ def hessian_vector(
     return native.hessian_vector(batch, W, b, V, c, n_threads=n_threads)
 
 
-def predict(
-    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
-) -> NDArray[np.int64]:
+def predict(X: Any, W: Array, b: Array, *, offset: Any = None, n_threads: int = 0) -> Index:
     """The class of each row, argmax_k (W x_i + b + o_i)_k, the first of equals: (n,) int64.
 
     `offset` o (n, K) as a `Batch` has it; ValueError for another shape."""
     return _predict("classes", X, W, b, offset, n_threads)
 
 
-def logits(
-    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
-) -> NDArray[Any]:
+def logits(X: Any, W: Array, b: Array, *, offset: Any = None, n_threads: int = 0) -> Array:
     """W x_i + b + o_i, (n, K), in the dtype that rows are computed in; `offset` as in `predict`.
 
     BLAS takes 2 to 20 times as long for 3 to 10 classes, and half as long for 1000.
@@ -143,22 +140,18 @@ def logits(
     return Z if offset is None else Z + offset_rows(offset, X.shape[0])
 
 
-def predict_proba(
-    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
-) -> NDArray[Any]:
+def predict_proba(X: Any, W: Array, b: Array, *, offset: Any = None, n_threads: int = 0) -> Array:
     """softmax(W x_i + b + o_i), (n, K), in the dtype that rows are computed in; `offset` as in `predict`."""
     return _predict("probabilities", X, W, b, offset, n_threads)
 
 
-def predict_log_proba(
-    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
-) -> NDArray[Any]:
+def predict_log_proba(X: Any, W: Array, b: Array, *, offset: Any = None, n_threads: int = 0) -> Array:
     """log softmax(W x_i + b + o_i), (n, K), finite for finite logits; −inf for a masked class; `offset` as
     in `predict`."""
     return _predict("log_probabilities", X, W, b, offset, n_threads)
 
 
-def _predict(task: str, X: Any, W: Any, b: Any, offset: Any, n_threads: int) -> NDArray[Any]:
+def _predict(task: str, X: Any, W: Any, b: Any, offset: Any, n_threads: int) -> Array:
     W, b = _parameters(X, W, b)
     rows = None if offset is None else offset_rows(offset, X.shape[0])
     return native.predict(task, X, W, b, offset=rows, n_threads=n_threads)
@@ -297,7 +290,7 @@ def class_variance(batch: Batch, W: Float, b: Float) -> Float:
     return total
 
 
-def augmented(X: Any, centre: Float, intercept: bool, dtype: Any = np.float64) -> NDArray[Any]:
+def augmented(X: Any, centre: Float, intercept: bool, dtype: Any = np.float64) -> Array:
     """Dense rows x − c with, for an intercept, a column of ones behind: (n, d) or (n, d + 1)."""
     dense = X.toarray() if hasattr(X, "toarray") else X
     out = np.ones((dense.shape[0], dense.shape[1] + intercept), dtype)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.batch import Batch, Float, TopK, check_offset
+from .._types import Array, Float, Index
+from ..data.batch import Batch, TopK, check_offset
 from . import plain
 
 _isa = os.environ.get("XENT_ISA", "")
@@ -70,7 +71,7 @@ def max_threads() -> int:
     return int(_native.max_threads()) if HAS_NATIVE else 1
 
 
-def check_model(X: Any, W: NDArray[Any], b: NDArray[Any]) -> None:
+def check_model(X: Any, W: Array, b: Array) -> None:
     """Raises ValueError unless X is dense or CSR of a dtype that is read, W (K, d), b (K,) and K ≥ 1."""
     if not isinstance(X, np.ndarray) and getattr(X, "format", "") != "csr":
         raise ValueError(
@@ -87,13 +88,13 @@ def check_model(X: Any, W: NDArray[Any], b: NDArray[Any]) -> None:
         raise ValueError(f"b must be (K,), got {b.shape} for W {W.shape}")
 
 
-def compute_dtype(X: Any, W: NDArray[Any]) -> type[np.floating[Any]]:
+def compute_dtype(X: Any, W: Array) -> type[np.floating[Any]]:
     """What a row is computed in: float64 if X or W is, else float32."""
     return np.float64 if "d" in (X.dtype.char, W.dtype.char) else np.float32
 
 
 def sums(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], *, gradient: bool = True, n_threads: int = 0
+    batch: Batch, W: Array, b: Array, *, gradient: bool = True, n_threads: int = 0
 ) -> tuple[Totals, Float, Float]:
     """One pass: Σ s ℓ, grad_W (K, d) and grad_b (K,), never holding n×K; W (K, d), b (K,) in `compute_dtype`.
 
@@ -110,7 +111,7 @@ def sums(
 
 
 def hessian_vector(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], V: NDArray[Any], c: NDArray[Any], *, n_threads: int = 0
+    batch: Batch, W: Array, b: Array, V: Array, c: Array, *, n_threads: int = 0
 ) -> tuple[Float, Float]:
     """The product with (V, c) of the Hessian of Σ s ℓ at (W, b), in one pass: (K, d) and (K,), float64."""
     if not HAS_NATIVE:
@@ -138,12 +139,12 @@ def hessian(
 def predict(
     task: str,
     X: Any,
-    W: NDArray[Any],
-    b: NDArray[Any],
+    W: Array,
+    b: Array,
     *,
-    offset: NDArray[Any] | None = None,
+    offset: Array | None = None,
     n_threads: int = 0,
-) -> NDArray[Any]:
+) -> Array:
     """Of each row of X its 'probabilities', 'log_probabilities' or 'logits' (n, K) in W's dtype, or its
     'classes' (n,) int64: the first of the largest logits. `offset` (n, K) as a `Batch` has it, added to the
     logits."""
@@ -164,7 +165,7 @@ def predict(
     return out
 
 
-def columns(batch: Batch, rows: NDArray[np.int64], K: int, dtype: Any) -> Any:
+def columns(batch: Batch, rows: Index, K: int, dtype: Any) -> Any:
     """The softmax of these rows for logits that come in tiles of classes (K', rows): `scan` each tile in
     order, `finish`, then `residual` each. Native only; `filled`: how many rows a tile must have room for."""
     kind = _native.Columns_f if np.dtype(dtype).char == "f" else _native.Columns_d
@@ -173,13 +174,13 @@ def columns(batch: Batch, rows: NDArray[np.int64], K: int, dtype: Any) -> Any:
 
 def multiply(
     kind: str,
-    A: NDArray[Any],
-    B: NDArray[Any],
-    out: NDArray[Any],
+    A: Array,
+    B: Array,
+    out: Array,
     *,
     add: bool = False,
     round_A: bool = False,
-) -> NDArray[Any]:
+) -> Array:
     """out = A B, or out += A B, on this thread; A (m, k) and B (k, n) lie anyhow, out's rows are
     contiguous.
 
@@ -194,18 +195,14 @@ def multiply(
     return out
 
 
-def scan_rows(
-    kind: str, z: NDArray[Any], factor: float, w: NDArray[Any] | None, smooth: bool, out: Float
-) -> None:
+def scan_rows(kind: str, z: Array, factor: float, w: Array | None, smooth: bool, out: Float) -> None:
     """Of rows of logits `factor` z (n, K), row by row, into out (n, 6): the largest, m; R = Σ of the others'
     exp(z − m); where the largest is; and if `smooth`, of the classes that are not masked the number, Σ w and
     Σ w (m − z), w (K,) or None for ones. `kind` as in `multiply`, but "h". Native only, on this thread."""
     getattr(_native, f"scan_rows_{kind}")(z, factor, w, smooth, out, _isa)
 
 
-def residual_rows(
-    kind: str, z: NDArray[Any], factor: float, w: NDArray[Any] | None, given: Float, out: NDArray[Any]
-) -> None:
+def residual_rows(kind: str, z: Array, factor: float, w: Array | None, given: Float, out: Array) -> None:
     """out = factor (scale exp(factor z − m) − share w), (n, K); `given` (n, 3): m, scale and share, which
     masked classes do not get. Native only, on this thread."""
     getattr(_native, f"residual_rows_{kind}")(z, factor, w, given, out, _isa)
@@ -241,14 +238,14 @@ def widen(x: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
 
 
 def descend(
-    start: NDArray[np.int64],
-    blocks: NDArray[Any],
+    start: Index,
+    blocks: Array,
     psi: Float,
     dual: Float,
     penalty: Float,
     gradient: Float,
     w: Float,
-    groups: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    groups: tuple[Index, Index] | None,
     tolerance: float,
     most: int,
 ) -> int:
@@ -269,14 +266,14 @@ def descend(
     return int(run(*model, group_start, member, tolerance, most, _isa))
 
 
-def _arrays(W: NDArray[Any], b: NDArray[Any], grad_b: Float | None) -> Any:
+def _arrays(W: Array, b: Array, grad_b: Float | None) -> Any:
     kind = _native.Arrays_f if W.dtype.char == "f" else _native.Arrays_d
     arrays = kind(_plain_array(W), _plain_array(b, W.dtype))
     arrays.grad_b = grad_b
     return arrays
 
 
-def _plain_array(a: Any, dtype: Any = None) -> NDArray[Any]:
+def _plain_array(a: Any, dtype: Any = None) -> Array:
     """C-ordered and aligned, copied only if it is not."""
     # `np.require` takes microseconds to see it, several times a pass: a small pass takes as long.
     if type(a) is np.ndarray and (dtype is None or a.dtype == dtype):
@@ -286,7 +283,7 @@ def _plain_array(a: Any, dtype: Any = None) -> NDArray[Any]:
     return np.require(a, dtype, ["C", "A"])
 
 
-def _set_offset(targets: Any, offset: NDArray[Any] | None) -> None:
+def _set_offset(targets: Any, offset: Array | None) -> None:
     if offset is not None:
         setattr(targets, "offset_f" if offset.dtype == np.float32 else "offset_d", offset)
 
@@ -310,11 +307,11 @@ def _targets(batch: Batch, K: int) -> Any:
     return targets
 
 
-def _native_bytes(a: NDArray[Any]) -> NDArray[Any]:
+def _native_bytes(a: Array) -> Array:
     return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
 
 
-def _strided(X: NDArray[Any]) -> NDArray[Any]:
+def _strided(X: Array) -> Array:
     """As the kernels read dense rows; X need be neither C-ordered nor contiguous."""
     X = _native_bytes(X)
     # A field of a structured array, or a view into bytes.

@@ -11,17 +11,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import reference
-from ..data.batch import Batch, Float
+from .._types import Array, Float, Index
+from ..data.batch import Batch
 
 _BLOCK_BYTES = 32 << 20
 
 
-def _blocks(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any]
-) -> Iterator[tuple[Any, NDArray[Any], Batch, Float]]:
+def _blocks(batch: Batch, W: Array, b: Array) -> Iterator[tuple[Any, Array, Batch, Float]]:
     """X, logits, batch and weights of the rows that count, a block at a time."""
     batch.check_classes(len(W))
     batch.check_offset(len(W))
@@ -32,9 +30,7 @@ def _blocks(
         yield X, Z if part.offset is None else (Z + part.offset).astype(Z.dtype, copy=False), part, weight
 
 
-def sums(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], gradient: bool
-) -> tuple[tuple[float, float, float], Float, Float]:
+def sums(batch: Batch, W: Array, b: Array, gradient: bool) -> tuple[tuple[float, float, float], Float, Float]:
     """(Σ s ℓ, Σ s, hits), grad_W (K, d), grad_b (K,)."""
     K = len(W) if gradient else 0
     totals, grad_W, grad_b = np.zeros(3), np.zeros((K, W.shape[1])), np.zeros(K)
@@ -53,9 +49,7 @@ def sums(
     return (float(totals[0]), float(totals[1]), float(totals[2])), grad_W, grad_b
 
 
-def hessian_vector(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], V: NDArray[Any], c: NDArray[Any]
-) -> tuple[Float, Float]:
+def hessian_vector(batch: Batch, W: Array, b: Array, V: Array, c: Array) -> tuple[Float, Float]:
     """The product with (V, c) of the Hessian of Σ s ℓ at (W, b): (K, d) and (K,)."""
     out_W, out_b = np.zeros(W.shape), np.zeros(len(W))
     for X, Z, _, s in _blocks(batch, W, b):
@@ -85,10 +79,10 @@ def hessian(X: Float, P: Float, weight: Float | None, centre: Float, intercept: 
 def predict(
     task: str,
     X: Any,
-    W: NDArray[Any],
-    b: NDArray[Any],
-    out: NDArray[Any],
-    offset: NDArray[Any] | None = None,
+    W: Array,
+    b: Array,
+    out: Array,
+    offset: Array | None = None,
 ) -> None:
     """Fills `out` with what `task` names of the rows of X: see `native.predict`."""
     value: dict[str, Callable[..., Any]] = {
@@ -105,14 +99,14 @@ def predict(
 
 
 def descend(
-    start: NDArray[np.int64],
-    blocks: NDArray[Any],
+    start: Index,
+    blocks: Array,
     psi: Float,
     dual: Float,
     penalty: Float,
     gradient: Float,
     w: Float,
-    groups: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    groups: tuple[Index, Index] | None,
     tolerance: float,
     most: int,
 ) -> int:
@@ -134,7 +128,7 @@ def descend(
             curvature[g] = (curvature[g] + np.abs(across).sum(axis=1)).max()
     q, t = np.zeros(len(w)), np.zeros(psi.shape[1])
 
-    def step(g: NDArray[np.int64]) -> float:
+    def step(g: Index) -> float:
         h = curvature[g] + l2[g]
         pull = curvature[g] * w[g] - (gradient[g] + q[g] - psi[g] @ t)
         size = np.linalg.norm(pull)
@@ -157,7 +151,7 @@ def descend(
         return _sweeps(step, sets, w, tolerance, most)
 
 
-def _entries(row: NDArray[Any], at: slice, columns: NDArray[np.int64]) -> Float:
+def _entries(row: Array, at: slice, columns: Index) -> Float:
     """Of a block's row, which holds the columns `at`; 0 elsewhere."""
     found = np.zeros(len(columns))
     held = (columns >= at.start) & (columns < at.stop)
@@ -166,8 +160,8 @@ def _entries(row: NDArray[Any], at: slice, columns: NDArray[np.int64]) -> Float:
 
 
 def _sweeps(
-    step: Callable[[NDArray[np.int64]], float],
-    sets: list[NDArray[np.int64]],
+    step: Callable[[Index], float],
+    sets: list[Index],
     w: Float,
     tolerance: float,
     most: int,

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..data.batch import Batch, Float
+from .._types import Array, Float, Index
+from ..data.batch import Batch
 from . import native
 from .threads import blas
 
@@ -30,7 +29,7 @@ _LANES = 16  # rows in the widest vector
 
 
 def sums(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], *, gradient: bool, n_threads: int, max_bytes: int
+    batch: Batch, W: Array, b: Array, *, gradient: bool, n_threads: int, max_bytes: int
 ) -> tuple[native.Totals, Float, Float]:
     """`native.sums` for dense X and many classes."""
     threads = n_threads if n_threads > 0 else native.max_threads()
@@ -64,9 +63,9 @@ class _Block:
     def __init__(
         self,
         batch: Batch,
-        index: NDArray[np.int64],
-        W: NDArray[Any],
-        b: NDArray[Any],
+        index: Index,
+        W: Array,
+        b: Array,
         threads: int,
         keep: bool,
         classes: int,
@@ -84,7 +83,7 @@ class _Block:
         self.offset, self.index = batch.offset, index
         self.peaks = np.empty((len(self.tiles), len(self.X)), W.dtype)
 
-    def _logits(self, tile: slice, rows: slice, out: NDArray[Any]) -> None:
+    def _logits(self, tile: slice, rows: slice, out: Array) -> None:
         np.matmul(self.W[tile], self.X[rows].T, out=out)
         out += self.b[tile, None]
         if self.offset is not None:
@@ -92,7 +91,7 @@ class _Block:
             chosen = slice(index[0], index[-1] + 1) if _is_range(index) else index
             out[:, : len(index)] += self.offset[chosen, tile].T
 
-    def _spare(self, width: int) -> NDArray[Any]:
+    def _spare(self, width: int) -> Array:
         """Room for one tile of logits, where they are not kept."""
         return np.empty((self.classes if self.Z is None else 0, width), self.W.dtype)
 
@@ -119,5 +118,5 @@ class _Block:
             grad_b[tile] += G.sum(axis=1, dtype=np.float64)
 
 
-def _is_range(index: NDArray[np.int64]) -> bool:
+def _is_range(index: Index) -> bool:
     return bool(index[-1] - index[0] + 1 == len(index))

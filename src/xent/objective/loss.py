@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._checks import check_sums
-from .._types import Float
+from .._types import Bool, Float
 from ..data import Batch, Source
 from ..kernels import linear
 from ..kernels.threads import blas_for
@@ -65,7 +64,7 @@ class MeanLoss:
             self.offset_moments = mean[:-1], float(mean[-1])
             self._offset_size = max(source.map(_largest_offset))
 
-    def _find_constant(self) -> NDArray[np.bool_]:
+    def _find_constant(self) -> Bool:
         """(d,): which centred features are 0 in all rows. Made so exactly: the rounding of a large one's
         mean would pass for a feature, one that no penalty to speak of holds."""
         constant, value = null_space.constant_features(self.source, self.n_features)
@@ -142,7 +141,7 @@ class MeanLoss:
         A[self.constant] = A[:, self.constant] = 0.0  # a difference of CSR rows' sums leaves rounding
         return A
 
-    def null_directions(self, free: NDArray[np.bool_]) -> Float:
+    def null_directions(self, free: Bool) -> Float:
         """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all i."""
         curvatures = lambda: self.curvature_of_few, lambda: self.feature_curvature
         return null_space.null_directions(self.read, self.centre, free, self.constant, *curvatures)

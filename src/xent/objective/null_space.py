@@ -26,9 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, qr
 
-from .._types import Bool
+from .._types import Array, Bool, Float
 from ..data import Batch, Source
-from ..data.batch import Float
 from ..kernels import linear
 from ..kernels.threads import blas_for
 
@@ -150,7 +149,7 @@ class NullSpaces:
             theta[classes, :d] = W - W @ null.T @ null
         return theta
 
-    def curve(self, k: int | None, block: NDArray[Any]) -> None:
+    def curve(self, k: int | None, block: Array) -> None:
         """Put curvature, as much as is usual in the block of class k, or of a mean over classes, (d, d) or
         more, into its null directions: what is orthogonal to them, as every gradient is, does not know it."""
         for classes, null in self.spaces:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .._types import Float
+from .._types import Bool, Float
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Penalty:
         return Penalty(l2, l1, lower, upper, self.grouped)
 
     @functools.cached_property
-    def frozen(self) -> NDArray[np.bool_]:
+    def frozen(self) -> Bool:
         """(K, D): what the bounds leave no room to move."""
         return self.lower == self.upper
 
@@ -70,7 +70,7 @@ class Penalty:
         return not (self.l2.any() or (np.isfinite(sides) & (sides != 0)).any())
 
     @functools.cached_property
-    def _open(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _open(self) -> tuple[Bool, Bool]:
         """(K, D): where R* is infinite beyond l1, for v > 0 and for v < 0."""
         return (self.l2 == 0) & np.isinf(self.upper), (self.l2 == 0) & np.isinf(self.lower)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.batch import Batch, Float
+from .._types import Float
+from ..data.batch import Batch
 from ..kernels import linear
 from .loss import MeanLoss
 

@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
-from .._types import Float
+from .._types import Array, Float
 from ..data.source import stacked
 from ..kernels import native
 from ..objective.loss import MeanLoss
@@ -47,7 +46,7 @@ class ClassBlocks:
     """(A_k + penalty)⁻¹ for every class: inverses (K, D, D) of the blocks scaled to unit diagonal, scales
     (K, D)."""
 
-    inverses: NDArray[Any]
+    inverses: Array
     scales: Float
 
     @staticmethod
@@ -65,7 +64,7 @@ class ClassBlocks:
         base[:d, :d] = curvature
         base[d:, d:] = 1.0
 
-        def invert(k: int, rows: NDArray[Any], rest: float) -> None:
+        def invert(k: int, rows: Array, rest: float) -> None:
             block = rows.T @ rows
             block += base * block.dtype.type(rest)
             objective.null_spaces.curve(k, block)
@@ -107,7 +106,7 @@ def _dtype(D: int) -> np.dtype[Any]:
     return np.dtype(np.float32 if D > _SINGLE_ABOVE else np.float64)
 
 
-def _inverse(block: NDArray[Any]) -> tuple[NDArray[Any], Float]:
+def _inverse(block: Array) -> tuple[Array, Float]:
     """Of a block scaled to unit diagonal, and the scale; raised by as much as rounding asks for."""
     diagonal = np.diag(block).astype(np.float64)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
@@ -125,7 +124,7 @@ def _inverse(block: NDArray[Any]) -> tuple[NDArray[Any], Float]:
     return np.eye(len(unit), dtype=block.dtype), scale
 
 
-def _blocks(loss: MeanLoss, theta: Float, sketch: MeanLoss | None) -> Iterator[tuple[NDArray[Any], float]]:
+def _blocks(loss: MeanLoss, theta: Float, sketch: MeanLoss | None) -> Iterator[tuple[Array, float]]:
     """For every class rows r with (1/S) Σ s p (1 − p) x̃ x̃ᵀ = Σ r rᵀ, and how much of the mean curvature to
     add."""
     dtype = _dtype(loss.shape[1])

@@ -18,9 +18,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from .._types import Float
 from ..kernels import linear
 from ..objective.ridge import Objective
-from .base import Float, Run, Settings, Solution
+from .base import Run, Settings, Solution
 from .line_search import weak_wolfe
 from .newton import Newton
 from .older import OlderHessian

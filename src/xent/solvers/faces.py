@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dposv
 
-from .._types import Float
+from .._types import Float, Index
 
 
 def fall(model: Float, penalty: Float, gradient: Float, w: Float) -> float:
@@ -52,7 +51,7 @@ def along_groups(
     penalty: Float,
     gradient: Float,
     w: Float,
-    groups: tuple[NDArray[np.int64], NDArray[np.int64]],
+    groups: tuple[Index, Index],
 ) -> Float:
     """The same for groups: a Newton step on those that are not 0, where ‖w_g‖ is smooth, as far as the model
     plus the penalty falls; returns the step."""

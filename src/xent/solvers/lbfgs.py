@@ -23,9 +23,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from .._types import Float
 from ..objective.ridge import Objective
 from . import short
-from .base import Float, Run, Settings, Solution, hessian_price
+from .base import Run, Settings, Solution, hessian_price
 from .line_search import weak_wolfe
 from .memory import Memory
 from .metric import Metric

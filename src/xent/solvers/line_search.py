@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from .._types import Float
 from ..objective.evaluation import Evaluation
-from .base import Float, Run
+from .base import Run
 
 _DECREASE, _CURVATURE, _TRIALS = 1e-4, 0.9, 40
 

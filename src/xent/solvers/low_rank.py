@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._types import Float
+from .._types import Array, Float
 from ..kernels import native
 from ..objective.ridge import Objective
 from .blocks import MAX_BYTES, MIXED
@@ -93,10 +93,10 @@ class _Base:
     """B_k = r_k A + penalty: its inverse in the basis of A for every class (K, d), and for the intercepts
     (K, 1 or 0)."""
 
-    basis: NDArray[Any]
-    units: NDArray[Any]
-    inverse: NDArray[Any]
-    intercept: NDArray[Any]
+    basis: Array
+    units: Array
+    inverse: Array
+    intercept: Array
 
     @staticmethod
     def of(objective: Objective, rest: Float, values: Float, basis: Float, units: Float) -> _Base:
@@ -107,7 +107,7 @@ class _Base:
         intercept = 1 / np.maximum(rest[:, None], tiny)[:, : objective.shape[1] - d]
         return _Base(*(a.astype(np.float32) for a in (basis, units, inverse, intercept)))
 
-    def solve(self, G: NDArray[Any]) -> NDArray[np.float32]:
+    def solve(self, G: Array) -> NDArray[np.float32]:
         """B⁻¹ G, (…, K, D)."""
         d = len(self.units)
         G = G.astype(np.float32)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .._types import Float
 from ..objective.ridge import MAX_HESSIAN, Objective
-from .base import Float, Run, Settings, Solution
+from .base import Run, Settings, Solution
 from .line_search import weak_wolfe
 
 

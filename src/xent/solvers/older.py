@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
+from .._types import Float
 from ..objective import certificate
-from .base import Float
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from .._types import Float
 from ..objective.composite import Composite, Point
-from .base import Float, Result, Run, Settings, Solution
+from .base import Result, Run, Settings, Solution
 from .quadratic import Quadratic
 
 _TRIALS = 30

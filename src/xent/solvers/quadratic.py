@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._types import Float
+from .._types import Array, Float, Index
 from ..kernels import native
 from ..kernels.threads import blas_for
 from ..objective.composite import Composite, Point
@@ -236,7 +236,7 @@ class Quadratic:
             lists.append(mine)
         return lists
 
-    def _class_blocks(self, theta: Float, lists: list[NDArray[np.intp]]) -> Iterator[NDArray[Any]]:
+    def _class_blocks(self, theta: Float, lists: list[NDArray[np.intp]]) -> Iterator[Array]:
         """From the heaviest rows of each class; what the others carry is shaped like the mean curvature."""
         loss = self.composite.loss
         D, longest = loss.shape[1], max(map(len, lists))
@@ -337,7 +337,7 @@ class Quadratic:
         self.steps += 1
         return theta
 
-    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _groups(self) -> tuple[Index, Index]:
         """Where each feature's members start, and the members, the classes' coordinates of it."""
         D, d = self.composite.shape[1], self.composite.loss.n_features
         feature = self._index % D

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._types import Float
+from .._types import Array, Float, Index
 from ..data import Batch
 from ..data.source import stacked
 from ..kernels import linear, native
@@ -22,14 +22,12 @@ _BLOCK_NUMBERS = 1 << 22  # probabilities looked at together
 _KEPT = 1 << 18  # numbers: tables of so few are kept centred, at 4 MB
 
 
-def heaviest_rows(
-    loss: MeanLoss, theta: Float, most: int
-) -> tuple[list[tuple[NDArray[np.int64], Float]], Float]:
+def heaviest_rows(loss: MeanLoss, theta: Float, most: int) -> tuple[list[tuple[Index, Float]], Float]:
     """For every class about the `most` rows of largest s p (1 − p), as (indices, weights), and all rows'
     total."""
     K, n = loss.n_classes, loss.n_rows
     total, threshold = np.zeros(K), None
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], Float]] = []
+    found: list[tuple[Index, Index, Float]] = []
     for start, weights in curvature_weights(loss, theta, loss):
         if not weights.any():  # rows of weight 0, which say nothing of the others
             continue
@@ -54,7 +52,7 @@ def heaviest_rows(
     return chosen, total
 
 
-def curvature_weights(loss: MeanLoss, theta: Float, sketch: MeanLoss) -> Iterator[tuple[int, NDArray[Any]]]:
+def curvature_weights(loss: MeanLoss, theta: Float, sketch: MeanLoss) -> Iterator[tuple[int, Array]]:
     """s p (1 − p) of a block of the sketch's rows at a time, (rows, K), and the number of its first row."""
     W, b = loss.coefficients(theta)
     dtype = np.float32 if loss.is_narrow else np.float64
@@ -145,12 +143,12 @@ def hessian(
     return H.reshape(K, m, K, m)
 
 
-def gathered(loss: MeanLoss, chosen: Sequence[NDArray[np.int64]]) -> Callable[[int], Any]:
+def gathered(loss: MeanLoss, chosen: Sequence[Index]) -> Callable[[int], Any]:
     """k ↦ X's rows chosen[k]: where they are not had by index, one reading for all of them."""
     return (loss.source if loss.source.by_index else loss.read()).gather(chosen)
 
 
-def centred(loss: MeanLoss, X: Any, dtype: Any, columns: NDArray[np.intp] | None = None) -> NDArray[Any]:
+def centred(loss: MeanLoss, X: Any, dtype: Any, columns: NDArray[np.intp] | None = None) -> Array:
     """Rows X (m, d) centred as the loss's, with a 1 behind them for an intercept, (m, D); or these of
     their columns."""
     d, intercept, centre = loss.n_features, loss.fit_intercept, loss.centre

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .._types import Float
 from ..kernels import descent, native
 from ..objective.ridge import Objective
-from .base import PYTHON, Float, Progress, Result, Run, Settings, seconds
+from .base import PYTHON, Progress, Result, Run, Settings, seconds
 
 # Rows times coefficients of a pass of about 0.3 ms, which is what an iteration in Python takes besides.
 _SHORT = 2e6

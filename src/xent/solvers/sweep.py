@@ -18,8 +18,9 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from .._types import Float
 from ..objective.ridge import Objective
-from .base import Float, Result, Settings, Solution, newton_pays
+from .base import Result, Settings, Solution, newton_pays
 from .chord import Chord, Held
 from .lbfgs import LBFGS
 from .lbfgs import State as Learnt

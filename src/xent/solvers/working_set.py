@@ -14,9 +14,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._types import Float
 from ..objective.composite import Composite, Point
 from . import proximal
-from .base import Float, Settings, Solution
+from .base import Settings, Solution
 from .quadratic import Quadratic
 
 _FEWEST = 100
