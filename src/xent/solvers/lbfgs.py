@@ -4,15 +4,15 @@ Design
  a. The metric (`metric.Metric`) stands in for the first Hessian approximation and is rescaled every
     iteration by sᵀy / yᵀM⁻¹y, as plain L-BFGS rescales the identity; without that a stale metric misleads
     (measured on a 384-feature probe: 90 passes to 1e-6 nats against 32).
- b. The metric is refreshed at iterations 3, 6, 12, 24, …, from the second time on with a block a class.
+ b. The metric is refreshed at iterations 3, 6, 12, 24, …, from the second time on with a block per class.
  c. Where rows are many, fits of a tenth and a hundredth of them come first: their optimum is within about
-    K·D / 2m
-    nats, and the metric is right from the start (500000×54, K = 7: 17 passes to the certificate against 73).
+    K·D / 2m nats, and the metric is right from the start (500000×54, K = 7: 17 passes to the certificate
+    against 73).
  d. float32 X is passed over in float32 until the certificate would hold or rounding is in the way, then in
     float64.
  e. The dual certificate pays ε, linear in the intercept's gradient, where everything else is quadratic.
     Once the quadratic part alone would do, Σ is refreshed and one Newton step taken on the intercept.
- f. 20 pairs. 50 saved no passes on the problems of DESIGN section 4.
+ f. 20 pairs: with 50, no problem of the benchmarks took fewer passes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from .._types import Float
 from ..objective.ridge import Objective
 from . import short
-from .base import Run, Settings, Solution, hessian_price
+from .base import Run, Settings, SmoothRun, Solution, hessian_price
 from .line_search import weak_wolfe
 from .memory import Memory
 from .metric import Metric
@@ -41,13 +41,13 @@ _PATIENCE = 4  # iterations
 
 @dataclass(frozen=True)
 class State:
-    """What a fit has learnt of the loss, for the next penalty's."""
+    """What a fit has learnt of the loss, for the fit at the next penalty."""
 
     metric: Metric
     memory: Memory
 
     def of(self, objective: Objective) -> State:
-        """The same at another λ."""
+        """The state for another λ."""
         metric = self.metric.of(objective)
         more = objective.penalties - self.metric.objective.penalties
         return State(metric, self.memory.of(metric, more))
@@ -62,12 +62,13 @@ class LBFGS:
     memory: int = 20
 
     def solve(self, objective: Objective, theta: Float | None = None, warm: State | None = None) -> Solution:
-        """Minimise from `theta` (K, D), or where none is given from the best start at hand."""
+        """Minimise from `theta` (K, D); None for the best start at hand."""
         cold = theta is None
         ready = cold and self._subset_pays(objective)
         known = None
         if theta is None:
             theta, known = self._of_a_subset(objective) if ready else (objective.start(), None)
+        run: SmoothRun
         if known is not None or short.pays(objective):
             if not cold:
                 run = Run(objective, self.settings, objective.evaluate(objective.without_shift(theta)))
@@ -84,7 +85,7 @@ class LBFGS:
     def _short(
         self, objective: Objective, theta: Float, known: short.Known | None, ready: bool, warm: State | None
     ) -> Solution:
-        """In native code as far as that goes."""
+        """Minimise in native code as far as that goes, then by Newton's method or in Python."""
         run, due = self._native(objective, theta, known, ready, warm)
         if due and not run.certified and objective.has_hessian:
             run.state = run.state or warm
@@ -93,7 +94,7 @@ class LBFGS:
 
     def _native(
         self, objective: Objective, theta: Float, known: short.Known | None, ready: bool, warm: State | None
-    ) -> tuple[Run, bool]:
+    ) -> tuple[SmoothRun, bool]:
         source: short.MetricSource | None = known
         state = None
         if known is None and not short.is_newtons(objective):
@@ -106,7 +107,7 @@ class LBFGS:
         return run, due
 
     def _learnt(self, objective: Objective, warm: State | None) -> State:
-        """What is known of the loss, for this objective."""
+        """The metric and pairs to start with: those of `warm` at this objective's λ, or new ones."""
         if warm is not None:
             return warm.of(objective)
         metric = Metric(objective)
@@ -117,7 +118,8 @@ class LBFGS:
         return objective.n_rows >= _SUBSET * max(_ROWS_A_COEFFICIENT * K * D, _FEWEST_ROWS)
 
     def _of_a_subset(self, objective: Objective) -> tuple[Float, short.Known | None]:
-        """The optimum of a tenth of the rows, as far as it means anything for all, and a metric there."""
+        """A start for all rows: the optimum of a tenth of them, as far as it means anything for all, and a
+        metric there if one pays."""
         part = objective.sample(objective.n_rows // _SUBSET)
         # A class that soft labels have in a few rows only.
         if (part.loss.share < 0.01 * objective.loss.share).any():
@@ -132,7 +134,7 @@ class LBFGS:
             solver = replace(self, settings=replace(quiet, tol=enough))
             at = solver._native(part, theta, known, ready, None)[0].at
         else:
-            run = Run.begin(part, quiet, theta, exact=not part.is_narrow)
+            run: SmoothRun = Run.begin(part, quiet, theta, exact=not part.is_narrow)
             at = replace(self, settings=quiet)._descend(run, None, ready, enough).at
         known = short.Known.of(part, at, objective)
         objective.n_passes += math.ceil(part.n_passes * part.n_rows / objective.n_rows)
@@ -140,7 +142,7 @@ class LBFGS:
 
     def _descend(
         self,
-        run: Run,
+        run: SmoothRun,
         warm: State | None,
         ready: bool,
         enough: float | None = None,
@@ -185,7 +187,7 @@ class LBFGS:
                 direction = memory.direction(gradient, solved)
 
             new = weak_wolfe(run, direction)
-            if new is None and not run.exact:  # float32 has nothing more to tell
+            if new is None and not run.exact:  # float32 sees no fall of F any more
                 run.go_exact()
                 solved = metric.solve(run.at.gradient)
                 continue
@@ -219,14 +221,15 @@ class LBFGS:
 
 @dataclass
 class _Single:
-    """When float32 has served: the dual would certify, or F is so near that only it is left to wait for and
-    no longer comes nearer; with a Hessian there is nothing to wait for."""
+    """When to leave float32: when the dual bound would certify, or when F is near its optimum and the dual
+    bound improves no more. With a Hessian there is no need to wait for the bound."""
 
     has_hessian: bool
     best: float = math.inf
     since: int = 0
 
-    def is_done(self, run: Run, estimate: float) -> bool:
+    def is_done(self, run: SmoothRun, estimate: float) -> bool:
+        """Whether to pass in float64 from here on; `estimate` of F − F*, nats."""
         gap, tol = run.at.gap, run.settings.tol
         self.since = 0 if gap < 0.9 * self.best else self.since + 1
         self.best = min(self.best, gap)
@@ -247,7 +250,8 @@ class _Hessian:
     since: int
     price: float
 
-    def wanted(self, run: Run, estimate: float) -> bool:
+    def wanted(self, run: SmoothRun, estimate: float) -> bool:
+        """Whether to ask the Hessian now; `estimate` of F − F*, nats."""
         objective = run.objective
         if not objective.has_hessian or not run.exact:
             return False

@@ -8,7 +8,6 @@ With M⁻¹y kept beside every pair, M⁻¹ is applied once an iteration.
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +37,7 @@ class Memory:
         self._YZ = np.zeros((size, size))  # y_i · z_j
 
     def of(self, metric: Metric, more: Float) -> Memory:
-        """The same pairs where the penalties are so much more (K, D), and the metric is another."""
+        """The pairs of an F whose penalties are larger by `more` (K, D), in another metric."""
         other = copy.copy(self)
         other.metric, other._row = metric, self._row[:]
         for name in ("_S", "_Y", "_Z", "_SY", "_YZ"):
@@ -48,10 +47,11 @@ class Memory:
         return other
 
     def forget(self) -> None:
+        """Drop all pairs."""
         self.count = 0
 
     def _penalise(self, more: Float) -> None:
-        """y of every pair changes by that times s, exactly."""
+        """Add `more` s to the y of every pair: exactly what larger penalties change."""
         kept = self._row[: self.count]
         more = np.broadcast_to(more, self.shape).ravel()
         for row in kept:
@@ -60,7 +60,7 @@ class Memory:
         self.refreshed()
 
     def refreshed(self) -> None:
-        """The metric has changed: M⁻¹y of every pair anew."""
+        """Compute M⁻¹y of every pair anew, as the metric has changed."""
         kept = self._row[: self.count]
         step = max(1, min(5, _AT_ONCE // self._Y.shape[1]))
         for start in range(0, len(kept), step):
@@ -70,7 +70,7 @@ class Memory:
         self._YZ[: self.count, : self.count] = (self._Y @ self._Z.T)[np.ix_(kept, kept)]
 
     def add(self, s: Float, y: Float, z: Float) -> bool:
-        """Keep a pair, unless its curvature ⟨s, y⟩ is not positive."""
+        """Keep a pair if its curvature ⟨s, y⟩ is positive; returns whether it is."""
         product = float(np.vdot(s, y))
         if not product > 1e-300:
             return False
@@ -90,7 +90,7 @@ class Memory:
         return True
 
     def direction(self, gradient: Float, solved: Float) -> Float:
-        """−H ∇, with M⁻¹∇ `solved`; H₀ = M⁻¹ times sᵀy / yᵀM⁻¹y of the last pair."""
+        """The step −H ∇, where `solved` is M⁻¹∇ and H₀ is M⁻¹ times sᵀy / yᵀM⁻¹y of the last pair."""
         n = self.count
         if n == 0:
             return -solved
@@ -108,6 +108,7 @@ class Memory:
             left[i] = alpha[i] - inverse[i] * (y_r[i] + SY[:i, i] @ left[:i])
         by_row = np.zeros((2, self.size), self._S.dtype)
         by_row[0, kept], by_row[1, kept] = scale * alpha, left
-        out: Any = by_row[0] @ self._Z
-        out -= by_row[1] @ self._S
-        return out.reshape(self.shape) - scale * solved
+        step = by_row[0] @ self._Z
+        step -= by_row[1] @ self._S
+        direction: Float = step.reshape(self.shape) - scale * solved
+        return direction
