@@ -94,15 +94,15 @@ class Separation:
         """
         names = [f"x{j}" for j in range(len(self.deviations))] if feature_names is None else feature_names
         ordered = sorted(self.pairs, key=lambda pair: (not pair.complete, -pair.strict))
-        told = []
+        sentences = []
         for pair in ordered[:3]:
             a, b = (shown(classes[k]) for k in pair[:2])
             how = "completely separated" if pair.complete else "separated"
             far = "" if pair.complete else f" in {pair.strict} of {pair.rows} rows, and touch in the others"
-            told.append(f"classes {a} and {b} are {how} along {self._along(pair, names)}{far}")
+            sentences.append(f"classes {a} and {b} are {how} along {self._along(pair, names)}{far}")
         if len(ordered) > 3:
-            told.append(f"and so on for {len(ordered) - 3} more pairs")
-        return "; ".join(told)
+            sentences.append(f"and so on for {len(ordered) - 3} more pairs")
+        return "; ".join(sentences)
 
     def as_dict(
         self, classes: Sequence[object] | Array, feature_names: Sequence[str] | None = None
@@ -168,14 +168,14 @@ def find_separation(
             Status.UNKNOWN, None, table.n_passes, f"K·D = {zero.size} is more than {MAX_VARIABLES}"
         )
     start = table.scan(zero, 0) if hint.any() else at_hint
-    found, scan, reason = _search(table, start, at_hint.working, most)
-    if found is not None and null is not None and len(null):
-        plain = table.without(null, found)
+    separating, scan, reason = _search(table, start, at_hint.working, most)
+    if separating is not None and null is not None and len(null):
+        plain = table.without(null, separating)
         again = table.scan(plain, 0)
         if again.lowest >= -WRONG and again.n_left <= scan.n_left:
-            found, scan = plain, again
-    if found is not None:
-        return _proof(table, found, scan, not reason)
+            separating, scan = plain, again
+    if separating is not None:
+        return _proof(table, separating, scan, not reason)
     status = Status.UNKNOWN if reason else Status.OVERLAPPING
     return Verdict(status, None, table.n_passes, reason)
 
@@ -185,16 +185,16 @@ def _search(table: Table, scan: Scan, working: Constraints, most: int) -> tuple[
     (None if there is none), its scan, and "" if no direction has more such margins, else why that is not
     known."""
     # `widest` tells step c, which maximises the least margin, from b and d, which maximise a sum.
-    found, widest = None, False
+    separating, widest = None, False
     for count in range(_MOST_PROGRAMMES):
         if scan.n_left == 0 or scan.complete:
-            return found, scan, ""
+            return separating, scan, ""
         gain = None if widest else scan.left / scan.n_left
         direction, bound, message = _programme(gain, working, scan.left.shape)
         if not widest and bound * scan.n_left <= STRICT:
-            return found, scan, ""
+            return separating, scan, ""
         if direction is None:
-            return found, scan, message
+            return separating, scan, message
         direction = table.normalised(direction)
         new = table.scan(direction, most, below=bound / 2 if widest else 0.0)
         if widest and not new.complete:
@@ -206,13 +206,13 @@ def _search(table: Table, scan: Scan, working: Constraints, most: int) -> tuple[
         if new.lowest < -WRONG:
             working = working.joined(new.working)
             continue
-        if found is not None:
-            direction = table.normalised(found + direction)
+        if separating is not None:
+            direction = table.normalised(separating + direction)
             new = table.scan(direction, 0)
         if new.lowest < -WRONG or new.n_left >= scan.n_left:
-            return found, scan, "what margins are left are within rounding of 0"
-        found, scan = direction, new
-    return found, scan, f"{_MOST_PROGRAMMES} linear programmes came to no end"
+            return separating, scan, "what margins are left are within rounding of 0"
+        separating, scan = direction, new
+    return separating, scan, f"{_MOST_PROGRAMMES} linear programmes came to no end"
 
 
 def _programme(
@@ -278,5 +278,5 @@ def _proof(table: Table, direction: Float, scan: Scan, maximal: bool) -> Verdict
     units = np.append(table.units, np.ones(int(table.intercept)))
     deviations = np.where(np.isfinite(table.units), table.units, 0.0)
     n_strict = scan.n_rows if complete else scan.n_strict
-    found = Separation(direction / units, deviations, complete, pairs, n_strict, maximal)
-    return Verdict(Status.SEPARATED, found, table.n_passes)
+    separation = Separation(direction / units, deviations, complete, pairs, n_strict, maximal)
+    return Verdict(Status.SEPARATED, separation, table.n_passes)

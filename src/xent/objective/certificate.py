@@ -4,7 +4,7 @@ F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) ‖W‖², features centred (x̃ = x − x
 
 1. *Dual.* Let rows p'_i lie on the simplex with Σ s_i (p'_i − y_i) = 0 (required only with an
    intercept). Then F* ≥ (1/S) Σ s_i H(p'_i) − ‖G'‖² / (2λ), G' = (1/S) Σ s_i (p'_i − y_i) x̃_iᵀ. We take
-   p'_i = (1 − ε) p_i + ε r, with ε and r so that the totals are right. It needs nothing but what one
+   p'_i = (1 − ε) p_i + ε r, with ε and r so that the totals are right. It needs only what one
    pass gives. Loose where λ is small against the curvature: badly scaled features.
 2. *Self-concordance.* Along any Δ the third derivative is at most R times the second, with
    R = max_i range_k (Δ x̃_i)_k ≤ c ‖Δ‖_H. Integrating twice, with ν² = ∇ᵀH⁻¹∇ and u = cν < 1,

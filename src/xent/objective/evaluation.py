@@ -48,8 +48,8 @@ class Loss:
         """(1/S) Σ s_i [H(p_i) + ⟨p_i − y_i, o_i⟩], less its rounding.
 
         Σ s H(p_i) = Σ s ℓ_i − Σ s ⟨p_i − y_i, z_i⟩, and the last sum is ⟨gradient, θ⟩. At a wild trial point
-        that is a small difference of huge numbers: without the rounding, offsets of 100 gave certificates 30
-        nats wrong.
+        that is a small difference of huge numbers: without the rounding, fits with offsets of
+        100 were certified far above the optimum (docs/design/0002).
         """
         return self.value - self.inner - self.rounding
 

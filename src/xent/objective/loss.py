@@ -192,7 +192,7 @@ class OverRows:
     """What every objective takes over from its mean loss, whatever its penalty."""
 
     loss: MeanLoss
-    least: float | None = 0.0  # F is no lower anywhere; None where no bound exists
+    least: float | None = 0.0  # a lower bound on F; None where there is none
 
     @property
     def shape(self) -> tuple[int, int]:

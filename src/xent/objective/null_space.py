@@ -80,12 +80,12 @@ def null_directions(
     curvature_of_few: Callable[[], Float],
     curvature: Callable[[], Float],
 ) -> Float:
-    """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all rows that
-    count: those that are `constant` (d,) and combinations of others.
+    """Directions n (m, d) of length 1 of the features that are `free` (d,) with n·x̃_i = 0 for all rows that
+    count: the `constant` (d,) features and combinations of others.
 
-    read gives the rows, each time for a pass; curvature (1/S) Σ s_i x̃_i x̃_iᵀ (d, d) of all rows,
-    curvature_of_few of some. Beyond MAX_COLLINEAR features, whose correlations would not fit, combinations
-    are not sought.
+    Every call of `read` returns the rows for one pass; `curvature` returns (1/S) Σ s_i x̃_i x̃_iᵀ (d, d) over
+    all rows, `curvature_of_few` over some. Beyond MAX_COLLINEAR features, whose correlations would not fit,
+    combinations are not searched for.
     """
     d = len(centre)
     single = _alone(np.flatnonzero(constant & free), d)

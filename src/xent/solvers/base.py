@@ -231,7 +231,7 @@ class Run(Generic[F, P]):
 
     def seen(self, new: P) -> None:
         """Keep what an evaluation proves, and notify the watcher."""
-        # A bound above a value of F is no bound but rounding.
+        # A bound above a value of F is rounding and proves nothing.
         bound = new.lower_bound if new.exact else None
         if bound is not None and bound <= min(new.value, self.at.value) * (1 + 1e-12) + 1e-15:
             self.raise_bound(bound)
@@ -270,14 +270,14 @@ class Run(Generic[F, P]):
 
     def tell(self, entry: Progress) -> None:
         """Write this entry down and report it; `told_to_stop` is then what `stop` or `report` answered."""
-        told, settings = None, self.settings
+        answer, settings = None, self.settings
         self.history.append(Progress(entry.iteration, *entry.figures, NOWHERE))
         if settings.stop:
-            told = settings.stop()
+            answer = settings.stop()
         if settings.report:
-            answer = settings.report(entry)
-            told = answer if told is None else told
-        self.told_to_stop = told
+            reported = settings.report(entry)
+            answer = reported if answer is None else answer
+        self.told_to_stop = answer
 
     @property
     def ended(self) -> bool:

@@ -32,10 +32,10 @@ from .memory import Memory
 from .metric import Metric
 from .newton import Newton
 
-_SUBSET = 10  # a subset of one row in so many is fitted first,
-_ROWS_A_COEFFICIENT = 10  # if it has so many rows for each coefficient
+_SUBSET = 10  # the first fit is of a subset of 1 row in 10, …
+_ROWS_PER_COEFFICIENT = 10  # … if it has this many rows per coefficient
 _FEWEST_ROWS = 1000
-_SERVES = 12  # iterations: blocks cost some 20 passes, and those of another penalty do for so many
+_SERVES = 12  # iterations: blocks cost some 20 passes, and those of another penalty serve this long
 _PATIENCE = 4  # iterations
 
 
@@ -65,11 +65,11 @@ class LBFGS:
         """Minimise from `theta` (K, D); None for the best start at hand."""
         cold = theta is None
         ready = cold and self._subset_pays(objective)
-        known = None
+        inverse = None
         if theta is None:
-            theta, known = self._of_a_subset(objective) if ready else (objective.start(), None)
+            theta, inverse = self._of_a_subset(objective) if ready else (objective.start(), None)
         run: SmoothRun
-        if known is not None or short.pays(objective):
+        if inverse is not None or short.pays(objective):
             if not cold:
                 run = Run(objective, self.settings, objective.evaluate(objective.without_shift(theta)))
                 run.seen(run.at)
@@ -77,27 +77,37 @@ class LBFGS:
                     run.record(0)
                     run.state = warm
                     return run.finish()
-            return self._short(objective, theta, known, ready, warm)
+            return self._short(objective, theta, inverse, ready, warm)
         run = Run.begin(objective, self.settings, theta, exact=not objective.is_narrow)
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
         return self._descend(run, warm, ready, step=cold and not ready)
 
     def _short(
-        self, objective: Objective, theta: Float, known: short.Known | None, ready: bool, warm: State | None
+        self,
+        objective: Objective,
+        theta: Float,
+        inverse: short.Inverse | None,
+        ready: bool,
+        warm: State | None,
     ) -> Solution:
         """Minimise in native code as far as that goes, then by Newton's method or in Python."""
-        run, due = self._native(objective, theta, known, ready, warm)
+        run, due = self._native(objective, theta, inverse, ready, warm)
         if due and not run.certified and objective.has_hessian:
             run.state = run.state or warm
             return Newton(self.settings).go_on(run)
         return self._descend(run, warm, ready=False, step=run.n_iter == 0)
 
     def _native(
-        self, objective: Objective, theta: Float, known: short.Known | None, ready: bool, warm: State | None
+        self,
+        objective: Objective,
+        theta: Float,
+        inverse: short.Inverse | None,
+        ready: bool,
+        warm: State | None,
     ) -> tuple[SmoothRun, bool]:
-        source: short.MetricSource | None = known
+        source: short.MetricSource | None = inverse
         state = None
-        if known is None and not short.is_newtons(objective):
+        if inverse is None and not short.is_newtons(objective):
             state = self._learnt(objective, warm)
             if warm is None and ready:
                 state.metric.refresh(theta)
@@ -115,30 +125,30 @@ class LBFGS:
 
     def _subset_pays(self, objective: Objective) -> bool:
         K, D = objective.shape
-        return objective.n_rows >= _SUBSET * max(_ROWS_A_COEFFICIENT * K * D, _FEWEST_ROWS)
+        return objective.n_rows >= _SUBSET * max(_ROWS_PER_COEFFICIENT * K * D, _FEWEST_ROWS)
 
-    def _of_a_subset(self, objective: Objective) -> tuple[Float, short.Known | None]:
+    def _of_a_subset(self, objective: Objective) -> tuple[Float, short.Inverse | None]:
         """A start for all rows: the optimum of a tenth of them, as far as it means anything for all, and a
         metric there if one pays."""
         part = objective.sample(objective.n_rows // _SUBSET)
         # A class that soft labels have in a few rows only.
         if (part.loss.share < 0.01 * objective.loss.share).any():
             return objective.start(), None
-        ready, known = self._subset_pays(part), None
+        ready, inverse = self._subset_pays(part), None
         theta = part.start()
         if ready:
-            theta, known = self._of_a_subset(part)
+            theta, inverse = self._of_a_subset(part)
         enough = 0.05 * part.shape[0] * part.shape[1] / part.n_rows
         quiet = replace(self.settings, report=None, watch=None)
-        if known is not None or short.pays(part):
+        if inverse is not None or short.pays(part):
             solver = replace(self, settings=replace(quiet, tol=enough))
-            at = solver._native(part, theta, known, ready, None)[0].at
+            at = solver._native(part, theta, inverse, ready, None)[0].at
         else:
             run: SmoothRun = Run.begin(part, quiet, theta, exact=not part.is_narrow)
             at = replace(self, settings=quiet)._descend(run, None, ready, enough).at
-        known = short.Known.of(part, at, objective)
+        inverse = short.Inverse.of(part, at, objective)
         objective.n_passes += math.ceil(part.n_passes * part.n_rows / objective.n_rows)
-        return objective.theta(*part.coefficients(at.theta)), known
+        return objective.theta(*part.coefficients(at.theta)), inverse
 
     def _descend(
         self,
@@ -151,15 +161,15 @@ class LBFGS:
     ) -> Solution:
         """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`.
         `ready`: the start is good, so that the metric is worth taking at once. `step`: take one at least."""
-        objective, known = run.objective, run.state or warm
+        objective, state = run.objective, run.state or warm
         if run.told_to_stop is not None or (run.certified and not step):
-            run.state = known
+            run.state = state
             return run.finish()
         run.state = run.state or self._learnt(objective, warm)
         metric, memory = run.state.metric, run.state.memory
         hessian = _Hessian(self.settings.tol / 4, objective.n_passes, hessian_price(objective))
         refresh_at, certify_below = 0 if ready else 3, self.settings.tol
-        if known is not None and run.n_iter == 0:
+        if state is not None and run.n_iter == 0:
             ready, refresh_at = True, _SERVES
             if not metric.has_blocks:
                 metric.refresh(run.at.theta, blocks=False)

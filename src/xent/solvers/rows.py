@@ -27,7 +27,7 @@ def heaviest_rows(loss: MeanLoss, theta: Float, most: int) -> tuple[list[tuple[I
     total over all rows, (K,)."""
     K, n = loss.n_classes, loss.n_rows
     total, threshold = np.zeros(K), None
-    found: list[tuple[Index, Index, Float]] = []
+    pieces: list[tuple[Index, Index, Float]] = []
     for start, weights in curvature_weights(loss, theta, loss):
         if not weights.any():  # rows of weight 0, which say nothing of the others
             continue
@@ -38,11 +38,11 @@ def heaviest_rows(loss: MeanLoss, theta: Float, most: int) -> tuple[list[tuple[I
             place = min(int((1 - keep) * len(flat)), len(flat) - 1)
             threshold = max(float(np.partition(flat, place)[place]), np.finfo(float).tiny)
         row, k = np.nonzero(weights >= threshold)
-        found.append((row + start, k, weights[row, k]))
-    if not found:  # nothing curves: every p is 0 or 1 to working precision
+        pieces.append((row + start, k, weights[row, k]))
+    if not pieces:  # nothing curves: every p is 0 or 1 to working precision
         nothing = np.zeros(0, np.int64), np.zeros(0)
         return [nothing] * K, total
-    row, k, weight = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    row, k, weight = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     order = np.argsort(k, kind="stable")
     chosen = []
     for mine in np.split(order, np.searchsorted(k[order], np.arange(1, K))):

@@ -53,11 +53,11 @@ def pays(objective: Objective) -> bool:
     """Whether a descent in native code is expected to be faster from any start."""
     K, D = objective.shape
     few = objective.n_rows * K * D <= _SHORT
-    # With fewer rows than features the metric is none that native code knows.
+    # With fewer rows than features the metric has a form that native code does not take.
     return suits(objective) and few and (objective.n_rows >= objective.n_features or is_newtons(objective))
 
 
-class Known:
+class Inverse:
     """The Hessian's inverse at the optimum of a part of the rows (K·D, K·D), as a metric for all of them."""
 
     def __init__(self, inverse: Float) -> None:
@@ -70,7 +70,7 @@ class Known:
         """Nothing to do: this metric is the same at every θ."""
 
     @staticmethod
-    def of(part: Objective, at: Evaluation, whole: Objective) -> Known | None:
+    def of(part: Objective, at: Evaluation, whole: Objective) -> Inverse | None:
         """The inverse at a point of `part`; None if it would not pay for `whole`, or does not exist."""
         if not (suits(whole) and part.has_hessian):
             return None
@@ -80,7 +80,7 @@ class Known:
         step = part.newton_step(at)
         if not np.isfinite(step.decrement):
             return None
-        return Known(step.inverse().reshape(K * D, K * D))
+        return Inverse(step.inverse().reshape(K * D, K * D))
 
 
 def descend(
@@ -122,7 +122,7 @@ def descend(
     patience = (2 * hessian + PYTHON) / one_pass + 4 if o.is_penalised else 0
     patience = min(patience, _MOST) if o.has_hessian else _MOST
     newton_below = np.inf if source is None else -1.0
-    if not (source is None or isinstance(source, Known)) and _price(objective) <= _CHEAP:
+    if not (source is None or isinstance(source, Inverse)) and _price(objective) <= _CHEAP:
         newton_below = _NEWTON_BELOW
     passes, iterations = descent.descend_smooth(
         batch,
