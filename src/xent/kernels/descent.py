@@ -53,7 +53,8 @@ def descend_smooth(
         return native._native.Metric(*map(plain, parts))
 
     run = getattr(native._native, f"descend_smooth_{kind}")
-    X, targets = native._strided(np.asarray(batch.X)).view(stored), native._targets(batch, len(theta))
+    X = native._strided(batch.X).view(stored)  # type: ignore[arg-type]  # one dense batch: the contract
+    targets = native._targets(batch, len(theta))
     centre, penalties, constant, weight, share, class_x = smooth
     smooth_arrays = native._native.Smooth(
         plain(centre), plain(penalties), plain(constant), weight, plain(share), plain(class_x)
