@@ -53,7 +53,7 @@ Totals Columns<CT>::finish() {
 template <class CT>
 void Columns<CT>::residual(CT* z, int64_t ldz, int64_t first, int64_t classes, const CT* peak) const {
   std::vector<CT> q;
-  int64_t bad_row = -1;  // scan has said so
+  int64_t bad_row = -1;  // scan sets it
   const CT* soft_targets = soft(ldz, first, classes, q, &bad_row);
   kernels_.residual(state_.data(), filled_, targets_, z, ldz, first, classes, filled_, soft_targets, peak);
 }

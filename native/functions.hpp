@@ -1,4 +1,4 @@
-// softmax, log-softmax and losses of logits that are there, along any axis of an array: what kernels/functions.cpp, compiled once
+// softmax, log-softmax and losses of logits in memory, along any axis of an array: what kernels/functions.cpp, compiled once
 // per instruction set, offers to bind/functions.cpp.
 #pragma once
 #include "types.hpp"
@@ -27,7 +27,7 @@ struct RowTargets {
 
 template <class XT>
 struct FunctionKernels {
-  // Bytes of scratch memory a thread; `soft`: for losses of soft rows.
+  // Bytes of scratch memory per thread; `soft`: for losses of soft rows.
   int64_t (*scratch)(const Rows<const XT>& z, bool soft);
   // Rows that are worked on side by side: lo and hi are multiples of that, or the end.
   int64_t (*together)(const Rows<const XT>& z);

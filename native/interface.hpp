@@ -20,7 +20,7 @@ struct SparseKernels {
                   int64_t to, double* grad);
 };
 
-constexpr int kKept = 7, kGiven = 7;  // numbers a row of tile_save and tile_restore
+constexpr int kKept = 7, kGiven = 7;  // numbers per row of tile_save and tile_restore
 template <class CT>
 struct TileKernels {
   int lanes;
@@ -68,7 +68,7 @@ struct CurvatureKernels {
 };
 
 // Rows of logits (rows, classes), `stride` apart, in their own storage: see rowwise.hpp.
-constexpr int kScanned = 6;  // numbers a row
+constexpr int kScanned = 6;  // numbers per row
 template <class XT, class CT>
 struct RowKernels {
   void (*scan)(const XT* z, int64_t rows, int64_t stride, int64_t classes, double factor, const CT* w, bool smooth, double* out);

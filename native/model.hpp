@@ -22,7 +22,7 @@ template <class CT> int pinned_classes(const Weights<CT>& at, int classes, int64
   return 1;
 }
 
-// Rows aligned and filled up with zeros, or transposed, ld numbers a row.
+// Rows aligned and filled up with zeros, or transposed, ld numbers per row.
 template <class CT>
 class Packed {
  public:

@@ -1,4 +1,4 @@
-// Who works on which rows: they are cut into one range a thread, the same ranges for the same number of threads.
+// Which thread works on which rows: one range per thread, the same ranges for the same number of threads.
 #pragma once
 #include <algorithm>
 #include <functional>
@@ -49,7 +49,7 @@ void over_rows(int64_t n, int threads, Work&& work) {
   over_ranges(n, kMaxRows, threads, work);
 }
 
-// Σ over ranges of the n rows of what work(lo, hi, own, scratch) adds to its own (length) numbers, a range a thread.
+// Σ over ranges of the n rows of what work(lo, hi, own, scratch) adds to its own (length) numbers, one range per thread.
 std::vector<double> sum_over_rows(int64_t n, int requested, double flops, int64_t length, int64_t scratch_bytes,
                                   const std::function<void(int64_t, int64_t, double*, void*)>& work);
 

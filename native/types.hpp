@@ -80,7 +80,7 @@ struct Tally {
 // What some rows come to, besides gradients.
 struct Totals {
   Tally tally;
-  int64_t bad_row = -1;     // the first row whose label is no class
+  int64_t bad_row = -1;     // the first row whose label is outside the classes
   int64_t bad_sparse = -1;  // the first row of CSR that points outside of X
 };
 

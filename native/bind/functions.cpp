@@ -60,7 +60,7 @@ template <class A, class B> void require_same_shape(const A& a, const B& b, cons
 
 constexpr int64_t kAlone = 100000;  // numbers: with fewer, waking a thread takes longer than it saves
 
-// Runs work(lo, hi, scratch) over the rows, cut into one range a thread.
+// Runs work(lo, hi, scratch) over the rows, cut into one range per thread.
 template <class XT, class Work>
 void over_all(const FunctionKernels<XT>& kernels, const Rows<const XT>& rows, bool soft, int requested, Work&& work) {
   const int64_t unit = kernels.together(rows), stride = (kernels.scratch(rows, soft) + kAlign - 1) / kAlign * kAlign;

@@ -7,7 +7,7 @@
 namespace xent {
 namespace {
 
-// C = A B, or C += A B, on this thread; C's rows are contiguous, A and B lie anyhow.
+// C = A B, or C += A B, on this thread; C's rows are contiguous, A and B may have any strides.
 template <class AT, class BT, class CT>
 void multiply(const ProductKernels<AT, BT, CT>& kernel, Matrix<const Stored<AT>> a, Matrix<const Stored<BT>> b, Matrix<CT> c,
               bool add) {

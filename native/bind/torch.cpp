@@ -38,7 +38,7 @@ template <class XT> struct Given {
 };
 
 template <class XT> void define(nb::module_& m, const std::string& kind) {
-  // How many rows count; or -1 - the first whose label is no class, and nothing is written.
+  // How many rows count; or -1 - the first whose label is outside the classes, and nothing is written.
   m.def(("loss_forward_" + kind).c_str(), [](XENT_CALL, uintptr_t loss, uintptr_t stats, uintptr_t total, bool mean,
                                              const std::string& isa) {
     const Given<XT> given(XENT_PASS_ON);
@@ -47,7 +47,7 @@ template <class XT> void define(nb::module_& m, const std::string& kind) {
     const Counted found = loss_forward<XT>(set, given.call, given.kept, at<double>(loss), at<double>(stats), at<XT>(total), mean);
     return found.bad_row >= 0 ? -1 - found.bad_row : found.live;
   });
-  // up: the address of one number a row, or 0 for `all` of them.
+  // up: the address of one number per row, or 0 if `all` of them are the same number.
   m.def(("loss_backward_" + kind).c_str(), [](XENT_CALL, uintptr_t stats, uintptr_t up, double all, uintptr_t dx, uintptr_t dw,
                                               uintptr_t db, const std::string& isa) {
     const Given<XT> given(XENT_PASS_ON);

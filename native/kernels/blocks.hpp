@@ -18,7 +18,7 @@ template <class CT> int block_rows(int64_t row_bytes, int64_t d, int64_t classes
   return fit >= rows ? rows : fit < kLanes<CT> ? kLanes<CT> : (int)fit;
 }
 
-// Where a thread's arrays lie in its scratch memory, or, from null, how much they need.
+// The places of a thread's arrays in its scratch memory; from null, how many bytes they need.
 class Arena {
  public:
   explicit Arena(void* memory) : at_(static_cast<char*>(memory)) {}
@@ -33,9 +33,9 @@ class Arena {
   char* at_;
 };
 
-// Rows [lo, hi) that count: their numbers, and whether a label is no class.
+// The rows of [lo, hi) that count: their numbers, and whether a label is outside the classes.
 inline int choose_rows(const Targets& t, int64_t classes, int64_t lo, int64_t hi, int64_t* index, int64_t* bad_row) {
-  if (!t.weight && !t.ignores) {  // nearly always: no branch a row
+  if (!t.weight && !t.ignores) {  // nearly always: no branch per row
     bool bad = false;
     for (int64_t i = lo; i < hi; ++i) {
       index[i - lo] = i;

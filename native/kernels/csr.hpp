@@ -1,5 +1,5 @@
 // Sparse rows. Forward, a row gathers rows of W's transpose; backward, columns are dealt out among threads, and each
-// thread goes through all rows and adds up what falls into its own columns: no gradient a thread, no atomics, the
+// thread goes through all rows and adds up what falls into its own columns: no gradient per thread, no atomics, the
 // same bits every run.
 #pragma once
 #include "blocks.hpp"

@@ -84,7 +84,7 @@ void curvature_rows(const CurvatureRows& job, int64_t lo, int64_t hi, double* bl
     }
     for (int64_t k = 0; k < K; ++k) {
       for (int i = 0; i < rows; ++i) {
-        double others = 0;  // not 1 - p_k: that is nothing but rounding where p_k is nearly 1
+        double others = 0;  // not 1 - p_k, which is rounding alone where p_k is nearly 1
         for (int64_t l = 0; l < K; ++l) others += l == k ? 0 : p[i * K + l];
         weight[i] = p[i * K + k] * others;
       }

@@ -102,7 +102,7 @@ void logits_along_rows(const XT* const* x, int rows, int64_t d, const Model<CT>&
 }
 
 // Which of the two: summing lanes costs a few instructions a logit, transposing log2(lanes) + 2 a vector of X. With
-// AVX-512 they met at about 7 features a class in float32, at 5 in float64.
+// AVX-512 they met at about 7 features per class in float32, at 5 in float64.
 template <class CT> bool along_rows(int64_t d, int k) {
   constexpr int L = kLanes<CT>;
   int steps = 2;

@@ -220,7 +220,7 @@ template <class T> struct Taylor<T, -1> {
 
 // exp(x) = 2^n exp(r), |r| <= ln2/2, for x <= 0 (a shifted logit): ln2 in two parts so that n*hi is exact,
 // rounding to n by adding a number. Taylor to r^7 (float) and r^13 (double) leaves 5e-9 and 4e-18, under a
-// tenth of an ulp. NaN stays, -inf gives 0, subnormal results stay: the power of two goes in in two steps.
+// tenth of an ulp. NaN stays, -inf gives 0, subnormal results stay: the power of two is multiplied in in two steps.
 // Where x < least, n is noise and the result is thrown away: unsigned arithmetic keeps the noise defined.
 template <class T> XENT_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
   typedef Real<T> R;

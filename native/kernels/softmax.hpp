@@ -14,7 +14,7 @@
 namespace xent {
 namespace {
 
-// What the softmax keeps of each row while its classes go by; arrays of one entry a row.
+// What the softmax keeps of each row while its classes go by; arrays of one entry per row.
 template <class T>
 struct State {
   double *weight, *rest, *gap, *q_others, *shares, *loss, *scale, *top, *share;

@@ -39,8 +39,8 @@ void tile_residual(const void* memory, int64_t capacity, const Targets& targets,
   });
 }
 
-// What the rows' state comes to, kKept numbers each, for those who weigh the gradients later: the largest logit, R,
-// where it is, classes not masked, the loss, Σ q, and Σ q (z − largest) before smoothing.
+// The sums of every row, kKept numbers each, for callers that weigh the gradients later: the largest logit, R,
+// the largest one's class, classes not masked, the loss, Σ q, and Σ q (z − largest) before smoothing.
 template <class CT>
 void tile_save(const void* memory, int64_t capacity, const Targets& targets, int live, double* out) {
   const State<CT> state(const_cast<void*>(memory), capacity);
@@ -58,7 +58,7 @@ void tile_save(const void* memory, int64_t capacity, const Targets& targets, int
 }
 
 // Rows as tile_save left them, ready for tile_residual: exp(z − largest) times `scale`, less `given` times the target
-// (of which a smoothed one keeps its share) and `share`; at the largest, `top`. `in`: kGiven numbers a row.
+// (of which a smoothed one keeps its share) and `share`; at the largest, `top`. `in`: kGiven numbers per row.
 template <class CT>
 void tile_restore(void* memory, int64_t capacity, const Targets& targets, int live, int filled, const double* in) {
   const State<CT> state(memory, capacity);

@@ -18,7 +18,7 @@ namespace xent {
 
 template <class XT> using Computed = std::conditional_t<sizeof(XT) == 8, double, float>;
 
-// Everything but logits, which are row by row, lies anyhow. A null w: x holds logits, and d is not read.
+// All but logits, which are row by row, may have any strides. A null w: x holds logits, and d is not read.
 template <class XT>
 struct LossCall {
   Strided<XT> x, w;  // (n, d), (k, d)
@@ -40,7 +40,7 @@ struct Kept {
 
 constexpr int kFields = 4;  // what is known of rows: the largest logit m, R, where it is, the target's logit less m
 struct Counted {
-  int64_t live = 0, bad_row = -1;  // rows not ignored; the first whose label is no class
+  int64_t live = 0, bad_row = -1;  // rows not ignored; the first whose label is outside the classes
 };
 
 // Gradients to write; null: not asked for. x (n, d) or (n, k), w (k, d), b (k), all C-ordered.
@@ -54,7 +54,7 @@ int64_t kept_stride(int64_t n);
 int64_t tile_classes(int64_t d, int64_t k, int64_t max_bytes, int64_t itemsize);
 
 // loss (n), stats (kFields, n); of ignored rows 0. Into `total` Σ loss, over the rows that count if `mean`, or null. Nothing
-// is written if a label is no class.
+// is written if a label is outside the classes.
 template <class XT>
 Counted loss_forward(const Kernels& set, const LossCall<XT>& call, const Kept<XT>& kept, double* loss, double* stats, XT* total,
                      bool mean);

@@ -1,5 +1,5 @@
-// What both kinds of calls know of their rows: which ones count, what forward found of them, what backward is told. The kinds
-// are logits that are there (logits.cpp) and layers (layer.cpp).
+// What both kinds of calls share: which rows count, the sums that forward keeps of them, and what backward takes. The kinds are
+// logits in memory (logits.cpp) and layers (layer.cpp).
 #pragma once
 #include <cmath>
 #include <numeric>

@@ -1,24 +1,24 @@
-"""One small function an invariant: what it expects, what it got, where, and what to do about it."""
+"""One small function per invariant: what it expects, what it got, where, and what to do about it."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
+
+from ._types import Array, Float, VectorLike
 
 
-def shown(label: Any) -> str:
+def shown(label: object) -> str:
     """A label or name as its owner would write it: 0, not np.int64(0)."""
     return repr(label.item() if isinstance(label, np.generic) else label)
 
 
-def check_targets(
-    targets: Any, axis: int, shape: tuple[int, ...], weight: NDArray[np.float64] | None
-) -> NDArray[Any]:
-    """For logits of this shape with the classes on this axis: (n,) integers in [0, K), or (n, K) rows of
-    probabilities, the rows in C order; those of weight 0 are not looked at."""
+def check_targets(targets: ArrayLike, axis: int, shape: tuple[int, ...], weight: Float | None) -> Array:
+    """The targets of logits of this shape with classes on this axis, the rows in C order: (n,) integers in
+    [0, K), or (n, K) rows of probabilities. Rows of weight 0 are not looked at. Raises ValueError naming the
+    first row that is neither."""
     y, K = np.asarray(targets), shape[axis]
     rows = (*shape[:axis], *shape[axis + 1 :])
     n = math.prod(rows)
@@ -47,20 +47,21 @@ def check_targets(
     return np.where(counted, y, 0).astype(np.int64)
 
 
-def soft_slack(y: NDArray[Any], K: int) -> float:
-    """By how much the sum of a row of probabilities may differ from 1."""
+def soft_slack(y: Array, K: int) -> float:
+    """By how much the sum of a row of K probabilities may differ from 1."""
     return (1e-12 if y.dtype == np.float64 else 1e-5) * max(K, 8)
 
 
 def check_probabilities(
-    y: NDArray[Any],
+    y: Array,
     n: int,
     K: int,
-    weight: NDArray[Any],
+    weight: Array,
     name: str,
     rows: tuple[int, ...] | None = None,
 ) -> None:
-    """(n, K) rows ≥ 0 that sum to 1; rows of weight 0 are not looked at. `rows`: the shape that n had."""
+    """Raises ValueError unless y holds (n, K) rows ≥ 0 that sum to 1. Rows of weight 0 are not looked at.
+    `rows`: the shape that the n rows have in the caller's array."""
     _check_length(name, len(y), n)
     if y.shape[1] != K:
         raise ValueError(f"{name}: expected {K} columns, one a class of logits, got {y.shape[1]}")
@@ -81,8 +82,9 @@ def check_probabilities(
         )
 
 
-def check_weight(sample_weight: Any, rows: tuple[int, ...]) -> NDArray[np.float64] | None:
-    """Finite and ≥ 0, float64, of the rows' shape, flat; None stays."""
+def check_weight(sample_weight: VectorLike | None, rows: tuple[int, ...]) -> Float | None:
+    """The weights as a flat float64 array; None stays. Raises ValueError unless they have the rows' shape and
+    are finite and ≥ 0."""
     if sample_weight is None:
         return None
     s = np.asarray(sample_weight, dtype=np.float64)
@@ -92,8 +94,8 @@ def check_weight(sample_weight: Any, rows: tuple[int, ...]) -> NDArray[np.float6
     return np.require(s.reshape(-1), requirements=["C", "A"])
 
 
-def check_non_negative(sample_weight: NDArray[np.float64]) -> None:
-    """Negative weights make the loss non-convex, with no optimum to find; NaN and inf make it nothing."""
+def check_non_negative(sample_weight: Float) -> None:
+    """Raises ValueError for a weight < 0, which would make the loss non-convex, and for inf and NaN."""
     bad = ~((sample_weight >= 0) & np.isfinite(sample_weight))
     if bad.any():
         row = int(np.argmax(bad))
@@ -103,7 +105,7 @@ def check_non_negative(sample_weight: NDArray[np.float64]) -> None:
         )
 
 
-def check_sums(sums: NDArray[np.float64], d: int, what: str) -> None:
+def check_sums(sums: Float, d: int, what: str) -> None:
     """Raises ValueError for the first of `sums`, of d features each time, that is infinite or NaN."""
     finite = np.isfinite(sums)
     if not finite.all():
@@ -126,7 +128,7 @@ def _check_rows(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> N
 
 
 def _place(row: int, rows: tuple[int, ...]) -> str:
-    """Where a row of an array's is, counted in C order, as one would write it."""
+    """The index of a row, counted in C order, as it is written in brackets."""
     return ", ".join(str(i) for i in np.unravel_index(row, rows))
 
 

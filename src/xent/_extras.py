@@ -10,7 +10,8 @@ import sys
 def needs(what: str, module: str, extra: str) -> str:
     """One line for an error: `what` needs `module`, of xent's extra `extra`, and how to install that here.
 
-    It names the packages themselves: 'xent[cli]' would be sought on an index, where xent need not be.
+    It names the packages themselves: an installer would look for 'xent[cli]' on an index, where xent need not
+    be.
     """
     try:
         required = importlib.metadata.requires("xent") or []

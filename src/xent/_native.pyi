@@ -1,9 +1,10 @@
 """Types of the compiled extension; `xent.kernels.native` states what its functions do.
 
-The letters at the end of a name say what arrays hold: d float64, f float32, h float16 and b bfloat16, both as
-bits; of two, the first is X's (A's), the second what a row is computed in (B's); then i int32 or l int64 for
-CSR's indices. n rows, d features, k classes; an array is C-ordered unless its comment says otherwise.
-ValueError where shapes do not fit. `isa` names an instruction set, "" the best.
+The letters at the end of a name say what arrays hold: d float64, f float32, h float16 and b bfloat16, the
+last two as bits. Of two letters the first is X's (A's), the second that of the dtype in which a row is
+computed (B's). Then i stands for int32 and l for int64 indices of CSR. n rows, d features, k classes; an
+array is C-ordered unless its comment says otherwise. All raise ValueError where shapes do not fit. `isa`
+names an instruction set, "" the best.
 """
 
 import enum
@@ -179,7 +180,7 @@ def normalise_f(z: F32, out: F32, axis: int, logs: bool, threads: int, isa: str)
 def normalise_h(z: Bits, out: Bits, axis: int, logs: bool, threads: int, isa: str) -> None: ...
 def normalise_b(z: Bits, out: Bits, axis: int, logs: bool, threads: int, isa: str) -> None: ...
 
-# The first bad row, or −1. soft rows as z; label, weight and out have an entry a row.
+# Returns the first bad row, or −1. Soft rows are as z; label, weight and out have one entry per row.
 def losses_d(
     z: F64,
     axis: int,
@@ -338,8 +339,8 @@ descend_smooth_b = descend_smooth_h
 
 def kept_stride(rows: int) -> int: ...
 
-# On addresses (0: none), sizes, and strides in numbers, which the caller has checked. How many rows count, or
-# −1 − the number of the first whose label is no class.
+# On addresses (0: none), sizes, and strides in numbers, which the caller has checked. Returns how many rows
+# count, or −1 − the number of the first row whose label is outside the classes.
 def loss_forward_d(
     x: int,
     w: int,

@@ -2,65 +2,168 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from ._checks import check_weight
+from ._types import Array, VectorLike
 from .kernels import functions
 
 __all__ = ["cross_entropy", "log_softmax", "softmax"]
 
 
-def softmax(
-    logits: Any, axis: int | tuple[int, ...] | None = -1, *, out: NDArray[Any] | None = None
-) -> NDArray[Any]:
-    """p_k = exp(z_k) / Σ_j exp(z_j), the sum along `axis`: of the same shape.
+def softmax(logits: ArrayLike, axis: int | tuple[int, ...] | None = -1, *, out: Array | None = None) -> Array:
+    """Probabilities p_k = exp(z_k) / Σ_j exp(z_j), the sum along `axis`.
 
-    Rows sum to 1; a logit of −inf is a masked class with probability 0; NaN makes its row NaN.
+    Parameters
+    ----------
+    logits : array_like of any shape and strides
+        z. float64, float32, float16 and bfloat16 (ml_dtypes) keep their dtype, the last two computed in
+        float32 and rounded once; other real numbers become float64.
+    axis : int, tuple of int or None, default -1
+        The axis or axes of the classes; None, which is SciPy's default, for all.
+    out : ndarray, optional
+        Where the result goes, of its shape and dtype. It may be `logits`.
 
-    Parameters: logits of any shape and strides: float64, float32, float16 and bfloat16 (ml_dtypes) stay what
-    they are, the last two computed in float32 and rounded once; other real numbers become float64. axis: one,
-    several, or None for all, which is SciPy's default. out: where the result goes, of its shape and dtype; it
-    may be `logits`.
-    Returns the probabilities, `out` where that is given; the same bits for any number of threads.
-    Raises ValueError for logits that are no real numbers or have no class along `axis`, and for an `out` that
-    cannot take the result. Source: `xent.reference.softmax`.
+    Returns
+    -------
+    ndarray of the shape of logits
+        The probabilities, or `out`. Rows sum to 1. A logit of −inf is a masked class of probability 0; NaN
+        makes its row NaN. The bits are the same for any number of threads.
+
+    Raises
+    ------
+    ValueError
+        For logits that are not real numbers or have no class along `axis`, and for an `out` that cannot take
+        the result.
+    TypeError
+        For an `out` that is not a NumPy array.
+
+    Notes
+    -----
+    The largest logit is subtracted first, so nothing overflows. Source: `xent.reference.softmax`.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> xent.softmax(np.log([[1.0, 3.0], [1.0, 1.0]])).round(2)
+    array([[0.25, 0.75],
+           [0.5 , 0.5 ]])
     """
     return functions.normalise(False, logits, axis, out)
 
 
 def log_softmax(
-    logits: Any, axis: int | tuple[int, ...] | None = -1, *, out: NDArray[Any] | None = None
-) -> NDArray[Any]:
-    """log p_k = z_k − log Σ_j exp(z_j), finite for finite logits, in nats.
+    logits: ArrayLike, axis: int | tuple[int, ...] | None = -1, *, out: Array | None = None
+) -> Array:
+    """Log probabilities log p_k = z_k − log Σ_j exp(z_j), the sum along `axis`, in nats.
 
-    Parameters, result and errors are those of `softmax`. Source: `xent.reference.log_softmax`.
+    Parameters
+    ----------
+    logits : array_like of any shape and strides
+        z. float64, float32, float16 and bfloat16 (ml_dtypes) keep their dtype, the last two computed in
+        float32 and rounded once; other real numbers become float64.
+    axis : int, tuple of int or None, default -1
+        The axis or axes of the classes; None, which is SciPy's default, for all.
+    out : ndarray, optional
+        Where the result goes, of its shape and dtype. It may be `logits`.
+
+    Returns
+    -------
+    ndarray of the shape of logits
+        The log probabilities, or `out`: finite for finite logits, −inf for a masked class.
+
+    Raises
+    ------
+    ValueError
+        For logits that are not real numbers or have no class along `axis`, and for an `out` that cannot take
+        the result.
+    TypeError
+        For an `out` that is not a NumPy array.
+
+    Notes
+    -----
+    log Σ exp is m + log1p(R), m the largest logit and R the sum over all other classes, so that a confident
+    row keeps its relative precision. Source: `xent.reference.log_softmax`.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> xent.log_softmax(np.array([0.0, 0.0])).round(4)
+    array([-0.6931, -0.6931])
     """
     return functions.normalise(True, logits, axis, out)
 
 
+@overload
 def cross_entropy(
-    logits: Any,
-    targets: Any,
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    axis: int = ...,
+    sample_weight: VectorLike | None = ...,
+    reduction: Literal["mean", "sum"] = ...,
+) -> float: ...
+@overload
+def cross_entropy(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    axis: int = ...,
+    sample_weight: VectorLike | None = ...,
+    reduction: Literal["none"],
+) -> Array: ...
+def cross_entropy(
+    logits: ArrayLike,
+    targets: ArrayLike,
     *,
     axis: int = -1,
-    sample_weight: Any = None,
+    sample_weight: VectorLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
-) -> Any:
+) -> float | Array:
     """Cross-entropy of softmax(logits) at the targets, in nats.
 
-    Row i costs ℓ_i = log Σ_k exp(z_ik − z_iy), the label's logit subtracted before the sum, so that a
-    confident correct row keeps its relative precision where 1 − p would be 0.
+    Parameters
+    ----------
+    logits : array_like (n, K)
+        z, in the dtypes that `softmax` takes, the K classes along `axis`. There may be more axes: n then
+        stands for all but `axis`.
+    targets : array_like (n,) or (n, K)
+        Integers in [0, K), or rows of probabilities.
+    axis : int, default -1
+        The axis of the classes.
+    sample_weight : array_like (n,), optional
+        s_i ≥ 0; None for 1. A row of weight 0 counts exactly 0 even if it holds NaN.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        Σ s_i ℓ_i / Σ s_i, Σ s_i ℓ_i, or every ℓ_i.
 
-    Parameters: logits (n, K) as `softmax` takes them, the K classes along `axis`, or of more axes, for all of
-    which but `axis` n stands; targets (n,) integers in [0, K) or (n, K) rows of probabilities; sample_weight
-    (n,) ≥ 0, a row of weight 0 counting exactly 0 even if it holds NaN.
-    Returns Σ s_i ℓ_i / Σ s_i ("mean"), Σ s_i ℓ_i ("sum"), both float summed in float64, or ℓ_i (n,) in
-    the dtype of logits, 0 where the weight is 0 ("none"). Nothing of the size of logits is held.
-    Raises ValueError naming the first offending row; for a mean over no weight.
-    Source: `xent.reference.cross_entropy`.
+    Returns
+    -------
+    float or ndarray (n,)
+        The mean or sum, summed in float64; or the losses in the dtype of logits, 0 where the weight is 0.
+
+    Raises
+    ------
+    ValueError
+        For targets or weights that do not fit, naming the first such row; for logits that `softmax` does not
+        take; for a mean without any weight.
+
+    Notes
+    -----
+    Row i costs ℓ_i = log Σ_k exp(z_ik − z_iy), or −Σ_k q_ik log p_ik for probabilities q_i. The label's logit
+    is subtracted before the sum, so that a confident correct row keeps its relative precision where 1 − p
+    would be 0. Nothing of the size of logits is held. Source: `xent.reference.cross_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> logits = np.array([[2.0, 0.0], [0.0, 1.0]])
+    >>> round(xent.cross_entropy(logits, [0, 0]), 4)
+    0.7201
+    >>> xent.cross_entropy(logits, [0, 0], reduction="none").round(4)
+    array([0.1269, 1.3133])
     """
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction: expected 'mean', 'sum' or 'none', got {reduction!r}")

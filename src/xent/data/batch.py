@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
-from .._types import Float
+from .._types import Array, Bool, Float, Index, Matrix, VectorLike
 
 
 class TopK(NamedTuple):
-    """Soft labels that are zero but for t classes a row: indices (n, t) int64 in [0, K), values (n, t).
+    """Soft labels, zero but for t classes per row: indices (n, t) int64 in [0, K), values (n, t).
 
     A class named twice in a row counts twice.
     """
 
-    indices: NDArray[np.int64]
+    indices: Index
     values: Float
 
 
@@ -36,12 +36,12 @@ class Batch:
     An o_ik of −inf masks class k in row i as b_k = −inf does in all, smoothing's K' being the row's own.
     """
 
-    X: Any
-    y: NDArray[Any] | TopK
+    X: Matrix
+    y: Array | TopK
     weight: Float | None = None
     label_smoothing: float = 0.0
     ignore_index: int | None = None
-    offset: Float | None = None
+    offset: Array | None = None
 
     def __post_init__(self) -> None:
         """y, weight and offset as the kernels read them, converted once if they are not.
@@ -50,8 +50,9 @@ class Batch:
         An offset's K is held against the model's by `check_offset`.
         """
         n = self.X.shape[0]
+        y: Array | TopK
         if isinstance(self.y, TopK):
-            y: Any = TopK(_array(_whole(self.y.indices), np.int64), _array(self.y.values, np.float64))
+            y = TopK(_array(_whole(self.y.indices), np.int64), _array(self.y.values, np.float64))
             rows, good = len(y.indices), y.indices.ndim == 2 and y.indices.shape == y.values.shape
         else:
             y = np.asarray(self.y)
@@ -74,43 +75,44 @@ class Batch:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.X.shape
+        n, d = self.X.shape
+        return n, d
 
     @property
     def is_sparse(self) -> bool:
         return not isinstance(self.X, np.ndarray)
 
     @property
-    def labels(self) -> NDArray[np.int64] | None:
+    def labels(self) -> Index | None:
         """y where it is class indices."""
         if isinstance(self.y, TopK) or self.y.ndim != 1:
             return None
         return self.y
 
-    def live(self, rows: slice) -> NDArray[np.bool_] | None:
+    def live(self, rows: slice) -> Bool | None:
         """Which of these rows count, or None for all."""
         live = None if self.weight is None else self.weight[rows] != 0
         labels = self.labels
         if self.ignore_index is not None and labels is not None:
-            kept = labels[rows] != self.ignore_index
-            live = kept if live is None else live & kept
+            counts = labels[rows] != self.ignore_index
+            live = counts if live is None else live & counts
         return None if live is None or live.all() else live
 
-    def blocks(self, rows: int, dtype: Any = np.float64) -> Iterator[tuple[Any, Batch, Float]]:
-        """Blocks of 1 to `rows` rows without those that do not count: X in `dtype`, the batch of them, and
-        their weights. A stretch in which no row counts makes no block."""
+    def blocks(self, rows: int, dtype: DTypeLike = np.float64) -> Iterator[tuple[Any, Batch, Float]]:
+        """The rows that count in blocks of 1 to `rows`: X in `dtype`, the batch of these rows, and their
+        weights. A stretch in which no row counts makes no block."""
         for start in range(0, self.shape[0], rows):
             part = slice(start, min(start + rows, self.shape[0]))
             live = self.live(part)
             if live is not None and not live.any():
                 continue
-            pick: Any = part if live is None else start + np.flatnonzero(live)
+            pick: Index | slice = part if live is None else start + np.flatnonzero(live)
             taken = self.take(pick)
             X = taken.X.astype(dtype, copy=False)
             weight = np.ones(X.shape[0]) if taken.weight is None else taken.weight
             yield X, replace(taken, X=X, weight=weight, ignore_index=None), weight
 
-    def take(self, pick: Any) -> Batch:
+    def take(self, pick: Index | slice) -> Batch:
         """The rows of a slice or an index."""
         y = TopK(self.y.indices[pick], self.y.values[pick]) if isinstance(self.y, TopK) else self.y[pick]
         weight = None if self.weight is None else self.weight[pick]
@@ -118,9 +120,9 @@ class Batch:
         return replace(self, X=self.X[pick], y=y, weight=weight, offset=offset)
 
     def sample(self, rows: int, fewest: int) -> Batch:
-        """About `rows` of the rows that count, chosen with a fixed seed; from every class in proportion but
-        `fewest` at least, where there are so many (rows q_i belong to their largest class). Weighted up to
-        what they stand for."""
+        """About `rows` of the rows that count, chosen with a fixed seed, each weighted by the number it
+        stands for. Every class keeps its share but has `fewest` rows at least, or all of its rows if they are
+        fewer; a soft row q_i belongs to its largest class."""
         live, labels, rng = self.live(slice(0, self.shape[0])), self.labels, np.random.default_rng(0)
         index = None if live is None else np.flatnonzero(live)
         n = self.shape[0] if index is None else len(index)
@@ -145,7 +147,7 @@ class Batch:
         return replace(taken, weight=factor if taken.weight is None else factor * taken.weight)
 
     def check_classes(self, K: int) -> None:
-        """Raises ValueError naming the first class index outside [0, K), rows that do not count left out."""
+        """Raises ValueError naming the first class index outside [0, K) of the rows that count."""
         classes = self.y.indices if isinstance(self.y, TopK) else self.labels
         if classes is None:
             return
@@ -161,8 +163,9 @@ class Batch:
         """Raises ValueError unless the offset, if there is one, is (n, K)."""
         check_offset(self.offset, self.shape[0], K)
 
-    def target_rows(self, K: int, masked: NDArray[np.bool_] | None = None) -> Float:
-        """The targets q as dense rows (n, K), smoothed; `masked` (n, K) or (K,) says which get no share."""
+    def target_rows(self, K: int, masked: Bool | None = None) -> Float:
+        """The smoothed targets q as dense rows (n, K). Classes that are `masked`, (n, K) or (K,), get nothing
+        of the smoothing."""
         n = self.shape[0]
         Q = np.zeros((n, K))
         if isinstance(self.y, TopK):
@@ -172,44 +175,47 @@ class Batch:
         else:
             Q[np.arange(n), self.y] = 1
         if self.label_smoothing:
-            live = np.ones((n, K)) if masked is None else np.broadcast_to(~masked, (n, K))
-            share = self.label_smoothing / live.sum(axis=1, keepdims=True)
-            Q = (1 - self.label_smoothing) * Q + share * live
+            unmasked = np.ones((n, K)) if masked is None else np.broadcast_to(~masked, (n, K))
+            share = self.label_smoothing / unmasked.sum(axis=1, keepdims=True)
+            Q = (1 - self.label_smoothing) * Q + share * unmasked
         return Q
 
 
-def _array(a: Any, dtype: Any) -> NDArray[Any]:
-    """C-ordered and aligned, copied only if it is not."""
+def _array(a: Array, dtype: DTypeLike) -> Array:
+    """The array in this dtype, C-ordered and aligned; copied only if it is not."""
     return np.require(a, dtype, ["C", "A"])
 
 
-def _float_dtype(a: NDArray[Any]) -> Any:
+def _float_dtype(a: Array) -> type[np.float32 | np.float64]:
+    """float32 for float32, float64 for all else."""
     return np.float32 if a.dtype == np.float32 else np.float64
 
 
-def offset_rows(offset: Any, n: int) -> Float:
-    """An offset as the kernels read it. Raises ValueError unless it has two axes and n rows."""
+def offset_rows(offset: VectorLike, n: int) -> Array:
+    """An offset as the kernels read it, float64 or float32. Raises ValueError unless it has two axes
+    and n rows."""
     a = np.asarray(offset)
     if a.ndim != 2 or len(a) != n:
         raise ValueError(f"offset must be (n, K) and have X's {n} rows, got {a.shape}")
     return _array(a, _float_dtype(a))
 
 
-def check_offset(offset: NDArray[Any] | None, n: int, K: int) -> None:
+def check_offset(offset: Array | None, n: int, K: int) -> None:
     """Raises ValueError unless `offset`, if there is one, is (n, K)."""
     if offset is not None and offset.shape != (n, K):
         raise ValueError(f"offset must be (n, K) = ({n}, {K}), got {offset.shape}")
 
 
-def _first_of_each(index: NDArray[np.int64], labels: NDArray[Any], most: int) -> NDArray[np.int64]:
-    """Of each class the first rows in `index`, `most` at most."""
+def _first_of_each(index: Index, labels: Array, most: int) -> Index:
+    """The first `most` rows of every class, in the order of `index`."""
     index = index[np.argsort(labels[index], kind="stable")]
     own = labels[index]
     return index[np.arange(len(index)) - np.searchsorted(own, own) < most]
 
 
-def _whole(y: Any) -> NDArray[Any]:
-    y = np.asarray(y)
-    if y.dtype.kind not in "iub":
-        raise ValueError(f"class indices must be whole numbers, got dtype {y.dtype}")
-    return y
+def _whole(y: ArrayLike) -> Array:
+    """Class indices as an array. Raises ValueError unless they are integers."""
+    a: Array = np.asarray(y)
+    if a.dtype.kind not in "iub":
+        raise ValueError(f"class indices must be whole numbers, got dtype {a.dtype}")
+    return a

@@ -1,7 +1,7 @@
 """Where rows come from: read from first to last as often as asked, in memory, in files or on workers.
 
-A sum over rows is all that a fit wants of most readings, so that threads, batches of a file and workers of a
-cluster are the same thing: map over batches, add in their order.
+Most readings serve a sum over rows. So threads, batches of a file and workers of a cluster are the same
+thing: map over batches, add in their order.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .._types import Index
+from .._types import Index, Matrix
 from .batch import Batch
 
 T = TypeVar("T")
 
 
 class Source(ABC):
-    """n rows with their targets, re-iterable. What is known before anything is read: n_rows, n_features, X's
-    dtype, how many numbers X stores, and whether there are offsets or smoothed labels.
+    """n rows with their targets, which can be read as often as asked.
 
-    `batches` is all that an implementation must have; the rest reads through it once, in order.
+    Six facts are known before anything is read: n_rows, n_features, X's dtype, how many numbers X stores,
+    whether there are offsets, and how much labels are smoothed. An implementation must have `batches`; all
+    else reads through it once, in order.
     """
 
     n_rows: int
@@ -38,29 +39,30 @@ class Source(ABC):
 
     @abstractmethod
     def batches(self) -> Iterator[Batch]:
-        """All rows in order, at every call from the first one. A batch is read before the next is asked
-        for."""
+        """All rows in order, from the first one at every call. A reader is done with a batch before it asks
+        for the next."""
 
     @property
     def whole(self) -> Batch | None:
-        """All rows as one batch, where they lie in memory so."""
+        """All rows as one batch if they lie in memory as one, else None."""
         return None
 
     @property
     def by_index(self) -> bool:
-        """Whether `gather` reads no more than what is asked for."""
+        """Whether `gather` reads only the rows it returns."""
         return False
 
-    def map(self, part: Callable[..., T], *args: Any, **kwargs: Any) -> Iterator[T]:
-        """part(batch, …) of every batch, in order."""
+    def map(self, part: Callable[..., T], *args: object, **kwargs: object) -> Iterator[T]:
+        """Yields part(batch, *args, **kwargs) for every batch, in order."""
         return (part(batch, *args, **kwargs) for batch in self.batches())
 
-    def sum(self, part: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """What `map` gives, added up in order, so that it is the same bits at every call."""
+    def sum(self, part: Callable[..., T], *args: object, **kwargs: object) -> T:
+        """The sum of what `map` yields, added in order: the same bits at every call."""
         return functools.reduce(operator.add, self.map(part, *args, **kwargs))
 
     def gather(self, chosen: Sequence[Index]) -> Callable[[int], Any]:
-        """k ↦ the rows of X with the ascending indices chosen[k]: one reading for all k, which keeps them."""
+        """A function of k that returns the rows of X with the ascending indices chosen[k]. One reading serves
+        all k; the rows are kept in memory."""
         wanted = np.unique(np.concatenate([*chosen, np.zeros(0, np.int64)]))
         parts, first = [], 0
         for batch in self.batches():
@@ -68,11 +70,11 @@ class Source(ABC):
             if start < stop:
                 parts.append(batch.X[wanted[start:stop] - first])
             first += batch.shape[0]
-        kept = stacked(parts) if parts else np.zeros((0, self.n_features), self.dtype)
-        return lambda k: kept[np.searchsorted(wanted, chosen[k])]
+        rows = stacked(parts) if parts else np.zeros((0, self.n_features), self.dtype)
+        return lambda k: rows[np.searchsorted(wanted, chosen[k])]
 
     def sample(self, rows: int, fewest: int) -> InMemory:
-        """About `rows` rows, as `Batch.sample` takes them of each batch in proportion; one reading."""
+        """About `rows` rows, taken by `Batch.sample` from each batch in proportion; one reading."""
         return InMemory(*self.map(_sampled, rows, self.n_rows, fewest))
 
     def columns(self, features: NDArray[np.intp]) -> Source:
@@ -81,14 +83,14 @@ class Source(ABC):
 
 
 class InMemory(Source):
-    """Batches in memory; mostly one."""
+    """A source whose batches are in memory; mostly there is one."""
 
     def __init__(self, *batches: Batch) -> None:
         self._batches = batches
         self.n_rows = sum(batch.shape[0] for batch in batches)
         self.n_features = batches[0].shape[1]
         self.dtype = max((batch.X.dtype for batch in batches), key=lambda dtype: dtype.itemsize)
-        self.stored = sum(batch.X.nnz if batch.is_sparse else batch.X.size for batch in batches)
+        self.stored = sum(X.size if isinstance(X, np.ndarray) else X.nnz for X in (b.X for b in batches))
         self.has_offset = any(batch.offset is not None for batch in batches)
         self.label_smoothing = max(batch.label_smoothing for batch in batches)
 
@@ -104,7 +106,7 @@ class InMemory(Source):
         return True
 
     def gather(self, chosen: Sequence[Index]) -> Callable[[int], Any]:
-        """No reading, and nothing kept: rows are taken when they are asked for."""
+        """As `Source.gather`, but of one batch nothing is read or kept in advance."""
         if len(self._batches) > 1:
             return super().gather(chosen)
         X = self._batches[0].X
@@ -115,7 +117,7 @@ class InMemory(Source):
 
 
 class _Columns(Source):
-    """Some of a source's features."""
+    """The rows of a source with some of its features."""
 
     def __init__(self, source: Source, features: NDArray[np.intp]) -> None:
         self._source, self._features = source, features
@@ -136,12 +138,12 @@ def _sampled(batch: Batch, rows: int, of: int, fewest: int) -> Batch:
     return batch.sample(max(1, rows * batch.shape[0] // of), fewest)
 
 
-def stacked(parts: Sequence[Any]) -> Any:
-    """Arrays or CSR rows one below the other; one alone as it is."""
+def stacked(parts: Sequence[Matrix]) -> Any:
+    """Arrays, or CSR matrices, one below the other; a single one as it is."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
+        return np.concatenate([*parts])  # then all are
     from scipy import sparse  # loaded already, where rows are CSR
 
     return sparse.vstack(parts, format="csr")

@@ -1,1 +1,1 @@
-"""What data say of a model's coefficients: whether they exist, and how sure they are."""
+"""What data say of a model's coefficients: whether classes separate, so that no finite ones are best."""

@@ -1,4 +1,4 @@
-"""Passes over margins m_ik = (Δ_{y_i} − Δ_k)·x̃_i for `separation`: which are > 0, which < 0, their sum.
+"""Passes over margins m_ik = (Δ_{y_i} − Δ_k)·x̃_i for `separation`: which are > 0, which are < 0, their sum.
 
 Features are in units of their deviation and rows of length 1, x̂_i = [(x_i − x̄)/u, 1] / ‖·‖, so that one
 tolerance does for all; Δ is scaled to max |Δ| = 1 in these units. For a soft row every class with q_ik > 0 is
@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .._types import Bool
+from .._types import Array, Bool, Float, Index, Matrix
 from ..data import Batch, Source
-from ..data.batch import Float
 from ..kernels import linear
 from ..objective.null_space import orthonormal
 
@@ -30,19 +28,21 @@ class Constraints(NamedTuple):
 
     priority: Float
     rows: Float
-    label: NDArray[Any]
-    k: NDArray[Any]
+    label: Array
+    k: Array
     equal: Bool
 
     def best(self, most: int) -> Constraints:
+        """The `most` constraints of largest priority."""
         first = np.argsort(-self.priority, kind="stable")[:most]
         return Constraints._make(part[first] for part in self)
 
     def joined(self, other: Constraints) -> Constraints:
+        """These constraints followed by others."""
         return Constraints._make(map(np.concatenate, zip(self, other, strict=True)))
 
     def matrix(self, K: int) -> csr_array:
-        """The margins as a map of Δ's first K − 1 rows, the last class's being held at 0."""
+        """The margins as a linear map of Δ's first K − 1 rows; the last class's row is held at 0."""
         m, D = self.rows.shape
         columns = np.stack([self.label, self.k], axis=1)[:, :, None] * D + np.arange(D)
         values = np.stack([self.rows, -self.rows], axis=1)
@@ -61,7 +61,7 @@ class _Block(NamedTuple):
     labels: Bool
 
     @staticmethod
-    def of(X: Any, centre: Float, units: Float, intercept: bool, labels: Bool) -> _Block:
+    def of(X: Matrix, centre: Float, units: Float, intercept: bool, labels: Bool) -> _Block:
         if isinstance(X, np.ndarray):
             scaled, shift = (X - centre) / units, np.zeros(len(centre))
             squares = np.einsum("ij,ij->i", scaled, scaled)
@@ -88,7 +88,7 @@ class _Block(NamedTuple):
         return np.column_stack([W, T.sum(axis=0)]) if self.intercept else W
 
     def least(self, priority: Float, most: int) -> Constraints:
-        """The `most` of the constraints (i, k) with the largest priority (n, K), one a row."""
+        """The `most` constraints (i, k) with the largest priority (n, K), at most one per row i."""
         k = priority.argmax(axis=1)
         best = np.take_along_axis(priority, k[:, None], axis=1)[:, 0]
         i = np.argsort(-best, kind="stable")[:most]
@@ -98,7 +98,7 @@ class _Block(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What a pass along Δ says.
+    """The margins along one Δ, summed up in one pass.
 
     lowest: the least margin. left (K, D) and n_left: the sum and number of margins that are not > 0.
     strict, rows (K, K): how many rows with label a have a margin > 0 towards b, and how many there are.
@@ -108,21 +108,21 @@ class Scan(NamedTuple):
     lowest: float
     left: Float
     n_left: int
-    strict: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    strict: Index
+    rows: Index
     n_rows: int
     n_strict: int
     working: Constraints
 
     @property
     def complete(self) -> bool:
-        """All margins are positive beyond rounding, however small."""
+        """Whether all margins are positive beyond rounding, however small."""
         return WRONG < self.lowest < np.inf
 
 
 @dataclass
 class Table:
-    """The rows that count, in `units` (d,): inf for a feature that is constant."""
+    """The rows that count, with features in `units` (d,), which are inf for a constant feature."""
 
     source: Source
     K: int
@@ -132,6 +132,7 @@ class Table:
     n_passes: int = 0
 
     def blocks(self) -> Iterator[_Block]:
+        """One pass over the rows that count, a block at a time."""
         self.n_passes += 1
         for batch in self.source.batches():
             numbers = 6 * self.K + (0 if batch.is_sparse else len(self.centre))
@@ -142,8 +143,8 @@ class Table:
     def scan(
         self, direction: Float, most: int, rng: np.random.Generator | None = None, below: float = 0.0
     ) -> Scan:
-        """One pass. working: `most` of the margins below `below`, the least first; with an rng `most` of all,
-        and as many at random."""
+        """One pass along a direction. Its `working` constraints are the `most` least margins below `below`;
+        with an rng the `most` least of all, and as many at random."""
         K, D = direction.shape
         lowest, n_left, n_rows, n_strict, left = np.inf, 0, 0, 0, np.zeros((K, D))
         strict, rows = np.zeros((2, K, K), np.int64)
@@ -169,7 +170,7 @@ class Table:
         return Scan(float(lowest), left, n_left, strict, rows, n_rows, n_strict, worst.joined(spread))
 
     def normalised(self, direction: Float) -> Float:
-        """Δ for x̂ without a shift common to all classes, its largest entry ±1."""
+        """Δ for x̂, less the shift common to all classes and scaled to a largest entry of ±1."""
         direction = direction - direction.mean(axis=0)
         direction[:, : len(self.units)][:, np.isinf(self.units)] = 0.0
         return direction / (np.abs(direction).max(initial=0.0) or 1.0)
@@ -181,7 +182,7 @@ class Table:
         return self.normalised(direction)
 
     def without(self, null: Float, direction: Float) -> Float:
-        """Δ less what of it lies in `null` (m, d), normalised."""
+        """Δ less its part in the span of `null` (m, d), normalised."""
         basis = orthonormal(null * np.where(np.isinf(self.units), 0.0, self.units))
         direction = direction.copy()
         W = direction[:, : len(self.units)]  # a view
@@ -190,9 +191,10 @@ class Table:
 
 
 def deviations(source: Source, centre: Float) -> Float:
-    """Each feature's deviation, (d,): √mean s (x − x̄)²; inf for a constant one, nan for one not finite.
+    """The deviation of each feature, (d,): √mean s (x − x̄)²; inf for a constant feature, nan for one that is
+    not finite.
 
-    Where squares are lost to underflow, overflow or cancellation, the largest |x − x̄| instead.
+    Where squares are lost to underflow, overflow or cancellation, it is the largest |x − x̄| instead.
     """
     float64 = np.finfo(float)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -213,4 +215,5 @@ def deviations(source: Source, centre: Float) -> Float:
 
 
 def _weight(batch: Batch) -> float:
+    """The total weight of a batch."""
     return float(batch.shape[0] if batch.weight is None else batch.weight.sum())

@@ -1,4 +1,4 @@
-"""Whether classes can be told apart without error, which leaves F no optimum where λ = 0.
+"""Whether classes can be separated without error, which leaves F no optimum where λ = 0.
 
 F(θ) = (1/S) Σ s_i ℓ_i falls for ever along a Δ (K, D) whose margins
 
@@ -39,8 +39,8 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array, hstack
 
 from .._checks import shown
+from .._types import Array, Float
 from ..data import Source
-from ..data.batch import Float
 from .margins import STRICT, WRONG, Constraints, Scan, Table, deviations
 
 # K·D of a linear programme, and K: 550 variables took 1 s, 1360 took 18 s; pairs go with K².
@@ -86,25 +86,29 @@ class Separation:
     rows: int
     maximal: bool
 
-    def describe(self, classes: Any, feature_names: Sequence[str] | None = None) -> str:
-        """Which classes, how far and along which features: three pairs, the completely separated first.
+    def describe(self, classes: Sequence[object] | Array, feature_names: Sequence[str] | None = None) -> str:
+        """A text that names up to three pairs of classes, how far they are separated and along which
+        features; completely separated pairs come first.
 
         classes (K,) names; feature_names (d,), by default x0, x1, ….
         """
         names = [f"x{j}" for j in range(len(self.deviations))] if feature_names is None else feature_names
         ordered = sorted(self.pairs, key=lambda pair: (not pair.complete, -pair.strict))
-        told = []
+        sentences = []
         for pair in ordered[:3]:
             a, b = (shown(classes[k]) for k in pair[:2])
             how = "completely separated" if pair.complete else "separated"
             far = "" if pair.complete else f" in {pair.strict} of {pair.rows} rows, and touch in the others"
-            told.append(f"classes {a} and {b} are {how} along {self._along(pair, names)}{far}")
+            sentences.append(f"classes {a} and {b} are {how} along {self._along(pair, names)}{far}")
         if len(ordered) > 3:
-            told.append(f"and so on for {len(ordered) - 3} more pairs")
-        return "; ".join(told)
+            sentences.append(f"and so on for {len(ordered) - 3} more pairs")
+        return "; ".join(sentences)
 
-    def as_dict(self, classes: Any, feature_names: Sequence[str] | None = None) -> dict[str, Any]:
-        """The same in plain types, for an attribute that goes into files."""
+    def as_dict(
+        self, classes: Sequence[object] | Array, feature_names: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """The separation in plain types, for an attribute that goes into files: its description, direction of
+        the features (K, d), whether it is complete, and pairs (m, 4)."""
         return {
             "description": self.describe(classes, feature_names),
             "direction": self.direction[:, : len(self.deviations)],
@@ -113,7 +117,7 @@ class Separation:
         }
 
     def _along(self, pair: Pair, names: Sequence[str]) -> str:
-        """Up to three features, those that weigh a tenth of the heaviest or more."""
+        """The names of up to three features: those that weigh at least a tenth of the heaviest."""
         difference = self.direction[pair.a] - self.direction[pair.b]
         size = np.abs(difference[: len(self.deviations)] * self.deviations)
         largest = np.argsort(-size, kind="stable")[:3]
@@ -122,7 +126,7 @@ class Separation:
 
 
 class Verdict(NamedTuple):
-    """What `find_separation` found and read; `reason` says why it is UNKNOWN."""
+    """The result of `find_separation` and how many passes it took; `reason` says why a status is UNKNOWN."""
 
     status: Status
     separation: Separation | None
@@ -138,13 +142,13 @@ def find_separation(
     theta: Float | None = None,
     null: Float | None = None,
 ) -> Verdict:
-    """Whether the rows of a source leave F without a penalty an optimum: see the module.
+    """Whether F without a penalty has an optimum on the rows of a source; the module describes the method.
 
-    centre (d,): x̄, or 0 without an intercept, as in `Objective`. theta (K, D): where a solver got to, a hint.
+    centre (d,): x̄, or 0 without an intercept, as in `Objective`. theta (K, D): where a solver ended, a hint.
     null (m, d): directions without effect (`MeanLoss.null_directions`), taken out of what is named.
 
     SEPARATED and OVERLAPPING are both proven, to the tolerances above. UNKNOWN: K·D is above MAX_VARIABLES
-    and θ does not separate all rows itself; the programmes came to no end; or a feature is not finite.
+    and θ does not separate all rows itself; the programmes did not finish; or a feature is not finite.
     """
     if n_classes > MAX_CLASSES:
         return Verdict(Status.UNKNOWN, None, 0, f"{n_classes} classes are more than {MAX_CLASSES}")
@@ -164,35 +168,37 @@ def find_separation(
             Status.UNKNOWN, None, table.n_passes, f"K·D = {zero.size} is more than {MAX_VARIABLES}"
         )
     start = table.scan(zero, 0) if hint.any() else at_hint
-    found, scan, reason = _search(table, start, at_hint.working, most)
-    if found is not None and null is not None and len(null):
-        plain = table.without(null, found)
+    separating, scan, reason = _search(table, start, at_hint.working, most)
+    if separating is not None and null is not None and len(null):
+        plain = table.without(null, separating)
         again = table.scan(plain, 0)
         if again.lowest >= -WRONG and again.n_left <= scan.n_left:
-            found, scan = plain, again
-    if found is not None:
-        return _proof(table, found, scan, not reason)
+            separating, scan = plain, again
+    if separating is not None:
+        return _proof(table, separating, scan, not reason)
     status = Status.UNKNOWN if reason else Status.OVERLAPPING
     return Verdict(status, None, table.n_passes, reason)
 
 
 def _search(table: Table, scan: Scan, working: Constraints, most: int) -> tuple[Float | None, Scan, str]:
-    """Steps b to d from a scan at Δ = 0: the sum of the directions found, its scan, and "" if no other
-    direction has more margins > 0, else why that is not known."""
-    found, widest = None, False
+    """Steps b to d of the method, from a scan at Δ = 0. Returns the sum of the directions with margins > 0
+    (None if there is none), its scan, and "" if no direction has more such margins, else why that is not
+    known."""
+    # `widest` tells step c, which maximises the least margin, from b and d, which maximise a sum.
+    separating, widest = None, False
     for count in range(_MOST_PROGRAMMES):
         if scan.n_left == 0 or scan.complete:
-            return found, scan, ""
+            return separating, scan, ""
         gain = None if widest else scan.left / scan.n_left
         direction, bound, message = _programme(gain, working, scan.left.shape)
         if not widest and bound * scan.n_left <= STRICT:
-            return found, scan, ""
+            return separating, scan, ""
         if direction is None:
-            return found, scan, message
+            return separating, scan, message
         direction = table.normalised(direction)
         new = table.scan(direction, most, below=bound / 2 if widest else 0.0)
         if widest and not new.complete:
-            # Else no direction is right about all of the working set, or ties are all that is left.
+            # Else no direction is right about the whole working set, or only ties are left.
             widest = bound > STRICT and new.lowest < -WRONG
             working = working.joined(new.working)
             continue
@@ -200,13 +206,13 @@ def _search(table: Table, scan: Scan, working: Constraints, most: int) -> tuple[
         if new.lowest < -WRONG:
             working = working.joined(new.working)
             continue
-        if found is not None:
-            direction = table.normalised(found + direction)
+        if separating is not None:
+            direction = table.normalised(separating + direction)
             new = table.scan(direction, 0)
         if new.lowest < -WRONG or new.n_left >= scan.n_left:
-            return found, scan, "what margins are left are within rounding of 0"
-        found, scan = direction, new
-    return found, scan, f"{_MOST_PROGRAMMES} linear programmes came to no end"
+            return separating, scan, "what margins are left are within rounding of 0"
+        separating, scan = direction, new
+    return separating, scan, f"{_MOST_PROGRAMMES} linear programmes came to no end"
 
 
 def _programme(
@@ -260,7 +266,7 @@ def _programme(
 
 
 def _proof(table: Table, direction: Float, scan: Scan, maximal: bool) -> Verdict:
-    """A direction that no row speaks against."""
+    """The verdict SEPARATED, for a direction along which no margin is negative."""
     complete = scan.complete
     strict = scan.rows if complete else scan.strict
     pairs = tuple(
@@ -272,5 +278,5 @@ def _proof(table: Table, direction: Float, scan: Scan, maximal: bool) -> Verdict
     units = np.append(table.units, np.ones(int(table.intercept)))
     deviations = np.where(np.isfinite(table.units), table.units, 0.0)
     n_strict = scan.n_rows if complete else scan.n_strict
-    found = Separation(direction / units, deviations, complete, pairs, n_strict, maximal)
-    return Verdict(Status.SEPARATED, found, table.n_passes)
+    separation = Separation(direction / units, deviations, complete, pairs, n_strict, maximal)
+    return Verdict(Status.SEPARATED, separation, table.n_passes)

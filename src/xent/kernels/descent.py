@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..data.batch import Batch, Float
+from .._types import Bool, Float
+from ..data.batch import Batch
 from . import native
 
 
 class Metric(NamedTuple):
-    """M⁻¹ G = V [(Vᵀ G U) ∘ inverse] Uᵀ of G (K, D), U in `units`, less its mean over classes: units (d,), U
-    (d, d), V (K, K), inverse (K, D)."""
+    """M⁻¹ G = V [(Vᵀ G U) ∘ inverse] Uᵀ of G (K, D), less its mean over classes: U `basis` (d, d), for
+    features in `units` (d,); V `classes` (K, K); `inverse` (K, D)."""
 
     units: Float
     basis: Float
@@ -26,33 +26,35 @@ def descend_smooth(
     batch: Batch,
     theta: Float,
     *,
-    smooth: tuple[Float, Float, NDArray[np.bool_], float, Float, Float],
+    smooth: tuple[Float, Float, Bool, float, Float, Float],
     metric: Metric | Float,
     refresh: Callable[[], Metric | Float],
     stop: Callable[[float, float, int], bool],
     goal: tuple[float, float, int, int, float],
     n_threads: int = 0,
 ) -> tuple[int, int]:
-    """L-BFGS on `Objective`'s F of one dense batch, from theta (K, D) on, which it moves: the whole loop
-    in native code. Native only.
+    """L-BFGS on `Objective`'s F of one dense batch: the whole loop in native code. It starts at theta (K, D)
+    and moves it. Native only.
 
     `smooth`: an objective's centre, penalties, constant, weight, share and class_x. `goal`: tol, near,
-    patience, most, newton_below. It takes Newton's steps where F is estimated to be nearer than newton_below
-    nats, −1 for never; they want X in float64. It ends where the dual bound is within tol nats, or so many
-    passes after F is estimated to be within `near`, after `most` iterations, or where no step lowers F.
-    `stop` hears of the start and of every iteration but the last: F, the gap by the dual bound (offsets left
-    out) and the passes so far; True ends it. A metric may be M⁻¹ itself, (K·D, K·D); `refresh` gives another
-    at theta as it then is, after 16, 32, 64, … iterations. Returns how many passes and iterations there were.
+    patience, most, newton_below. Newton's steps are taken once F is estimated to be nearer than newton_below
+    nats, −1 for never; they need X in float64. The loop ends where the dual bound is within tol nats,
+    `patience` passes after F is estimated to be within `near` nats, after `most` iterations, or where no step
+    lowers F. `stop` is called at the start and after every iteration but the last with F, the gap by the dual
+    bound (offsets left out) and the passes so far; True ends the loop. A metric may be M⁻¹ itself,
+    (K·D, K·D); `refresh` returns another at the current theta after 16, 32, 64, … iterations. Returns the
+    numbers of passes and iterations.
     """
     kind, stored = native._kind(batch.X.dtype)
     plain = native._plain_array
 
-    def arrays_of(metric: Metric | Float) -> Any:
+    def arrays_of(metric: Metric | Float) -> native._native.Metric:
         parts = (metric,) if isinstance(metric, np.ndarray) else metric
         return native._native.Metric(*map(plain, parts))
 
     run = getattr(native._native, f"descend_smooth_{kind}")
-    X, targets = native._strided(batch.X).view(stored), native._targets(batch, len(theta))
+    X = native._strided(batch.X).view(stored)  # type: ignore[arg-type]  # one dense batch: the contract
+    targets = native._targets(batch, len(theta))
     centre, penalties, constant, weight, share, class_x = smooth
     smooth_arrays = native._native.Smooth(
         plain(centre), plain(penalties), plain(constant), weight, plain(share), plain(class_x)

@@ -1,4 +1,4 @@
-"""softmax, log-softmax and losses of logits that are there, along any axis: the kernels', or `reference`'s.
+"""softmax, log-softmax and losses of logits in memory, along any axis: by the kernels, or by `reference`.
 
 For ten rows of ten a call must not take longer than NumPy's own: one look at each argument, one native call.
 """
@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from .. import reference
 from .._checks import check_targets, soft_slack
-from ..data.batch import Float
+from .._types import Array, Float
 from . import native
 
 _KINDS = {np.dtype(np.float64): "d", np.dtype(np.float32): "f", np.dtype(np.float16): "h"}
 
 
-def logits_of(logits: Any) -> tuple[NDArray[Any], str]:
-    """The logits as the kernels read them, and how those name the dtype: float64, float32, float16 and
-    bfloat16 stay, other real ones become float64. Raises ValueError for what is no real number."""
-    z = np.asarray(logits)
+def logits_of(logits: ArrayLike) -> tuple[Array, str]:
+    """The logits as the kernels read them, and the kernels' letter for their dtype: float64, float32, float16
+    and bfloat16 stay, other real numbers become float64. Raises ValueError for anything else."""
+    z: Array = np.asarray(logits)
     kind = _KINDS.get(z.dtype)
     if kind is None:
         if z.dtype.name == "bfloat16":
@@ -36,8 +35,9 @@ def logits_of(logits: Any) -> tuple[NDArray[Any], str]:
     return (z if z.flags.aligned else z.copy()), kind
 
 
-def check_axis(z: NDArray[Any], axis: int) -> int:
-    """The axis, counted from the first. Raises AxisError, a ValueError, where there is none, or no class."""
+def check_axis(z: Array, axis: int) -> int:
+    """The axis, counted from the first. Raises AxisError, a ValueError, if it does not exist or has no
+    class."""
     if not -z.ndim <= axis < z.ndim or z.shape[axis] == 0:
         raise np.exceptions.AxisError(
             f"logits: expected an axis {axis} with at least one class, got shape {z.shape}"
@@ -45,8 +45,15 @@ def check_axis(z: NDArray[Any], axis: int) -> int:
     return axis % z.ndim
 
 
-def normalise(logs: bool, logits: Any, axis: Any, out: NDArray[Any] | None, *, n_threads: int = 0) -> Any:
-    """softmax or, with `logs`, log-softmax along an axis, over several or, None, over all."""
+def normalise(
+    logs: bool,
+    logits: ArrayLike,
+    axis: int | tuple[int, ...] | None,
+    out: Array | None,
+    *,
+    n_threads: int = 0,
+) -> Array:
+    """softmax or, with `logs`, log-softmax along an axis, several of them, or, for None, all."""
     z, kind = logits_of(logits)
     to = np.empty_like(z) if out is None else check_out(out, z)
     if type(axis) is int:
@@ -64,10 +71,10 @@ def normalise(logs: bool, logits: Any, axis: Any, out: NDArray[Any] | None, *, n
     return to if out is None else out
 
 
-def check_out(out: Any, z: NDArray[Any]) -> NDArray[Any]:
-    """Where results for `out` are written: there, or elsewhere first, if it lies across the logits.
+def check_out(out: object, z: Array) -> Array:
+    """The array to write results into: `out`, or one to copy from later if `out` overlaps the logits.
 
-    Raises ValueError, or TypeError for what is no array, where it cannot take them.
+    Raises TypeError unless `out` is an array, ValueError if it cannot hold the results.
     """
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
@@ -83,13 +90,12 @@ def check_out(out: Any, z: NDArray[Any]) -> NDArray[Any]:
     return np.empty_like(z) if across or not out.flags.aligned else out
 
 
-def _address(a: NDArray[Any]) -> int:
+def _address(a: Array) -> int:
+    """The address of an array's first number."""
     return int(a.__array_interface__["data"][0])
 
 
-def _normalise(
-    logs: bool, kind: str, z: NDArray[Any], axis: int, out: NDArray[Any], n_threads: int = 0
-) -> None:
+def _normalise(logs: bool, kind: str, z: Array, axis: int, out: Array, n_threads: int = 0) -> None:
     if native.HAS_NATIVE:
         run = getattr(native._native, "normalise_" + kind)
         run(_stored(z), _stored(out), axis, logs, n_threads, native._isa)
@@ -100,11 +106,11 @@ def _normalise(
 
 
 def losses(
-    z: NDArray[Any], kind: str, axis: int, targets: Any, weight: Float | None, *, n_threads: int = 0
+    z: Array, kind: str, axis: int, targets: ArrayLike, weight: Float | None, *, n_threads: int = 0
 ) -> Float:
-    """Of every row its loss, (n,) float64, the rows in C order, 0 where the weight is 0.
+    """The loss of every row, (n,) float64, the rows in C order; 0 where the weight is 0.
 
-    targets: as the logits without the axis, classes; or as the logits, rows of probabilities. Raises
+    targets: classes in the logits' shape without the axis, or probabilities in the logits' shape. Raises
     ValueError, naming the first row, for any others.
     """
     rows = (*z.shape[:axis], *z.shape[axis + 1 :])
@@ -123,27 +129,27 @@ def losses(
     if y.shape != z.shape:
         check_targets(y, axis, z.shape, weight)
     soft = np.require(y, np.float32 if y.dtype == np.float32 else np.float64, ["A"])
-    given = (None, soft, None) if soft.dtype == np.float32 else (None, None, soft)
+    labels = (None, soft, None) if soft.dtype == np.float32 else (None, None, soft)
     for slack in (soft_slack(soft, z.shape[axis]), 0.0):
-        if run(*where, *given, weight, slack, out, n_threads, native._isa) < 0:
+        if run(*where, *labels, weight, slack, out, n_threads, native._isa) < 0:
             break
         check_targets(y, axis, z.shape, weight)  # or, by its own rounding of sums, they are just good enough
     return out
 
 
-def _plain_losses(
-    z: NDArray[Any], axis: int, y: NDArray[Any], rows: tuple[int, ...], weight: Float | None
-) -> Float:
+def _plain_losses(z: Array, axis: int, y: Array, rows: tuple[int, ...], weight: Float | None) -> Float:
     q = check_targets(y, axis, z.shape, weight)
     flat = np.moveaxis(_wide(z), axis, -1).reshape(math.prod(rows), z.shape[axis])
     with np.errstate(invalid="ignore", over="ignore"):
-        found: Float = reference.cross_entropy(flat, q).astype(np.float64)
-    return found if weight is None else np.where(weight == 0, 0.0, found)
+        costs: Float = reference.cross_entropy(flat, q).astype(np.float64)
+    return costs if weight is None else np.where(weight == 0, 0.0, costs)
 
 
-def _stored(z: NDArray[Any]) -> NDArray[Any]:
+def _stored(z: Array) -> Array:
+    """Numbers of 16 bits as uint16, which is how the kernels take them."""
     return z.view(np.uint16) if z.itemsize == 2 else z
 
 
-def _wide(z: NDArray[Any]) -> NDArray[Any]:
+def _wide(z: Array) -> Array:
+    """Numbers of 16 bits as float32."""
     return z.astype(np.float32) if z.itemsize == 2 else z

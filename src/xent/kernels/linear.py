@@ -2,10 +2,10 @@
 batches of a file and workers of a cluster are the same thing: map over batches, add.
 
 Design
- a. `sums` runs one fused kernel, dense or CSR; with so many coefficients that a gradient a thread would
-    cost more than it saves, tiles whose products are BLAS's (`tiled`).
- b. Second-order sums are rare (a handful a fit), so they go block by block: the Hessian through a kernel of
-    its own, the others through BLAS.
+ a. `sums` runs one fused kernel, dense or CSR. With so many coefficients that a gradient per thread would
+    cost more than it saves, it runs tiles whose products are BLAS's (`tiled`).
+ b. Second-order sums are rare (a handful per fit), so they go block by block: the Hessian through a kernel
+    of its own, the others through BLAS.
  c. Blocks hold about 32 MiB; nothing here is n×K or a copy of X.
 """
 
@@ -17,15 +17,16 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..data.batch import Batch, Float, TopK, offset_rows
+from .._types import Array, Bool, Float, Index, Matrix, VectorLike
+from ..data.batch import Batch, TopK, offset_rows
 from . import native, tiled
 from .threads import blas_for
 
 _BLOCK_BYTES = 32 << 20
 _FEW_CLASSES = 64
-# The fused kernel keeps a float64 gradient a thread: 16 MiB at most. Below that it beat the blocks in
+# The fused kernel keeps a float64 gradient per thread: 16 MiB at most. Below that it beat the blocks in
 # float32 and float64 alike (20000×384 K=100: 21 against 48; 20000×768 K=1000: 390 against 473).
 _FUSED_MAX_COEFFICIENTS = 1 << 21
 _FEWEST_TILED = 256  # classes: below, tiles are too thin for BLAS and a block of wide rows too large
@@ -58,13 +59,14 @@ class Moments(NamedTuple):
 
 
 def _blocks(batch: Batch, width: int) -> Iterator[tuple[Any, Batch, Float]]:
-    """Row blocks in float64 without rows that do not count, `width` numbers a row beside X's."""
+    """The rows that count in float64 blocks that leave room for `width` numbers per row beside X's."""
     row_bytes = 8 * (width + (0 if batch.is_sparse else batch.shape[1]))
     return batch.blocks(int(min(max(_BLOCK_BYTES // max(row_bytes, 1), 64), 8192)))
 
 
-def _parameters(X: Any, W: Any, b: Any, *direction: Any) -> list[NDArray[Any]]:
-    """W, b and a direction in the dtype that rows of X are computed in, checked against X."""
+def _parameters(X: Matrix, W: ArrayLike, b: ArrayLike, *direction: ArrayLike) -> list[Array]:
+    """W, b and a direction (V, c) in the dtype that rows of X are computed in. Raises ValueError unless they
+    fit X."""
     pairs = [np.asarray(a) for a in (W, b, *direction)]
     dtype = native.compute_dtype(X, pairs[0])
     for i in range(0, len(pairs), 2):
@@ -82,8 +84,8 @@ def runs_tiled(batch: Batch, K: int) -> bool:
 
 def sums(
     batch: Batch,
-    W: NDArray[Any],
-    b: NDArray[Any],
+    W: Array,
+    b: Array,
     *,
     gradient: bool = True,
     n_threads: int = 0,
@@ -93,9 +95,9 @@ def sums(
 
     A row is computed in float64 if W or X is, else in float32 (float16 and bfloat16 X are widened in
     registers); sums over rows are float64. A b_k of −inf masks class k. Working memory does not grow with n:
-    up to 2²¹ coefficients, or under 256 classes, a float64 gradient and a block of rows a thread (CSR: one
-    gradient and a copy of W); beyond, `max_bytes` a thread beside the gradient. Without
-    `gradient` the gradients have no rows. Raises ValueError naming the first row whose class is outside
+    up to 2²¹ coefficients, or under 256 classes, it is a float64 gradient and a block of rows per thread
+    (CSR: one gradient and a copy of W); beyond, `max_bytes` per thread beside the gradient. Without
+    `gradient` both gradients have no rows. Raises ValueError naming the first row whose class is outside
     [0, K), or the shape of an offset that is not (n, K).
     """
     W, b = _parameters(batch.X, W, b)
@@ -108,32 +110,29 @@ def sums(
 
 
 def hessian_vector(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], V: NDArray[Any], c: NDArray[Any], *, n_threads: int = 0
+    batch: Batch, W: Array, b: Array, V: Array, c: Array, *, n_threads: int = 0
 ) -> tuple[Float, Float]:
     """The product with (V, c) of the Hessian of Σ s_i ℓ_i at (W, b), in one pass: (K, d) and (K,), float64.
 
-    Σ s_i (diag p_i − p_i p_iᵀ)(V x_i + c) [x_iᵀ, 1]; a thread holds one such sum and a block of rows.
+    Σ s_i (diag p_i − p_i p_iᵀ)(V x_i + c) [x_iᵀ, 1]; every thread holds one such sum and a block of rows.
     Source: Pearlmutter (1994), Fast exact multiplication by the Hessian.
     """
     W, b, V, c = _parameters(batch.X, W, b, V, c)
     return native.hessian_vector(batch, W, b, V, c, n_threads=n_threads)
 
 
-def predict(
-    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
-) -> NDArray[np.int64]:
+def predict(X: Matrix, W: Array, b: Array, *, offset: VectorLike | None = None, n_threads: int = 0) -> Index:
     """The class of each row, argmax_k (W x_i + b + o_i)_k, the first of equals: (n,) int64.
 
-    `offset` o (n, K) as a `Batch` has it; ValueError for another shape."""
+    `offset` o (n, K) as a `Batch` has it. Raises ValueError for another shape.
+    """
     return _predict("classes", X, W, b, offset, n_threads)
 
 
-def logits(
-    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
-) -> NDArray[Any]:
+def logits(X: Matrix, W: Array, b: Array, *, offset: VectorLike | None = None, n_threads: int = 0) -> Array:
     """W x_i + b + o_i, (n, K), in the dtype that rows are computed in; `offset` as in `predict`.
 
-    BLAS takes 2 to 20 times as long for 3 to 10 classes, and half as long for 1000.
+    Measured: BLAS takes 2 to 20 times as long for 3 to 10 classes, and half as long for 1000.
     """
     if len(W) <= _FEW_CLASSES or X.dtype != W.dtype or not isinstance(X, np.ndarray):
         return _predict("logits", X, W, b, offset, n_threads)
@@ -144,33 +143,34 @@ def logits(
 
 
 def predict_proba(
-    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
-) -> NDArray[Any]:
+    X: Matrix, W: Array, b: Array, *, offset: VectorLike | None = None, n_threads: int = 0
+) -> Array:
     """softmax(W x_i + b + o_i), (n, K), in the dtype that rows are computed in; `offset` as in `predict`."""
     return _predict("probabilities", X, W, b, offset, n_threads)
 
 
 def predict_log_proba(
-    X: Any, W: NDArray[Any], b: NDArray[Any], *, offset: Any = None, n_threads: int = 0
-) -> NDArray[Any]:
+    X: Matrix, W: Array, b: Array, *, offset: VectorLike | None = None, n_threads: int = 0
+) -> Array:
     """log softmax(W x_i + b + o_i), (n, K), finite for finite logits; −inf for a masked class; `offset` as
     in `predict`."""
     return _predict("log_probabilities", X, W, b, offset, n_threads)
 
 
-def _predict(task: str, X: Any, W: Any, b: Any, offset: Any, n_threads: int) -> NDArray[Any]:
+def _predict(task: str, X: Matrix, W: Array, b: Array, offset: VectorLike | None, n_threads: int) -> Array:
+    """`native.predict` for W, b and offsets of any dtype, checked against X."""
     W, b = _parameters(X, W, b)
     rows = None if offset is None else offset_rows(offset, X.shape[0])
     return native.predict(task, X, W, b, offset=rows, n_threads=n_threads)
 
 
 def moments(batch: Batch, K: int, *, n_threads: int = 0) -> Moments:
-    """What of the data enters the certificate and the centring: see `Moments`. Offsets play no part.
+    """What the certificate and the centring need of the data: `Moments`. Offsets play no part.
 
-    It is the gradient at W = 0, b = 0, where p is known: with a class K + 1 that no row has, p = 1/(K + 1),
-    that
-    class's gradient is Σ s_i x_i / (K + 1), and class k's is that less Σ s_i q_ik x_i. One pass of the fused
-    kernel, several times as fast as products of blocks; rows q_i (n, K) leave no room for that class, so two.
+    They come from the gradient at W = 0, b = 0, where p is known. With a class K + 1 that no row has,
+    p = 1/(K + 1): that class's gradient is Σ s_i x_i / (K + 1), and class k's is that less Σ s_i q_ik x_i. So
+    one pass of the fused kernel is enough, several times as fast as products of blocks. Soft rows q_i (n, K)
+    have no room for that class and take two passes.
     """
     plain = replace(batch, label_smoothing=0.0, offset=None)
     labels = plain.labels
@@ -184,7 +184,7 @@ def moments(batch: Batch, K: int, *, n_threads: int = 0) -> Moments:
         x, weight = (K + 1) * at.grad_W[K], at.weight
         class_x = at.grad_W[K] - at.grad_W[:K]
         live = plain.live(slice(0, batch.shape[0]))
-        pick: Any = slice(None) if live is None else live
+        pick: Bool | slice = slice(None) if live is None else live
         counted = None if plain.weight is None else plain.weight[pick]
         classes = np.bincount(labels[pick], counted, K).astype(np.float64)
     alpha = batch.label_smoothing
@@ -197,13 +197,14 @@ def moments(batch: Batch, K: int, *, n_threads: int = 0) -> Moments:
 
 
 def _target_totals(batch: Batch, K: int) -> Float:
-    """Σ s_i q_i (K,) of soft rows, added up as they are: as a difference a share under 1e-16 would be 0."""
+    """Σ s_i q_i (K,) of soft rows, added directly: by a difference, a share under 1e-16 would come out as
+    0."""
     total = np.zeros(K)
     step = max(_BLOCK_BYTES // (8 * K), 64)
     for start in range(0, batch.shape[0], step):
         part = slice(start, min(start + step, batch.shape[0]))
         live = batch.live(part)
-        pick: Any = part if live is None else start + np.flatnonzero(live)
+        pick: Index | slice = part if live is None else start + np.flatnonzero(live)
         weight = np.ones(part.stop - start) if batch.weight is None else batch.weight[pick]
         if isinstance(batch.y, TopK):
             values = batch.y.values[pick] * weight[:, None]
@@ -214,11 +215,12 @@ def _target_totals(batch: Batch, K: int) -> Float:
 
 
 def _at_zero(batch: Batch, K: int, n_threads: int) -> Sums:
+    """`sums` at W = 0, b = 0."""
     return sums(batch, np.zeros((K, batch.shape[1])), np.zeros(K), n_threads=n_threads)
 
 
 def offset_moments(batch: Batch, K: int) -> Float:
-    """Σ s_i o_i and, behind it, Σ s_i ⟨q_i, o_i⟩, q_i the targets, (K + 1,); zeros without offsets."""
+    """Σ s_i o_i followed by Σ s_i ⟨q_i, o_i⟩, q_i the targets: (K + 1,), zeros without offsets."""
     total = np.zeros(K + 1)
     if batch.offset is not None:
         batch.check_offset(K)
@@ -245,7 +247,7 @@ def gram(batch: Batch, centre: Float) -> Float:
 
 
 def weighted_rows(batch: Batch, centre: Float) -> Float:
-    """√s_i (x_i − c) for the rows that count, dense, (n, d): for fewer rows than features."""
+    """√s_i (x_i − c) of the rows that count, dense, (n, d); meant for fewer rows than features."""
     blocks = [
         augmented(X, centre, False) * np.sqrt(weight)[:, None]
         for X, _, weight in _blocks(batch, batch.shape[1])
@@ -264,7 +266,7 @@ def second_moment_diagonal(batch: Batch, centre: Float) -> Float:
     return np.maximum(total, 0.0)
 
 
-def _probabilities(X: Any, batch: Batch, W: Float, b: Float) -> Float:
+def _probabilities(X: Matrix, batch: Batch, W: Float, b: Float) -> Float:
     return _predict("probabilities", X, W, b, batch.offset, 0)
 
 
@@ -297,16 +299,16 @@ def class_variance(batch: Batch, W: Float, b: Float) -> Float:
     return total
 
 
-def augmented(X: Any, centre: Float, intercept: bool, dtype: Any = np.float64) -> NDArray[Any]:
-    """Dense rows x − c with, for an intercept, a column of ones behind: (n, d) or (n, d + 1)."""
-    dense = X.toarray() if hasattr(X, "toarray") else X
+def augmented(X: Matrix, centre: Float, intercept: bool, dtype: DTypeLike = np.float64) -> Array:
+    """Dense rows x − c, followed by a 1 for an intercept: (n, d) or (n, d + 1)."""
+    dense = X if isinstance(X, np.ndarray) else X.toarray()
     out = np.ones((dense.shape[0], dense.shape[1] + intercept), dtype)
     np.subtract(dense, centre, out=out[:, : dense.shape[1]], casting="same_kind")
     return out
 
 
 def augmented_blocks(batch: Batch, centre: Float, intercept: bool) -> Iterator[Float]:
-    """The augmented rows that count, a block at a time."""
+    """The rows that count, `augmented`, a block at a time."""
     for X, _, _ in _blocks(batch, 2 * batch.shape[1]):
         yield augmented(X, centre, intercept)
 
@@ -321,13 +323,15 @@ def hessian(
     columns: NDArray[np.intp] | None = None,
     n_threads: int = 0,
 ) -> Float:
-    """Σ s_i (diag p_i − p_i p_iᵀ) ⊗ x̃_i x̃_iᵀ, (K·D, K·D), x̃ the augmented row, D its length; or of m
-    `columns` of x̃ alone, in ascending order, (K·m, K·m)."""
+    """Σ s_i (diag p_i − p_i p_iᵀ) ⊗ x̃_i x̃_iᵀ, (K·D, K·D), x̃ the `augmented` row and D its length;
+    with m `columns`, in ascending order, of these entries of x̃ alone, (K·m, K·m)."""
     K = len(W)
     batch.check_offset(K)
     W, b = _parameters(batch.X, W, b)
-    pick: Any = slice(None) if columns is None else columns[columns < len(centre)]
-    intercept = intercept if columns is None else len(pick) < len(columns)
+    pick: NDArray[np.intp] | slice = slice(None)
+    if columns is not None:
+        pick = columns[columns < len(centre)]
+        intercept = len(pick) < len(columns)
     centre = centre[pick]
     size = K * (len(centre) + intercept)
     H = np.zeros((size, size))

@@ -1,8 +1,10 @@
 """The one place that knows whether the native extension is there.
 
-Every function has a native body and one in plain array code (`plain`) with the same contract, so that xent
-works, slower, where no compiler was found. `XENT_NATIVE=0` switches the extension off;
-`XENT_ISA=baseline|avx2|avx512` picks an instruction set below the processor's best. Both are read at import.
+What the linear model needs (`sums`, `hessian_vector`, `hessian`, `predict`, `descend`) also has a body in
+plain array code (`plain`) with the same contract, so that xent works, slower, without a compiler. Functions
+that say "native only" have none: their callers ask `HAS_NATIVE` first. `XENT_NATIVE=0` switches the extension
+off; `XENT_ISA=baseline|avx2|avx512` picks an instruction set below the processor's best. Both are read at
+import.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ..data.batch import Batch, Float, TopK, check_offset
+from .._types import Array, Float, Index, Matrix
+from ..data.batch import Batch, TopK, check_offset
 from . import plain
 
 _isa = os.environ.get("XENT_ISA", "")
@@ -46,8 +50,8 @@ _STORED = {
 
 
 class Totals(NamedTuple):
-    """Plain sums over rows: Σ s ℓ in nats, Σ s, and Σ s q_w, w the row's largest logit: for class indices
-    the weight of the rows whose argmax is the label."""
+    """Plain sums over rows: loss Σ s ℓ in nats, weight Σ s, and hits Σ s q_w, w the class of the row's
+    largest logit. For class indices hits is the weight of the rows whose argmax is the label."""
 
     loss: float
     weight: float
@@ -55,8 +59,9 @@ class Totals(NamedTuple):
 
 
 @functools.cache
-def _kind(dtype: Any) -> tuple[str, Any]:
-    """How the kernels name a dtype and what they read it as. KeyError for one that they do not."""
+def _kind(dtype: np.dtype[np.generic]) -> tuple[str, Any]:
+    """How the kernels name a dtype and what they read it as. Raises KeyError for one that they do
+    not read."""
     return _STORED[dtype.name]
 
 
@@ -66,12 +71,13 @@ def isa() -> str:
 
 
 def max_threads() -> int:
-    """How many threads a pass uses unless told otherwise."""
+    """How many threads a pass uses by default."""
     return int(_native.max_threads()) if HAS_NATIVE else 1
 
 
-def check_model(X: Any, W: NDArray[Any], b: NDArray[Any]) -> None:
-    """Raises ValueError unless X is dense or CSR of a dtype that is read, W (K, d), b (K,) and K ≥ 1."""
+def check_model(X: Matrix, W: Array, b: Array) -> None:
+    """Raises ValueError unless X is dense or CSR of a dtype that the kernels read, W (K, d), b (K,)
+    and K ≥ 1."""
     if not isinstance(X, np.ndarray) and getattr(X, "format", "") != "csr":
         raise ValueError(
             f"X must be an array or CSR, got {type(X).__name__}; convert a sparse one with X.tocsr()"
@@ -87,18 +93,20 @@ def check_model(X: Any, W: NDArray[Any], b: NDArray[Any]) -> None:
         raise ValueError(f"b must be (K,), got {b.shape} for W {W.shape}")
 
 
-def compute_dtype(X: Any, W: NDArray[Any]) -> type[np.floating[Any]]:
-    """What a row is computed in: float64 if X or W is, else float32."""
+def compute_dtype(X: Matrix, W: Array) -> type[np.floating[Any]]:
+    """The dtype in which a row is computed: float64 if X or W is, else float32."""
     return np.float64 if "d" in (X.dtype.char, W.dtype.char) else np.float32
 
 
 def sums(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], *, gradient: bool = True, n_threads: int = 0
+    batch: Batch, W: Array, b: Array, *, gradient: bool = True, n_threads: int = 0
 ) -> tuple[Totals, Float, Float]:
-    """One pass: Σ s ℓ, grad_W (K, d) and grad_b (K,), never holding n×K; W (K, d), b (K,) in `compute_dtype`.
+    """One pass: `Totals`, grad_W (K, d) and grad_b (K,), never holding n×K; W (K, d), b (K,) in
+    `compute_dtype`.
 
     A row is computed in that dtype, X being widened in registers; sums over rows are float64. Raises
-    ValueError with the first row whose class is outside [0, K). Without `gradient` those two have no rows.
+    ValueError with the first row whose class is outside [0, K). Without `gradient` both gradients have no
+    rows.
     """
     if not HAS_NATIVE:
         totals, grad_W, grad_b = plain.sums(batch, W, b, gradient)
@@ -110,7 +118,7 @@ def sums(
 
 
 def hessian_vector(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], V: NDArray[Any], c: NDArray[Any], *, n_threads: int = 0
+    batch: Batch, W: Array, b: Array, V: Array, c: Array, *, n_threads: int = 0
 ) -> tuple[Float, Float]:
     """The product with (V, c) of the Hessian of Σ s ℓ at (W, b), in one pass: (K, d) and (K,), float64."""
     if not HAS_NATIVE:
@@ -137,19 +145,19 @@ def hessian(
 
 def predict(
     task: str,
-    X: Any,
-    W: NDArray[Any],
-    b: NDArray[Any],
+    X: Matrix,
+    W: Array,
+    b: Array,
     *,
-    offset: NDArray[Any] | None = None,
+    offset: Array | None = None,
     n_threads: int = 0,
-) -> NDArray[Any]:
-    """Of each row of X its 'probabilities', 'log_probabilities' or 'logits' (n, K) in W's dtype, or its
-    'classes' (n,) int64: the first of the largest logits. `offset` (n, K) as a `Batch` has it, added to the
-    logits."""
+) -> Array:
+    """What `task` names of every row of X: 'probabilities', 'log_probabilities' or 'logits', (n, K) in W's
+    dtype, or 'classes', (n,) int64, the first of the largest logits. `offset` (n, K), as a `Batch` has it, is
+    added to the logits."""
     n, K = X.shape[0], len(W)
     check_offset(offset, n, K)
-    out = np.empty(n, np.int64) if task == "classes" else np.empty((n, K), W.dtype)
+    out: Array = np.empty(n, np.int64) if task == "classes" else np.empty((n, K), W.dtype)
     if not HAS_NATIVE:
         plain.predict(task, X, W, b, out, offset)
         return out
@@ -164,29 +172,32 @@ def predict(
     return out
 
 
-def columns(batch: Batch, rows: NDArray[np.int64], K: int, dtype: Any) -> Any:
-    """The softmax of these rows for logits that come in tiles of classes (K', rows): `scan` each tile in
-    order, `finish`, then `residual` each. Native only; `filled`: how many rows a tile must have room for."""
-    kind = _native.Columns_f if np.dtype(dtype).char == "f" else _native.Columns_d
+def columns(batch: Batch, rows: Index, K: int, dtype: DTypeLike) -> _native.Columns_f | _native.Columns_d:
+    """The softmax of these rows for logits that come in tiles of classes, (K', rows): `scan` every tile in
+    order, then `finish`, then `residual` for every tile. `filled` is the number of rows that a tile must have
+    room for. Native only."""
+    kind: type[_native.Columns_f | _native.Columns_d] = (
+        _native.Columns_f if np.dtype(dtype).char == "f" else _native.Columns_d
+    )
     return kind(_targets(batch, K), _plain_array(rows, np.int64), batch.shape[0], K, _isa)
 
 
 def multiply(
     kind: str,
-    A: NDArray[Any],
-    B: NDArray[Any],
-    out: NDArray[Any],
+    A: Array,
+    B: Array,
+    out: Array,
     *,
     add: bool = False,
     round_A: bool = False,
-) -> NDArray[Any]:
-    """out = A B, or out += A B, on this thread; A (m, k) and B (k, n) lie anyhow, out's rows are
+) -> Array:
+    """out = A B, or out += A B, on this thread; A (m, k) and B (k, n) may have any strides, out's rows are
     contiguous.
 
-    `kind` names what A and B hold, "d", "f", "h" or "b" each: float64, float32, float16, bfloat16, the last
-    two as uint16. out is float64 for "dd", else float32. A number of out is summed in an order that
-    depends on k alone. With `round_A` "fb" may round A to bfloat16, which doubles its speed where the
-    processor multiplies pairs of them. Native only.
+    `kind` is a letter for A and one for B: "d" float64, "f" float32, "h" float16 or "b" bfloat16, the last
+    two as uint16. out is float64 for "dd", else float32. A number of out is summed in an order that depends
+    on k alone. With `round_A` "fb" may round A to bfloat16, which doubles its speed where the processor
+    multiplies pairs of them. Native only.
     """
     pairs = kind == "bb" or (kind == "fb" and round_A)
     run = getattr(_native, f"multiply_{'pairs_' * (pairs and has_pairs())}{kind}")
@@ -194,32 +205,29 @@ def multiply(
     return out
 
 
-def scan_rows(
-    kind: str, z: NDArray[Any], factor: float, w: NDArray[Any] | None, smooth: bool, out: Float
-) -> None:
-    """Of rows of logits `factor` z (n, K), row by row, into out (n, 6): the largest, m; R = Σ of the others'
-    exp(z − m); where the largest is; and if `smooth`, of the classes that are not masked the number, Σ w and
-    Σ w (m − z), w (K,) or None for ones. `kind` as in `multiply`, but "h". Native only, on this thread."""
+def scan_rows(kind: str, z: Array, factor: float, w: Array | None, smooth: bool, out: Float) -> None:
+    """Reads logits `factor` z (n, K) and fills out (n, 6): the largest logit m of every row, R = Σ of the
+    others' exp(z − m), and the class of the largest; if `smooth`, also the number of classes that are not
+    masked, and Σ w and Σ w (m − z) over them, w (K,) or None for ones. `kind` as in `multiply`, "h" excepted.
+    Native only, on this thread."""
     getattr(_native, f"scan_rows_{kind}")(z, factor, w, smooth, out, _isa)
 
 
-def residual_rows(
-    kind: str, z: NDArray[Any], factor: float, w: NDArray[Any] | None, given: Float, out: NDArray[Any]
-) -> None:
-    """out = factor (scale exp(factor z − m) − share w), (n, K); `given` (n, 3): m, scale and share, which
-    masked classes do not get. Native only, on this thread."""
-    getattr(_native, f"residual_rows_{kind}")(z, factor, w, given, out, _isa)
+def residual_rows(kind: str, z: Array, factor: float, w: Array | None, terms: Float, out: Array) -> None:
+    """out = factor (scale exp(factor z − m) − share w), (n, K), `terms` (n, 3) being m, scale and share;
+    masked classes get no share. Native only, on this thread."""
+    getattr(_native, f"residual_rows_{kind}")(z, factor, w, terms, out, _isa)
 
 
 def kept_stride(rows: int) -> int:
-    """How many numbers a class of logits takes that are kept for so many rows. Native only."""
+    """How many numbers one class takes where the logits of so many rows are kept. Native only."""
     return int(_native.kept_stride(rows))
 
 
-def loss_calls(kind: str) -> tuple[Any, Any]:
-    """Cross-entropy of class indices, and its gradient, on memory that others own (native/losses/).
+def loss_calls(kind: str) -> tuple[Callable[..., int], Callable[..., None]]:
+    """Two functions on memory that others own: cross-entropy of class indices, and its gradient.
 
-    `kind` as in `multiply`, but "h". Their arguments are addresses, sizes, and strides in numbers, as
+    `kind` as in `multiply`, "h" excepted. Their arguments are addresses, sizes, and strides in numbers, as
     native/bind/torch.cpp names them, which the caller has checked. Native only.
     """
     return getattr(_native, f"loss_forward_{kind}"), getattr(_native, f"loss_backward_{kind}")
@@ -236,19 +244,20 @@ def narrow(x: NDArray[np.float32], out: NDArray[np.uint16]) -> None:
 
 
 def widen(x: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
-    """out = x, bfloat16, in float32. As `narrow`."""
+    """out = x widened from bfloat16 to float32, both (m, n) with contiguous rows. Native only, on this
+    thread."""
     _native.widen(x, out, _isa)
 
 
 def descend(
-    start: NDArray[np.int64],
-    blocks: NDArray[Any],
+    start: Index,
+    blocks: Array,
     psi: Float,
     dual: Float,
     penalty: Float,
     gradient: Float,
     w: Float,
-    groups: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    groups: tuple[Index, Index] | None,
     tolerance: float,
     most: int,
 ) -> int:
@@ -269,15 +278,18 @@ def descend(
     return int(run(*model, group_start, member, tolerance, most, _isa))
 
 
-def _arrays(W: NDArray[Any], b: NDArray[Any], grad_b: Float | None) -> Any:
-    kind = _native.Arrays_f if W.dtype.char == "f" else _native.Arrays_d
+def _arrays(W: Array, b: Array, grad_b: Float | None) -> _native.Arrays_f | _native.Arrays_d:
+    """W, b and where the gradient by b goes, as the kernels take them."""
+    kind: type[_native.Arrays_f | _native.Arrays_d] = (
+        _native.Arrays_f if W.dtype.char == "f" else _native.Arrays_d
+    )
     arrays = kind(_plain_array(W), _plain_array(b, W.dtype))
     arrays.grad_b = grad_b
     return arrays
 
 
-def _plain_array(a: Any, dtype: Any = None) -> NDArray[Any]:
-    """C-ordered and aligned, copied only if it is not."""
+def _plain_array(a: Array, dtype: DTypeLike | None = None) -> Array:
+    """The array in this dtype, C-ordered and aligned; copied only if it is not."""
     # `np.require` takes microseconds to see it, several times a pass: a small pass takes as long.
     if type(a) is np.ndarray and (dtype is None or a.dtype == dtype):
         flags = a.flags
@@ -286,12 +298,14 @@ def _plain_array(a: Any, dtype: Any = None) -> NDArray[Any]:
     return np.require(a, dtype, ["C", "A"])
 
 
-def _set_offset(targets: Any, offset: NDArray[Any] | None) -> None:
+def _set_offset(targets: _native.Targets, offset: Array | None) -> None:
     if offset is not None:
         setattr(targets, "offset_f" if offset.dtype == np.float32 else "offset_d", offset)
 
 
-def _targets(batch: Batch, K: int) -> Any:
+def _targets(batch: Batch, K: int) -> _native.Targets:
+    """A batch's targets, weights and offsets as the kernels take them. Raises ValueError unless an offset is
+    (n, K)."""
     batch.check_offset(K)
     targets = _native.Targets()
     _set_offset(targets, batch.offset)
@@ -310,12 +324,13 @@ def _targets(batch: Batch, K: int) -> Any:
     return targets
 
 
-def _native_bytes(a: NDArray[Any]) -> NDArray[Any]:
+def _native_bytes(a: Array) -> Array:
+    """The array in the machine's byte order."""
     return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
 
 
-def _strided(X: NDArray[Any]) -> NDArray[Any]:
-    """As the kernels read dense rows; X need be neither C-ordered nor contiguous."""
+def _strided(X: Array) -> Array:
+    """Dense rows as the kernels read them: native bytes, aligned, of any strides."""
     X = _native_bytes(X)
     # A field of a structured array, or a view into bytes.
     if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
@@ -324,9 +339,14 @@ def _strided(X: NDArray[Any]) -> NDArray[Any]:
 
 
 def _run(
-    task: Any, X: Any, targets: Any, arrays: Any, gradient: bool, n_threads: int
+    task: _native.Task,
+    X: Matrix,
+    targets: _native.Targets,
+    arrays: _native.Arrays_f | _native.Arrays_d,
+    gradient: bool,
+    n_threads: int,
 ) -> tuple[tuple[float, float, float], Float]:
-    """The totals and the gradient by W (K, d), of no rows without `gradient`."""
+    """One pass: the totals and the gradient by W (K, d), which has no rows without `gradient`."""
     (K, d), compute = arrays.shape, "f" if isinstance(arrays, _native.Arrays_f) else "d"
     if not isinstance(X, np.ndarray):
         value = _native_bytes(X.data.astype(np.float32) if X.data.itemsize == 2 else X.data)

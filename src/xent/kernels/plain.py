@@ -11,18 +11,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import reference
-from ..data.batch import Batch, Float
+from .._types import Array, Float, Index, Matrix
+from ..data.batch import Batch
 
 _BLOCK_BYTES = 32 << 20
 
 
-def _blocks(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any]
-) -> Iterator[tuple[Any, NDArray[Any], Batch, Float]]:
-    """X, logits, batch and weights of the rows that count, a block at a time."""
+def _blocks(batch: Batch, W: Array, b: Array) -> Iterator[tuple[Any, Array, Batch, Float]]:
+    """The rows that count, a block at a time: X, logits, batch and weights."""
     batch.check_classes(len(W))
     batch.check_offset(len(W))
     width = 3 * len(W) + (0 if batch.is_sparse else batch.shape[1])
@@ -32,10 +30,8 @@ def _blocks(
         yield X, Z if part.offset is None else (Z + part.offset).astype(Z.dtype, copy=False), part, weight
 
 
-def sums(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], gradient: bool
-) -> tuple[tuple[float, float, float], Float, Float]:
-    """(Σ s ℓ, Σ s, hits), grad_W (K, d), grad_b (K,)."""
+def sums(batch: Batch, W: Array, b: Array, gradient: bool) -> tuple[tuple[float, float, float], Float, Float]:
+    """(Σ s ℓ, Σ s, hits), grad_W (K, d), grad_b (K,): see `native.sums`."""
     K = len(W) if gradient else 0
     totals, grad_W, grad_b = np.zeros(3), np.zeros((K, W.shape[1])), np.zeros(K)
     for X, Z, part, s in _blocks(batch, W, b):
@@ -53,10 +49,9 @@ def sums(
     return (float(totals[0]), float(totals[1]), float(totals[2])), grad_W, grad_b
 
 
-def hessian_vector(
-    batch: Batch, W: NDArray[Any], b: NDArray[Any], V: NDArray[Any], c: NDArray[Any]
-) -> tuple[Float, Float]:
-    """The product with (V, c) of the Hessian of Σ s ℓ at (W, b): (K, d) and (K,)."""
+def hessian_vector(batch: Batch, W: Array, b: Array, V: Array, c: Array) -> tuple[Float, Float]:
+    """The product with (V, c) of the Hessian of Σ s ℓ at (W, b), (K, d) and (K,): see
+    `native.hessian_vector`."""
     out_W, out_b = np.zeros(W.shape), np.zeros(len(W))
     for X, Z, _, s in _blocks(batch, W, b):
         A = np.asarray(X @ V.T) + c
@@ -67,9 +62,11 @@ def hessian_vector(
 
 
 def hessian(X: Float, P: Float, weight: Float | None, centre: Float, intercept: bool) -> Float:
-    """See `native.hessian`. Off the diagonal −QᵀQ with Q = (p_i ⊗ x̃_i), one symmetric product; each
-    diagonal block from its own weights p_k Σ_{j≠k} p_j, because diag p − QᵀQ would cancel where a class is
-    all but certain."""
+    """Σ s_i (diag p_i − p_i p_iᵀ) ⊗ x̃_i x̃_iᵀ: see `native.hessian`.
+
+    Off the diagonal it is −QᵀQ with Q = (p_i ⊗ x̃_i), one symmetric product. Each diagonal block comes from
+    its own weights p_k Σ_{j≠k} p_j, because diag p − QᵀQ would cancel where a class is all but certain.
+    """
     n, K = P.shape
     rows = np.column_stack([X - centre, np.ones((n, int(intercept)))])
     D, s = rows.shape[1], np.ones(n) if weight is None else weight
@@ -84,13 +81,13 @@ def hessian(X: Float, P: Float, weight: Float | None, centre: Float, intercept: 
 
 def predict(
     task: str,
-    X: Any,
-    W: NDArray[Any],
-    b: NDArray[Any],
-    out: NDArray[Any],
-    offset: NDArray[Any] | None = None,
+    X: Matrix,
+    W: Array,
+    b: Array,
+    out: Array,
+    offset: Array | None = None,
 ) -> None:
-    """Fills `out` with what `task` names of the rows of X: see `native.predict`."""
+    """Fills `out` with what `task` names of every row of X: see `native.predict`."""
     value: dict[str, Callable[..., Any]] = {
         "probabilities": reference.softmax,
         "log_probabilities": reference.log_softmax,
@@ -105,18 +102,18 @@ def predict(
 
 
 def descend(
-    start: NDArray[np.int64],
-    blocks: NDArray[Any],
+    start: Index,
+    blocks: Array,
     psi: Float,
     dual: Float,
     penalty: Float,
     gradient: Float,
     w: Float,
-    groups: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    groups: tuple[Index, Index] | None,
     tolerance: float,
     most: int,
 ) -> int:
-    """See `native.descend`."""
+    """Coordinate descent on w for a quadratic model plus a penalty: see `native.descend`."""
     l2, l1, lower, upper = penalty
     widths = np.diff(start)
     ends = np.cumsum(widths**2)
@@ -134,7 +131,7 @@ def descend(
             curvature[g] = (curvature[g] + np.abs(across).sum(axis=1)).max()
     q, t = np.zeros(len(w)), np.zeros(psi.shape[1])
 
-    def step(g: NDArray[np.int64]) -> float:
+    def step(g: Index) -> float:
         h = curvature[g] + l2[g]
         pull = curvature[g] * w[g] - (gradient[g] + q[g] - psi[g] @ t)
         size = np.linalg.norm(pull)
@@ -157,22 +154,23 @@ def descend(
         return _sweeps(step, sets, w, tolerance, most)
 
 
-def _entries(row: NDArray[Any], at: slice, columns: NDArray[np.int64]) -> Float:
-    """Of a block's row, which holds the columns `at`; 0 elsewhere."""
-    found = np.zeros(len(columns))
-    held = (columns >= at.start) & (columns < at.stop)
-    found[held] = row[columns[held] - at.start]
-    return found
+def _entries(row: Array, at: slice, columns: Index) -> Float:
+    """The entries in `columns` of a block's row, which holds the columns `at`; 0 for all others."""
+    entries = np.zeros(len(columns))
+    inside = (columns >= at.start) & (columns < at.stop)
+    entries[inside] = row[columns[inside] - at.start]
+    return entries
 
 
 def _sweeps(
-    step: Callable[[NDArray[np.int64]], float],
-    sets: list[NDArray[np.int64]],
+    step: Callable[[Index], float],
+    sets: list[Index],
     w: Float,
     tolerance: float,
     most: int,
 ) -> int:
-    """All sets, then those that are not 0 until they settle, and again; how many sweeps that took."""
+    """Sweeps over all sets, then over those that are not 0 until they settle, and so on. Returns how many
+    sweeps that took."""
     sweeps, scale = 0, math.inf
     while sweeps < most:
         moved = sum(step(g) for g in sets)

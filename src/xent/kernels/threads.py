@@ -3,7 +3,7 @@
 NumPy's and SciPy's OpenBLAS each keep a pool of threads that spin for tens of milliseconds after a
 product, on the cores that the fused kernel wants next: raw digits took 3 times as long to fit with BLAS
 threads as without. So a solve that runs on the fused kernel holds BLAS to one thread, but for the few
-products large enough to pay.
+products large enough to pay for more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _own: dict[str, int] = {}  # what BLAS had before the first entry
 
 @functools.cache
 def _libraries() -> list[LibController]:
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    """The BLAS libraries in this process."""
+    libraries: list[LibController] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return libraries
 
 
 @contextmanager
@@ -40,6 +42,7 @@ def blas(which: str) -> Iterator[None]:
 
 
 def _move(which: str, by: int) -> None:
+    """Counts an entry or exit, and sets the threads of BLAS if that changes what they are to be."""
     with _lock:
         if not any(_counts.values()):
             _own.update((lib.filepath, lib.num_threads) for lib in _libraries())
@@ -51,9 +54,10 @@ def _move(which: str, by: int) -> None:
 
 
 def _limited() -> bool:
+    """Whether BLAS is to run on one thread now."""
     return _counts["one"] > 0 and _counts["all"] == 0
 
 
 def blas_for(flops: float) -> AbstractContextManager[None]:
-    """All BLAS threads for a product of this size, if it is worth waking them."""
+    """A context in which a product of so many flops has all BLAS threads, if it is worth waking them."""
     return blas("all") if flops > 2e9 else nullcontext()

@@ -2,9 +2,9 @@
 
 F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) ‖W‖², features centred (x̃ = x − x̄, the mean folded into b).
 
-1. *Dual.* Let rows p'_i lie on the simplex with Σ s_i (p'_i − y_i) = 0 (only asked for with an
+1. *Dual.* Let rows p'_i lie on the simplex with Σ s_i (p'_i − y_i) = 0 (required only with an
    intercept). Then F* ≥ (1/S) Σ s_i H(p'_i) − ‖G'‖² / (2λ), G' = (1/S) Σ s_i (p'_i − y_i) x̃_iᵀ. We take
-   p'_i = (1 − ε) p_i + ε r, with ε and r so that the totals are right. It needs nothing but what one
+   p'_i = (1 − ε) p_i + ε r, with ε and r so that the totals are right. It needs only what one
    pass gives. Loose where λ is small against the curvature: badly scaled features.
 2. *Self-concordance.* Along any Δ the third derivative is at most R times the second, with
    R = max_i range_k (Δ x̃_i)_k ≤ c ‖Δ‖_H. Integrating twice, with ν² = ∇ᵀH⁻¹∇ and u = cν < 1,
@@ -38,8 +38,8 @@ def dual_lower_bound(
     mean_entropy (1/S) Σ s_i H(p_i), with offsets o_i (1/S) Σ s_i [H(p_i) + ⟨p_i − y_i, o_i⟩]; probability p̄
     (K,) = (1/S) Σ s_i p_i, or None without an intercept;
     share ȳ (K,) the weighted class shares; grad_W (K, d) = (1/S) Σ s_i (p_i − y_i) x̃_iᵀ without the penalty;
-    class_x (K, d) = (1/S) Σ s_i y_i x̃_iᵀ; penalties λ ≥ 0, one or (K, d) (where one is 0 only the trivial
-    bound 0 is left); offset (1/S) Σ s_i o_i (K,) and (1/S) Σ s_i ⟨y_i, o_i⟩.
+    class_x (K, d) = (1/S) Σ s_i y_i x̃_iᵀ; penalties λ ≥ 0, a number or (K, d) (if any is 0,
+    only the trivial bound 0 is left); offset (1/S) Σ s_i o_i (K,) and (1/S) Σ s_i ⟨y_i, o_i⟩.
     """
     if not np.all(penalties):
         return 0.0
@@ -48,7 +48,7 @@ def dual_lower_bound(
 
 
 def gap(value: float, bound: float | None) -> float:
-    """What a lower bound on F* proves of F − F*, nats ≥ 0; inf where there is none, or no number."""
+    """What a lower bound on F* proves of F − F*, nats ≥ 0; inf where the bound is None or not finite."""
     proven = math.inf if bound is None else value - bound
     return max(0.0, proven) if math.isfinite(proven) else math.inf
 
@@ -70,7 +70,7 @@ def dual_from_products(
     products: Float,
     offset: tuple[Float, float] | None = None,
 ) -> float:
-    """`dual_lower_bound` with its sums over coefficients made already."""
+    """`dual_lower_bound` from `products`, the sums over coefficients that `dual_products` makes."""
     if not math.isfinite(mean_entropy):
         return 0.0
     epsilon, bound = balanced(mean_entropy, probability, share, offset)
@@ -85,7 +85,8 @@ def balanced(
     share: Float,
     offset: tuple[Float, float] | None = None,
 ) -> tuple[float, float]:
-    """ε, and of the rows p' = (1 − ε) p + ε r whose class totals are right at least so much entropy, in nats.
+    """ε, and a lower bound in nats on the mean entropy of the rows p' = (1 − ε) p + ε r, whose class totals
+    are right.
 
     Their residuals have the gradient (1 − ε) grad_W − ε class_x: r meets the centred features' mean, 0.
     """
@@ -118,8 +119,8 @@ def self_concordant_gap(decrement: float, reach: float) -> float:
 
 
 def reach_forms(inverse: Float) -> Float:
-    """F (K', D, D) with ‖(e_k − 1/K) ⊗ x‖²_{H⁻¹} = xᵀ F_k x, inverse being H⁻¹ as (K, D, K, D). Of two
-    classes both are the same, and one is given."""
+    """F (K', D, D) with ‖(e_k − 1/K) ⊗ x‖²_{H⁻¹} = xᵀ F_k x, inverse being H⁻¹ as (K, D, K, D). K' = K,
+    but 1 for two classes, whose forms are the same."""
     K = inverse.shape[0]
     mean_row = inverse.mean(axis=2)
     overall = mean_row.mean(axis=0)
@@ -128,7 +129,7 @@ def reach_forms(inverse: Float) -> Float:
 
 
 def pairwise_reach(rows: Float, forms: Float) -> float:
-    """An upper bound on c = max_{i,k,l} ‖(e_k − e_l) ⊗ x̃_i‖_{H⁻¹} over the given rows (n, D); `reach_forms`.
+    """An upper bound on c = max_{i,k,l} ‖(e_k − e_l) ⊗ x̃_i‖_{H⁻¹} over rows (n, D), by `reach_forms`.
 
     e_k − e_l = (e_k − 1/K) − (e_l − 1/K), so by the triangle inequality the two largest
     a_ik = ‖(e_k − 1/K) ⊗ x̃_i‖_{H⁻¹} of a row will do: K quadratic forms instead of K(K − 1)/2, exact for
@@ -143,8 +144,11 @@ def pairwise_reach(rows: Float, forms: Float) -> float:
 
 
 def rough_reach(rows: Float, forms: Float) -> float:
-    """A larger upper bound than `pairwise_reach`, at one product a number of the rows: xᵀFx ≤ λ Σ_j f_j x_j²,
-    f the largest diagonal and λ, of F in units of √f, the largest sum of a row's absolute values."""
+    """A larger upper bound than `pairwise_reach`, at one product per number of the rows: xᵀFx ≤ λ Σ_j f_j
+    x_j².
+
+    f is the largest diagonal of the forms; λ is the largest row sum of |F| in units of √f.
+    """
     f = np.einsum("kjj->kj", forms).max(axis=0)
     units = 1 / np.sqrt(np.where(f > 0, f, np.inf))
     most = float(np.abs(forms * units[:, None] * units).sum(axis=2).max(initial=0.0))

@@ -1,8 +1,7 @@
 """F with a penalty that has corners or bounds: a mean loss plus R of a `Penalty`.
 
-F(θ) = (1/S) Σ s_i ℓ_i + R(θ) in nats, θ (K, D) as in `objective`. What a solver sees of it is what it sees of
-an `Objective`; its lower bounds come from the same rows p' (docs/design/0002), with R's conjugate for the
-price.
+F(θ) = (1/S) Σ s_i ℓ_i + R(θ) in nats, θ (K, D) as in `loss`. A solver uses it as it uses an `Objective`. Its
+lower bounds come from the same rows p' (docs/design/0002), with R's conjugate in place of ‖G'‖²/2λ.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Point:
 
     @property
     def gap(self) -> float:
-        """What this alone proves of F − F*."""
+        """F less the lower bound, nats: what this evaluation alone proves of F − F*."""
         return self.value - self.lower_bound
 
     @property
@@ -48,7 +47,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Composite(OverRows):
-    """`penalty` is R."""
+    """F = mean loss + R: `loss` is the mean loss, `penalty` is R."""
 
     loss: MeanLoss
     penalty: Penalty
@@ -62,10 +61,11 @@ class Composite(OverRows):
 
     @property
     def penalties(self) -> Float:
+        """l1 + l2 of every coefficient, (K, D): 0 where nothing penalises it."""
         return self.penalty.l1 + self.penalty.l2
 
     def start(self) -> Float:
-        """The optimum among models without features, or what the bounds leave of it."""
+        """The optimum among models without features, moved into the bounds."""
         start = self.loss.start()
         frozen = self.penalty.frozen[:, -1] if self.loss.fit_intercept else np.zeros(1, bool)
         if frozen.any():  # two classes, the first with logit 0
@@ -73,7 +73,7 @@ class Composite(OverRows):
         return self.penalty.clip(start)
 
     def without_shift(self, theta: Float) -> Float:
-        """θ less the shift common to all classes that leaves R least: the loss does not know it."""
+        """θ less a shift common to all classes, the one for which R is least; the loss does not change."""
         return self.penalty.without_shift(theta)
 
     def evaluate(self, theta: Float, *, exact: bool = True) -> Point:
@@ -81,7 +81,7 @@ class Composite(OverRows):
         return self.at(self.loss.at(theta, exact=exact))
 
     def at(self, loss: Loss) -> Point:
-        """F where the loss is known already: at another C, for one."""
+        """F where the loss is computed already, as at another C."""
         return Point(loss, loss.value + self.penalty.value(loss.theta), self._lower_bound(loss))
 
     def _lower_bound(self, loss: Loss) -> float:
@@ -97,7 +97,7 @@ class Composite(OverRows):
 
     @functools.cached_property
     def _of_features(self) -> Penalty:
-        """R without the intercept."""
+        """R of the features' coefficients, without the intercept."""
         return self.penalty.take(slice(self.loss.n_features))
 
     def subgradient(self, at: Point) -> Float:
@@ -110,6 +110,6 @@ class Composite(OverRows):
         return Composite(part, self.penalty.take(self.columns(features)))
 
     def columns(self, features: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Columns of θ: those of the features and the intercept's."""
+        """The columns of θ that belong to these features, and the intercept's."""
         last = [self.loss.n_features] if self.loss.fit_intercept else []
         return np.append(features, last).astype(np.intp)

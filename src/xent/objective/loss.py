@@ -10,20 +10,18 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._checks import check_sums
-from .._types import Float
+from .._types import Bool, Float
 from ..data import Batch, Source
 from ..kernels import linear
 from ..kernels.threads import blas_for
 from . import null_space
 from .evaluation import Loss
 
-_ROWS_FOR_NULL = 16  # a feature: directions that are not null for all rows mostly show in so many
+_ROWS_FOR_NULL = 16  # per feature: directions that are not null for all rows mostly show in so many
 _EPS = float(np.finfo(float).eps)
 _CACHED = 1 << 15  # numbers of an array that stay in cache while others pass
 
@@ -31,12 +29,14 @@ _CACHED = 1 << 15  # numbers of an array that stay in cache while others pass
 class MeanLoss:
     """L over the rows of a `Source` and K classes: sums over rows, and nothing else.
 
-    Counts in `n_passes` every full reading of X, the one for the moments at construction included.
+    `n_passes` counts readings of X for a sum over all rows. Construction counts as one, whatever it reads for
+    the moments, for soft labels, for constant features and for offsets.
 
-    source, n_classes, fit_intercept, n_threads: as given. shape: (K, D). n_rows, n_features. weight: S.
-    share (K,): of each class. centre (d,): x̄, 0 without an intercept. class_x (K, d): (1/S) Σ s_i q_i x̃_iᵀ.
-    constant (d,): which features are. offset_moments: (1/S) Σ s_i o_i (K,) and (1/S) Σ s_i ⟨q_i, o_i⟩.
-    is_narrow: whether X is float32 or shorter, so that passes in float32 are faster and lose little.
+    source, n_classes, fit_intercept, n_threads: the arguments. shape: (K, D). n_rows, n_features. weight: S.
+    share (K,): the weighted share of each class. centre (d,): x̄, 0 without an intercept. class_x (K, d):
+    (1/S) Σ s_i q_i x̃_iᵀ. constant (d,): which features are constant. offset_moments: (1/S) Σ s_i o_i (K,) and
+    (1/S) Σ s_i ⟨q_i, o_i⟩. is_narrow: whether X is float32 or shorter, so that passes in float32 are faster
+    and lose little.
     """
 
     def __init__(
@@ -65,29 +65,30 @@ class MeanLoss:
             self.offset_moments = mean[:-1], float(mean[-1])
             self._offset_size = max(source.map(_largest_offset))
 
-    def _find_constant(self) -> NDArray[np.bool_]:
-        """(d,): which centred features are 0 in all rows. Made so exactly: the rounding of a large one's
-        mean would pass for a feature, one that no penalty to speak of holds."""
+    def _find_constant(self) -> Bool:
+        """Which centred features are 0 in all rows, (d,); sets their `centre` and `class_x` exactly. Else the
+        rounding of a large mean would look like a feature, and a weak penalty would not hold it."""
         constant, value = null_space.constant_features(self.source, self.n_features)
         if not self.fit_intercept:
-            return constant & (value == 0)
+            zero: Bool = constant & (value == 0)
+            return zero
         self.centre[constant] = value[constant]
         self.class_x[:, constant] = 0.0
         return constant
 
     def read(self) -> Source:
-        """The rows, for a pass, which is counted."""
+        """The rows, for one pass, which is counted."""
         self.n_passes += 1
         return self.source
 
     def again(self) -> MeanLoss:
-        """The same, what is known of it included; its `n_passes` count from 0."""
+        """A copy, with all that is computed already; its `n_passes` counts from 0."""
         other = copy.copy(self)
         other.n_passes = 0
         return other
 
     def over(self, source: Source) -> MeanLoss:
-        """The same of other rows, or of other features."""
+        """The mean loss of other rows, or of other features, with the same settings."""
         return MeanLoss(source, self.n_classes, fit_intercept=self.fit_intercept, n_threads=self.n_threads)
 
     def start(self) -> Float:
@@ -142,26 +143,27 @@ class MeanLoss:
         A[self.constant] = A[:, self.constant] = 0.0  # a difference of CSR rows' sums leaves rounding
         return A
 
-    def null_directions(self, free: NDArray[np.bool_]) -> Float:
-        """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all i."""
+    def null_directions(self, free: Bool) -> Float:
+        """Directions n (m, d) of length 1 of the features that are `free` (d,) with n·x̃_i = 0 for all i."""
         curvatures = lambda: self.curvature_of_few, lambda: self.feature_curvature
         return null_space.null_directions(self.read, self.centre, free, self.constant, *curvatures)
 
     @functools.cached_property
     def curvature_of_few(self) -> Float:
-        """`feature_curvature` of a few rows: what is null for all is so for these."""
+        """`feature_curvature` of a few rows: a direction that is null for all rows is null for these."""
         rows = _ROWS_FOR_NULL * (self.n_features + 1)
         few = self.over(self.source.sample(rows, 8)) if self.n_rows > 2 * rows else self
         return few.feature_curvature
 
     def feature_curvature_diagonal(self) -> Float:
-        """Its diagonal, (d,)."""
+        """The diagonal of `feature_curvature`, (d,): one pass, at every call."""
         a = self._second_order(linear.second_moment_diagonal, self.centre)
         a[self.constant] = 0.0
         return a
 
-    def _second_order(self, part: Callable[..., Float], *args: Any) -> Float:
-        """A mean of products of features, checked: squares of values beyond 1e150 are infinite."""
+    def _second_order(self, part: Callable[..., Float], *args: object) -> Float:
+        """A mean over rows of products of features. Raises ValueError where one is infinite, as squares of
+        values beyond 1e150 are."""
         with np.errstate(over="ignore", invalid="ignore"):
             mean = self.read().sum(part, *args) / self.weight
         squares = mean if mean.ndim == 1 else np.diagonal(mean)  # no product is larger than both its squares
@@ -174,11 +176,11 @@ class MeanLoss:
         return self.read().sum(linear.class_curvature, W, b, n_threads=self.n_threads) / self.weight
 
     def class_variance(self, theta: Float) -> Float:
-        """Its diagonal, (K,)."""
+        """The diagonal of `class_curvature`, (1/S) Σ s_i p_ik (1 − p_ik) at θ, (K,)."""
         return self.read().sum(linear.class_variance, *self.coefficients(theta)) / self.weight
 
     def hessian(self, theta: Float) -> Float:
-        """L's Hessian at θ, (K·D, K·D): one pass."""
+        """The Hessian of the mean loss at θ, (K·D, K·D): one pass."""
         return self._second_order(linear.hessian, *self.coefficients(theta), self.centre, self.fit_intercept)
 
     def reach(self, of: Callable[[Float, Float], float], forms: Float) -> float:
@@ -187,10 +189,10 @@ class MeanLoss:
 
 
 class OverRows:
-    """What an objective has of its mean loss, whatever its penalty."""
+    """What every objective takes over from its mean loss, whatever its penalty."""
 
     loss: MeanLoss
-    least: float | None = 0.0  # F is no lower anywhere; None where no bound exists
+    least: float | None = 0.0  # a lower bound on F; None where there is none
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -235,19 +237,20 @@ class OverRows:
 
 
 def in_cache(shape: tuple[int, int]) -> Iterator[slice]:
-    """Some classes of (K, D) at a time: with 100000 features and 20 classes what follows a pass took as
-    long."""
+    """Slices of classes, so few that their rows of (K, D) stay in cache. With 100000 features and 20 classes,
+    all at once took as long as the pass before it."""
     step = max(1, _CACHED // shape[1])
     return (slice(start, start + step) for start in range(0, shape[0], step))
 
 
 def _largest_offset(batch: Batch) -> float:
+    """The largest |o_ik| of a batch, 0 without offsets."""
     return 0.0 if batch.offset is None else float(np.abs(batch.offset).max(initial=0.0))
 
 
 def _reach(
     batch: Batch, of: Callable[[Float, Float], float], forms: Float, centre: Float, intercept: bool
 ) -> float:
-    """The largest over a batch's rows."""
+    """The largest of(x̃, forms) over blocks of a batch's rows that count."""
     blocks = linear.augmented_blocks(batch, centre, intercept)
     return max((of(rows, forms) for rows in blocks), default=0.0)

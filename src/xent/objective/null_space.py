@@ -1,12 +1,12 @@
-"""Directions of the features along which no centred row has anything: the loss does not know them.
+"""Directions of the features in which every centred row is 0: the loss does not depend on them.
 
 Two kinds. A *constant* feature is known exactly: the same number in every row that counts. With an intercept
 its centred column is 0, whatever its size. A *collinear* direction n has n·x̃_i = 0 for all i but for
 rounding: |n·x̃_i| ≤ ε Σ_j |n_j| (|x̃_ij| + |x̄_j|), ε = 64 units of float64 for centring and adding up, and
 2 of float32 where X is stored in that or less. A sum of dummies, degrees in two scales, a column twice; and
-one column alone that somebody computed: shares added up, 7.3·q/q.
-What such a direction could still tell the classes is the rounding of a table; whoever fits it gets
-coefficients of 1e7 or 1e15, and of any size with any other table of the same numbers.
+one column alone that was computed: shares added up, 7.3·q/q.
+Along such a direction the classes differ by the rounding of a table alone. A fit to it gets coefficients of
+1e7 or 1e15, and others with another table of the same numbers.
 
 Method for the latter
  a. The features' correlations, from a few rows where there are many: what is null for all rows is so for
@@ -26,9 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, qr
 
-from .._types import Bool
+from .._types import Array, Bool, Float
 from ..data import Batch, Source
-from ..data.batch import Float
 from ..kernels import linear
 from ..kernels.threads import blas_for
 
@@ -67,7 +66,7 @@ def constant_features(source: Source, d: int) -> tuple[Bool, Float]:
 
 
 def _rows(batch: Batch, start: int, rows: int) -> Any:
-    """X of those that count among `rows` rows from `start` on."""
+    """The rows of X that count among `rows` rows from `start` on."""
     part = slice(start, min(start + rows, batch.shape[0]))
     live = batch.live(part)
     return batch.X[part] if live is None else batch.X[start + np.flatnonzero(live)]
@@ -81,12 +80,12 @@ def null_directions(
     curvature_of_few: Callable[[], Float],
     curvature: Callable[[], Float],
 ) -> Float:
-    """Of the features that are `free` (d,), directions n (m, d) of length 1 with n·x̃_i = 0 for all rows that
-    count: those that are `constant` (d,) and combinations of others.
+    """Directions n (m, d) of length 1 of the features that are `free` (d,) with n·x̃_i = 0 for all rows that
+    count: the `constant` (d,) features and combinations of others.
 
-    read gives the rows, each time for a pass; curvature (1/S) Σ s_i x̃_i x̃_iᵀ (d, d) of all rows,
-    curvature_of_few of some. Beyond MAX_COLLINEAR features, whose correlations would not fit, combinations
-    are not sought.
+    Every call of `read` returns the rows for one pass; `curvature` returns (1/S) Σ s_i x̃_i x̃_iᵀ (d, d) over
+    all rows, `curvature_of_few` over some. Beyond MAX_COLLINEAR features, whose correlations would not fit,
+    combinations are not searched for.
     """
     d = len(centre)
     single = _alone(np.flatnonzero(constant & free), d)
@@ -110,37 +109,38 @@ def null_directions(
 
 
 def _alone(features: NDArray[np.intp], d: int) -> Float:
-    """The directions of single features, (m, d)."""
+    """A unit vector for each of these features, (m, d)."""
     directions = np.zeros((len(features), d))
     directions[np.arange(len(features)), features] = 1.0
     return directions
 
 
 def _hardly_varies(curvature: Float, centre: Float) -> Bool:
-    """Which features may be constant but for rounding, or have squares that underflow, (d,). Of CSR the
-    curvature is a difference, and says no more."""
+    """Which features, (d,), may be constant but for rounding, or have squares that underflow. For CSR rows
+    the curvature is a difference and cannot say more."""
     least: Float = (_HARDLY * centre) ** 2
     return np.asarray(np.diag(curvature) <= least)
 
 
 @dataclass(frozen=True)
 class NullSpaces:
-    """For classes (m,) orthonormal directions (r, d) each, along which the loss is flat and no penalty holds
-    a coefficient."""
+    """Where F is flat: pairs of classes (m,) and orthonormal directions (r, d), along which the loss does not
+    change and these classes have no penalty."""
 
     spaces: tuple[tuple[NDArray[np.intp], Float], ...] = ()
 
     @staticmethod
     def of(free: Bool, directions: Callable[[Bool], Float]) -> NullSpaces:
-        """Of the features that are free in each class (K, d), and `null_directions` of them."""
+        """The null spaces of the features that are free in each class (K, d); `directions` gives the
+        `null_directions` of a set of features."""
         patterns: dict[bytes, list[int]] = {}
         for k in np.flatnonzero(free.any(axis=1)):
             patterns.setdefault(free[k].tobytes(), []).append(int(k))
-        found = ((np.array(ks), orthonormal(directions(free[ks[0]]))) for ks in patterns.values())
-        return NullSpaces(tuple((classes, null) for classes, null in found if len(null)))
+        pairs = ((np.array(ks), orthonormal(directions(free[ks[0]]))) for ks in patterns.values())
+        return NullSpaces(tuple((classes, null) for classes, null in pairs if len(null)))
 
     def taken_out(self, theta: Float) -> Float:
-        """θ (K, D), or a gradient, less what of it lies there: of all such θ the one of least ‖W‖."""
+        """θ (K, D), or a gradient, less its part in the null spaces: the θ of least ‖W‖ with the same F."""
         if not self.spaces:
             return theta
         theta = theta.copy()
@@ -150,9 +150,12 @@ class NullSpaces:
             theta[classes, :d] = W - W @ null.T @ null
         return theta
 
-    def curve(self, k: int | None, block: NDArray[Any]) -> None:
-        """Put curvature, as much as is usual in the block of class k, or of a mean over classes, (d, d) or
-        more, into its null directions: what is orthogonal to them, as every gradient is, does not know it."""
+    def curve(self, k: int | None, block: Array) -> None:
+        """Adds curvature to the null directions of a Hessian block, (d, d) or larger, in place.
+
+        The block is class k's, or for None a mean over classes. The curvature has the size of the block's
+        other entries; vectors orthogonal to the null directions, as every gradient is, are not affected.
+        """
         for classes, null in self.spaces:
             if k is None or k in classes:
                 d = null.shape[1]
@@ -161,8 +164,8 @@ class NullSpaces:
 
 
 def _small_directions(curvature: Float, features: NDArray[np.intp]) -> Float:
-    """Of these features, scaled to unit diagonal, the eigenvectors of small eigenvalues: (m, d). None of
-    them has a diagonal of 0."""
+    """The eigenvectors of small eigenvalues of these features' correlations: (m, d). The curvature's diagonal
+    must be > 0 for all of them."""
     if not len(features):
         return np.zeros((0, len(curvature)))
     units = np.sqrt(np.diag(curvature)[features])
@@ -173,10 +176,11 @@ def _small_directions(curvature: Float, features: NDArray[np.intp]) -> Float:
 
 
 def _spread(vectors: Float, features: NDArray[np.intp], units: Float, d: int) -> Float:
-    """Columns in units of these features as rows of length 1 over all of them."""
-    out = np.zeros((vectors.shape[1], d))
+    """Columns in units of these features as rows of length 1 over all d features."""
+    out: Float = np.zeros((vectors.shape[1], d))
     out[:, features] = (vectors / units[:, None]).T
-    return out / np.linalg.norm(out, axis=1, keepdims=True)
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    return out
 
 
 def _singular_directions(source: Source, centre: Float, features: NDArray[np.intp], units: Float) -> Float:
@@ -193,7 +197,7 @@ def _singular_directions(source: Source, centre: Float, features: NDArray[np.int
 
 
 def _are_null(source: Source, centre: Float, directions: Float) -> Bool:
-    """Which directions n (m, d) no row that counts has more of than rounding, (m,)."""
+    """Which directions n (m, d) have |n·x̃_i| within rounding for all rows that count, (m,)."""
     reach = np.zeros((2, len(directions)))
     for rows in _blocks(source, centre):
         along = np.abs(rows @ directions.T)
@@ -202,17 +206,20 @@ def _are_null(source: Source, centre: Float, directions: Float) -> Bool:
     rounding = 64 * np.finfo(np.float64).eps
     if source.dtype.itemsize < 8:
         rounding += 2 * np.finfo(np.float32).eps
-    return reach[0] <= rounding * reach[1]
+    null: Bool = reach[0] <= rounding * reach[1]
+    return null
 
 
 def _blocks(source: Source, centre: Float) -> Iterator[Float]:
+    """The centred rows that count, a block at a time."""
     for batch in source.batches():
         yield from linear.augmented_blocks(batch, centre, False)
 
 
 def orthonormal(directions: Float) -> Float:
-    """Rows of length 1 at right angles that span the same, (r, d)."""
+    """An orthonormal basis, (r, d), of what these directions (m, d) span."""
     if not len(directions):
         return directions
     _, sizes, rows = np.linalg.svd(directions, full_matrices=False)
-    return rows[sizes > 1e-12 * sizes[0]]
+    basis: Float = rows[sizes > 1e-12 * sizes[0]]
+    return basis

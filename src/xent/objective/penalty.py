@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .._types import Float
+from .._types import Bool, Float
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,26 @@ class Penalty:
         *,
         grouped: bool = False,
     ) -> Penalty:
-        """(1 − r)/2 θ² + r |θ|, times `penalties` (K, D)."""
+        """R = (1 − r)/2 θ² + r |θ|, times `penalties` (K, D); r is `l1_ratio`."""
         infinite = np.broadcast_to(np.inf, penalties.shape)
         lower, upper = (np.broadcast_to(-np.inf, penalties.shape), infinite) if bounds is None else bounds
         l2, l1 = _times(1 - l1_ratio, penalties), _times(l1_ratio, penalties)
         return Penalty(l2, l1, lower, upper, grouped)
 
     def scaled(self, factor: float) -> Penalty:
-        """The same at another C."""
+        """The penalty with l1 and l2 times a factor, as for another C."""
         return replace(self, l2=_times(factor, self.l2), l1=_times(factor, self.l1))
 
     def take(self, columns: NDArray[np.intp] | slice) -> Penalty:
-        """Of these columns only."""
+        """The penalty of these columns of θ only."""
         l2, l1, lower, upper = (a[:, columns] for a in (self.l2, self.l1, self.lower, self.upper))
         return Penalty(l2, l1, lower, upper, self.grouped)
 
     @functools.cached_property
-    def frozen(self) -> NDArray[np.bool_]:
-        """(K, D): what the bounds leave no room to move."""
-        return self.lower == self.upper
+    def frozen(self) -> Bool:
+        """(K, D): which coefficients have a lower bound equal to the upper."""
+        frozen: Bool = self.lower == self.upper
+        return frozen
 
     @functools.cached_property
     def holds_shift(self) -> bool:
@@ -65,12 +66,12 @@ class Penalty:
 
     @functools.cached_property
     def _flat_conjugate(self) -> bool:
-        """Whether R* is 0 where it is finite: nothing is squared, and no bound but 0."""
+        """Whether the conjugate R* is 0 where it is finite: no l2, and no bound but 0 and ±inf."""
         sides = np.concatenate([self.lower, self.upper])
         return not (self.l2.any() or (np.isfinite(sides) & (sides != 0)).any())
 
     @functools.cached_property
-    def _open(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _open(self) -> tuple[Bool, Bool]:
         """(K, D): where R* is infinite beyond l1, for v > 0 and for v < 0."""
         return (self.l2 == 0) & np.isinf(self.upper), (self.l2 == 0) & np.isinf(self.lower)
 
@@ -98,7 +99,8 @@ class Penalty:
         descent, L1 on 30 features and 3 classes took 1000 steps at weak penalties, and 25 without the shift.
         """
         if self.grouped:
-            return theta - theta.mean(axis=0)
+            mean: Float = theta.mean(axis=0)
+            return theta - mean
         if self.holds_shift:
             return theta
         # The slopes of R(θ − t) at t = 0, to the left and right: most columns have least R where they are.
@@ -117,7 +119,11 @@ class Penalty:
         return theta
 
     def _least_shift(self, theta: Float) -> Float:
-        """argmin over t of R(θ − t), (D,), bounds aside; the mean where nothing is penalised."""
+        """argmin over t of R(θ − t), (D,), bounds aside; the mean where nothing is penalised.
+
+        Example: one column with θ = (0, 1, 5), l1 = 1 for all and l2 = 0. R(θ − t) = |t| + |1 − t| + |5 − t|
+        is least at the median, t = 1.
+        """
         order = np.argsort(theta, axis=0)
         x, l1 = (np.take_along_axis(a, order, axis=0) for a in (theta, self.l1))
         l2, drawn = self.l2.sum(axis=0), np.einsum("kj,kj->j", self.l2, theta)
@@ -127,11 +133,13 @@ class Penalty:
         corner, before = (np.take_along_axis(a, first, axis=0)[0] for a in (x, slope))
         # The least is at the first corner where R rises to the right, or before it, if R rises there, too.
         inner = corner - np.maximum(before, 0.0) / np.where(l2 > 0, l2, np.inf)
-        return np.where((l2 > 0) | (l1.sum(axis=0) > 0), inner, theta.mean(axis=0))
+        least: Float = np.where((l2 > 0) | (l1.sum(axis=0) > 0), inner, theta.mean(axis=0))
+        return least
 
     def clip(self, theta: Float) -> Float:
-        """The nearest point within the bounds."""
-        return np.clip(theta, self.lower, self.upper)
+        """The point within the bounds that is nearest to θ."""
+        clipped: Float = np.clip(theta, self.lower, self.upper)
+        return clipped
 
     def subgradient(self, theta: Float, gradient: Float) -> Float:
         """The smallest element of ∇loss + ∂R at θ, (K, D): 0 everywhere at the optimum, and only there."""
@@ -141,7 +149,8 @@ class Penalty:
             size = np.linalg.norm(g, axis=0)
             left = np.maximum(1 - self.l1[0] / np.where(size > 0, size, 1.0), 0.0)
             live = norm > 0
-            return np.where(live, g + self.l1[0] * theta / np.where(live, norm, 1.0), g * left)
+            grouped: Float = np.where(live, g + self.l1[0] * theta / np.where(live, norm, 1.0), g * left)
+            return grouped
         below = g - self.l1 * np.where(theta > 0, -1.0, 1.0)  # the slope to the left,
         above = g + self.l1 * np.where(theta < 0, -1.0, 1.0)  # and to the right
         below = np.where(theta <= self.lower, -np.inf, below)
@@ -161,10 +170,12 @@ class Penalty:
         return float(np.min(scale, where=free & ~np.isnan(scale), initial=np.inf))
 
     def dual_bound(self, entropy: float, gradient: Float) -> float:
-        """The best of c·entropy − R*(−c·gradient) over 0 ≤ c ≤ 1, in nats: see docs/design/0002.
+        """A lower bound on F* in nats: the best of c·entropy − R*(−c·gradient) over 0 ≤ c ≤ 1.
 
-        For c = 1 it is the dual value of probabilities whose residuals have this gradient; c < 1 mixes the
-        labels in, which shrinks the gradient until R* is finite: without an l2 it is infinite beyond l1.
+        c = 1 is the dual value of probabilities whose residuals have this gradient. c < 1 mixes the labels
+        in, which shrinks the gradient until R* is finite: without an l2, R* is infinite beyond l1.
+        Derivation: docs/design/0002. Example: one coefficient, l1 = 1, l2 = 0, no bounds, entropy 0.6,
+        gradient 1.5. R* is 0 up to 1 and infinite beyond, so c = 1/1.5, and the bound is 0.6/1.5 = 0.4.
         """
         reach = self._reach(-gradient)
         c = 1.0 if reach <= 1 else (1 - 1e-15) / reach
@@ -181,7 +192,7 @@ class Penalty:
         return max(0.0, best) if math.isfinite(best) else 0.0
 
     def _reach(self, v: Float) -> float:
-        """By how much v must be divided for R*(v) to be finite."""
+        """The least divisor of v for which R*(v) is finite."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.grouped:
                 ratio = np.linalg.norm(v, axis=0) / self.l1[0]
@@ -212,5 +223,5 @@ class Penalty:
 
 
 def _times(factor: float, a: Float) -> Float:
-    """One row for all classes stays one row in memory."""
+    """factor · a, where one row broadcast to all classes stays one row in memory."""
     return np.broadcast_to(factor * a[0], a.shape) if a.strides[0] == 0 else factor * a

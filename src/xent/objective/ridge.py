@@ -1,6 +1,6 @@
 """F with an L2 penalty: smooth, with a Hessian, and two certificates.
 
-F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) Σ_kj u_k v_j W_kj² in nats, b free; the factors u and v are 1 unless given.
+F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) Σ_kj u_k v_j W_kj² in nats, b free; the factors u and v are 1 by default.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _EPS, _TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 
 
 class Objective(OverRows):
-    """F of a mean loss and an L2 penalty, `ridge` λ ≥ 0, times u_k v_j ≥ 0 where `class_factors` u (K,) or
-    `feature_factors` v (d,) are given."""
+    """F of a mean loss and an L2 penalty, `ridge` λ ≥ 0 times u_k v_j ≥ 0: `class_factors` u (K,) and
+    `feature_factors` v (d,), None for all 1."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Objective(OverRows):
             self._gauge = weights / weights.sum(axis=0)
 
     def at_ridge(self, ridge: float) -> Objective:
-        """The same with another λ, without reading X; its `n_passes` count from 0."""
+        """F with another λ, without reading X; its `n_passes` counts from 0."""
         other = copy.copy(self)
         for name in ("is_penalised", "null_spaces"):
             other.__dict__.pop(name, None)
@@ -94,13 +94,13 @@ class Objective(OverRows):
 
     @functools.cached_property
     def is_penalised(self) -> bool:
-        """Whether every coefficient but the intercept is, so that F has a minimum and the dual bound
+        """Whether every coefficient but the intercept is penalised: F has a minimum then, and the dual bound
         works."""
         return bool((self.penalties[:, : self.n_features] > 0).all())
 
     def sample(self, rows: int) -> Objective:
-        """F on about so many rows, of every class in proportion but 8 at least, weighted up to what they
-        stand for; the same ones at every call. For starts and metrics: nothing is proven by it."""
+        """F on about so many rows, at least 8 of every class, weighted by the number they stand for; the same
+        rows at every call. It serves starts and metrics and proves nothing."""
         loss = self.loss.over(self.loss.source.sample(rows, 8))
         return Objective(
             loss, self.ridge, class_factors=self.class_factors, feature_factors=self.feature_factors
@@ -116,16 +116,18 @@ class Objective(OverRows):
         return self.shape[0] * self.shape[1] <= MAX_HESSIAN
 
     def without_shift(self, theta: Float) -> Float:
-        """θ less its mean over classes, weighted by u, and less what lies in `null_spaces`: the same
-        probabilities, the least penalty, and of all such points the one of the least ‖W‖.
+        """θ less its mean over classes, weighted by u, and less its part in `null_spaces`: of all points with
+        the same probabilities and the least penalty, the one of the least ‖W‖.
 
         Solvers start there and stay there. A common shift has no curvature but the penalty's, and with
         large features its rounding noise divided by a small λ would swamp the coefficients.
         """
         theta = self.null_spaces.taken_out(theta)
         if self.class_factors is None:
-            return theta - np.add.reduce(theta) / len(theta)
-        return theta - (self._gauge * theta).sum(axis=0)
+            mean: Float = np.add.reduce(theta) / len(theta)
+        else:
+            mean = (self._gauge * theta).sum(axis=0)
+        return theta - mean
 
     def evaluate(self, theta: Float, *, exact: bool = True) -> Evaluation:
         """One pass: F, ∂F/∂θ and the dual lower bound at θ; not `exact` in float32, if X is no wider."""
@@ -148,14 +150,13 @@ class Objective(OverRows):
             bound = certificate.dual_from_products(
                 loss.entropy, probability, self.loss.share, products, self.loss.offset_moments
             )
-        gradient = self.null_spaces.taken_out(gradient)  # there it is rounding, and no step is to follow it
+        gradient = self.null_spaces.taken_out(gradient)  # rounding, which no step should follow
         return Evaluation(theta, loss.value + 0.5 * ridged, gradient, bound, loss.exact)
 
     @functools.cached_property
     def null_spaces(self) -> null_space.NullSpaces:
-        """Where F is flat for ever: directions of unpenalised features, a class at a time. Empty where all is
-        penalised; a penalty that rounding hides behind the curvature (C = 1e20) counts as none: it holds
-        nothing."""
+        """Where F is flat: directions of unpenalised features, class by class. Empty where all is penalised.
+        A penalty that rounding hides behind the curvature (C = 1e20) counts as none."""
         d = self.n_features
         free = self.penalties[:, :d] == 0
         if float(self.penalties.max(initial=0.0)) <= _WEAK and d <= null_space.MAX_COLLINEAR:
@@ -228,7 +229,8 @@ class Objective(OverRows):
 
 
 def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:
-    """H⁻¹ as a function of a vector or matrix, by Cholesky; if that fails on H's range, and False."""
+    """H⁻¹ as a function of a vector or matrix, and True, by Cholesky. If that fails: H⁻¹ on H's range, and
+    False."""
     factor, failed = lapack.dpotrf(H, lower=True)
     if not failed:
         return lambda v: lapack.dpotrs(factor, v, lower=True)[0], True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
-from ..data.batch import Batch, Float
+from .._types import Float, Matrix
+from ..data.batch import Batch
 from ..kernels import linear
 from .loss import MeanLoss
 
@@ -18,24 +18,24 @@ _BLOCK_NUMBERS = 1 << 20
 
 
 def of_loss(loss: MeanLoss, theta: Float) -> float:
-    """By how much the mean loss at θ (K, D) may differ from what is computed of it, in nats; under LEAST, as
-    a few rows tell, it is called 0, and no more is read.
+    """By how much rounding may have changed the mean loss at θ (K, D), in nats; 0 if that is less than LEAST.
+    Mostly a few rows show this, and no more are read.
 
     Logits are sums of W_kj x_ij, which cancel where W is large along a direction that rows have little of.
     Where all logits of a row are right to e, its loss is to 2e, and, p being close to q, to about
-    e Σ |p − q|: rows that are told apart without doubt do not mind. docs/design/0002, Rounding.
+    e Σ |p − q|, which is small for rows whose class is certain. docs/design/0002, Rounding.
     """
     W, b = loss.coefficients(theta)
     few = (block for batch in loss.source.batches() for block in batch.blocks(_FEW_ROWS))
     if _mean(islice(few, 1), W, b) < LEAST / 10:
         return 0.0
     rows = min(max(_BLOCK_NUMBERS // (4 * len(W) + W.shape[1]), 64), 8192)
-    found = _mean((block for batch in loss.read().batches() for block in batch.blocks(rows)), W, b)
-    return found if found >= LEAST else 0.0
+    mean = _mean((block for batch in loss.read().batches() for block in batch.blocks(rows)), W, b)
+    return mean if mean >= LEAST else 0.0
 
 
-def _mean(blocks: Iterable[tuple[Any, Batch, Float]], W: Float, b: Float) -> float:
-    """A weighted mean over rows."""
+def _mean(blocks: Iterable[tuple[Matrix, Batch, Float]], W: Float, b: Float) -> float:
+    """The weighted mean over rows of what rounding may have changed their losses by, in nats."""
     ulps, sizes = (8 + np.sqrt(W.shape[1])) * np.finfo(float).eps, np.abs(W).T
     total, weights = 0.0, 0.0
     for X, part, weight in blocks:

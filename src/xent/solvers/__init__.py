@@ -33,11 +33,11 @@ SOLVERS: dict[str, Callable[[Settings], Solver]] = {"lbfgs": LBFGS, "newton": Ne
 
 
 def choose(name: str, objective: Objective | Composite, settings: Settings, *, sweep: bool = False) -> Solver:
-    """The solver called `name`; "auto" is Newton where that pays, else L-BFGS. `sweep`: one for many
-    penalties, each solved from the state of the last.
+    """The solver called `name`; "auto" is Newton where that pays, else L-BFGS. `sweep`: a solver for
+    many penalties, each solved from the state of the last.
 
-    Penalties with corners and bounds have their own: on all features where the Hessian's blocks fit, else on
-    those that matter.
+    Penalties with corners and bounds have solvers of their own: on all features where the Hessian's blocks
+    fit, else on those that matter.
     """
     if isinstance(objective, Composite):
         return Proximal(settings) if Quadratic.fits(objective) else WorkingSet(settings)

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from .._types import Float
 from ..objective import certificate
-from ..objective.evaluation import NewtonStep
+from ..objective.evaluation import Evaluation, NewtonStep
 from ..objective.ridge import Objective
 
 
@@ -49,14 +49,14 @@ def newton_pays(objective: Objective) -> bool:
     return objective.has_hessian and objective.n_rows * size**2 <= _NEWTON_PAYS
 
 
-PYTHON = 3e-4  # seconds that a round of Python takes beside what it calls
+PYTHON = 3e-4  # seconds of Python per iteration beside what it calls
 
 
 def seconds(objective: Objective) -> tuple[float, float]:
-    """What the Hessian, assembled and factored, costs, and what a loss-and-gradient pass does.
+    """Estimated seconds: for the Hessian, assembled and factored, and for one loss-and-gradient pass.
 
-    As seen on one core: blocks of pairs of classes at 18e9 products a second, Cholesky at 5e9, a fused pass
-    at 15e9. It only has to be right within a factor of a few.
+    Measured on one core, in products per second: 18e9 for blocks of pairs of classes, 5e9 for Cholesky, 15e9
+    for a fused pass. The estimate only has to be right within a factor of a few.
     """
     K, D = objective.shape
     n, size = objective.n_rows, K * D
@@ -73,7 +73,7 @@ def hessian_price(objective: Objective) -> float:
 
 @dataclass(frozen=True)
 class Progress:
-    """One iteration: passes over X so far, F, the certified distance F − F* (nats), and where."""
+    """One iteration: passes over X so far, F, what is certified of F − F* (nats), and θ."""
 
     iteration: int
     n_passes: int
@@ -83,6 +83,7 @@ class Progress:
 
     @property
     def figures(self) -> tuple[int, float, float]:
+        """n_passes, objective and suboptimality."""
         return self.n_passes, self.objective, self.suboptimality
 
 
@@ -91,8 +92,8 @@ NOWHERE = np.empty(0)  # θ of an iteration that is only remembered
 
 @dataclass(frozen=True)
 class Settings:
-    """When to stop: a certificate of `tol` nats, `max_iter` iterations, or where `report`, which sees each
-    iteration, or `stop`, which is asked as often, answer why. `watch` sees every pass."""
+    """When to stop: at a certificate of `tol` nats, after `max_iter` iterations, or when `report` or `stop`
+    returns a reason. `report` is called with every iteration, `stop` as often, `watch` with every pass."""
 
     tol: float = 1e-6
     max_iter: int = 1000
@@ -103,9 +104,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Solution:
-    """theta (K, D), its F, a certified lower bound on F* (None: no certificate exists) and the way there;
-    `at`, the evaluation at theta; `state`, what was learnt on the way, from which the same solver may go
-    on."""
+    """theta (K, D), its F, a certified lower bound on F* (None: no certificate exists) and the history.
+
+    `at` is the evaluation at theta; `state` is what was learnt on the way, from which the same solver may go
+    on.
+    """
 
     theta: Float
     value: float
@@ -118,25 +121,62 @@ class Solution:
 
 
 class Solver(Protocol):
-    """Frozen settings and nothing else: what a solve has learnt is in its `Solution`."""
+    """Frozen settings and nothing else: what a solve has learnt is in its `Solution`.
+
+    A solver of its own takes one kind of objective and one kind of state, hence `Any` here.
+    """
 
     name: ClassVar[str]
 
     def solve(self, objective: Any, theta: Float | None = None, warm: Any = None) -> Solution:
-        """Minimise from `theta` (K, D), or where none is given from the best start at hand.
+        """Minimise from `theta` (K, D); None for the best start at hand.
 
-        `warm`: the `state` of another solution by this solver, of the same rows at another penalty. It is
-        left as it is.
+        `warm`: the `state` of another solution by this solver, of the same rows at another penalty. It is not
+        changed.
         """
 
 
-@dataclass
-class Run:
-    """One solve: where it is, the best lower bound so far, the record, and what may serve another."""
+class Evaluated(Protocol):
+    """What a run reads of an evaluation: an `Evaluation` of an `Objective`, a `Point` of a `Composite`."""
 
-    objective: Any  # an Objective, or a Composite with its Points for evaluations
+    @property
+    def theta(self) -> Float: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def lower_bound(self) -> float | None: ...
+    @property
+    def exact(self) -> bool: ...
+
+
+class Function(Protocol):
+    """What a run reads of an objective."""
+
+    n_passes: int
+    least: float | None
+
+    @property
+    def n_rows(self) -> int: ...
+    @property
+    def is_penalised(self) -> bool: ...
+    @property
+    def penalties(self) -> Float: ...
+    def evaluate(self, theta: Float, *, exact: bool = True) -> Any: ...
+    def without_shift(self, theta: Float) -> Float: ...
+
+
+F = TypeVar("F", bound=Function)
+P = TypeVar("P", bound=Evaluated)
+
+
+@dataclass
+class Run(Generic[F, P]):
+    """One solve of F, with evaluations P: where it is, the best lower bound so far, the record, and what may
+    serve another solve."""
+
+    objective: F
     settings: Settings
-    at: Any
+    at: P
     history: list[Progress] = field(default_factory=list)
     told_to_stop: Result | None = None
     state: Any = None
@@ -148,13 +188,14 @@ class Run:
         self.lower_bound = self.objective.least
 
     @staticmethod
-    def begin(objective: Any, settings: Settings, theta: Float, *, exact: bool = True) -> Run:
-        at = objective.evaluate(objective.without_shift(theta), exact=exact)
+    def begin(objective: F, settings: Settings, theta: Float, *, exact: bool = True) -> Run[F, P]:
+        """A run from θ, its shift taken out: one pass."""
+        at: P = objective.evaluate(objective.without_shift(theta), exact=exact)
         return Run.resume(objective, settings, at)
 
     @staticmethod
-    def resume(objective: Any, settings: Settings, at: Any) -> Run:
-        """At a point that is evaluated already."""
+    def resume(objective: F, settings: Settings, at: P) -> Run[F, P]:
+        """A run from a point that is evaluated already."""
         run = Run(objective, settings, at)
         run.seen(at)
         run.record(0)
@@ -162,32 +203,35 @@ class Run:
 
     @property
     def exact(self) -> bool:
-        """Whether passes are in float64: what is proven counts from there."""
+        """Whether passes are in float64, and what they prove counts."""
         return self.at.exact
 
     def go_exact(self) -> None:
-        """From here on passes are in float64."""
+        """Evaluate again in float64, and pass in float64 from here on."""
         self.at = self.objective.evaluate(self.at.theta)
         self._exact_from = len(self.history)
         self.seen(self.at)
 
     @property
     def gap(self) -> float:
+        """What is proven of F − F*, nats ≥ 0."""
         return certificate.gap(self.at.value, self.lower_bound)
 
     @property
     def certified(self) -> bool:
+        """Whether F − F* is proven to be within tol."""
         return self.exact and self.gap <= self.settings.tol
 
-    def evaluate(self, theta: Float) -> Any:
-        """A pass at θ, its shift by rounding taken out; its lower bound counts even if it is refused."""
-        new = self.objective.evaluate(self.objective.without_shift(theta), exact=self.exact)
+    def evaluate(self, theta: Float) -> P:
+        """One pass at θ, the shift by rounding taken out. Its lower bound counts even if the step is
+        refused."""
+        new: P = self.objective.evaluate(self.objective.without_shift(theta), exact=self.exact)
         self.seen(new)
         return new
 
-    def seen(self, new: Any) -> None:
-        """Keep what an evaluation proves, and show it to who watches."""
-        # A bound above a value of F is no bound but rounding.
+    def seen(self, new: P) -> None:
+        """Keep what an evaluation proves, and notify the watcher."""
+        # A bound above a value of F is rounding and proves nothing.
         bound = new.lower_bound if new.exact else None
         if bound is not None and bound <= min(new.value, self.at.value) * (1 + 1e-12) + 1e-15:
             self.raise_bound(bound)
@@ -196,10 +240,11 @@ class Run:
             self.settings.watch(Progress(self.n_iter, self.objective.n_passes, new.value, gap, new.theta))
 
     def raise_bound(self, bound: float) -> None:
+        """Keep a lower bound on F* if it is the best so far and F has one at all."""
         if self.lower_bound is not None:
             self.lower_bound = max(self.lower_bound, bound)
 
-    def ask_hessian(self) -> NewtonStep:
+    def ask_hessian(self: SmoothRun) -> NewtonStep:
         """The Newton step here and, if it promises to be within tol, the self-concordant certificate."""
         step = self.objective.newton_step(self.at)
         if self.lower_bound is not None and 0.5 * step.decrement**2 <= self.settings.tol:
@@ -219,28 +264,28 @@ class Run:
         return then - self.at.value <= 1e-14 * abs(then)
 
     def record(self, iteration: int) -> None:
-        """Write an iteration down and tell of it; `told_to_stop` if someone answers so."""
+        """Write an iteration down and report it."""
         passes, at = self.objective.n_passes, self.at
         self.tell(Progress(iteration, passes, at.value, self.gap, at.theta))
 
     def tell(self, entry: Progress) -> None:
-        """`record` of an iteration that is known."""
-        told, settings = None, self.settings
+        """Write this entry down and report it; `told_to_stop` is then what `stop` or `report` answered."""
+        answer, settings = None, self.settings
         self.history.append(Progress(entry.iteration, *entry.figures, NOWHERE))
         if settings.stop:
-            told = settings.stop()
+            answer = settings.stop()
         if settings.report:
-            answer = settings.report(entry)
-            told = answer if told is None else told
-        self.told_to_stop = told
+            reported = settings.report(entry)
+            answer = reported if answer is None else answer
+        self.told_to_stop = answer
 
     @property
     def ended(self) -> bool:
-        """Whether an iteration more is not worth while, or not wanted."""
+        """Whether the run is to end: certified, stopped from outside, or without progress."""
         return self.certified or self.told_to_stop is not None or self.stuck or self.flat
 
     def finish(self) -> Solution:
-        """Where it stands; it has `ended`, or its iterations are used up."""
+        """The solution of a run that has `ended`, or has used up its iterations."""
         stuck = self.stuck or self.flat  # as long as F is that of the history
         if not self.exact:
             self.go_exact()
@@ -250,7 +295,7 @@ class Run:
         )
 
     def _result(self, stuck: bool) -> Result:
-        """How it ended: where no step lowers F for want of digits, or of an optimum."""
+        """How the run ended; `stuck` tells that no step lowers F, for want of digits or of an optimum."""
         if self.certified:
             return Result.CERTIFIED
         if self.told_to_stop is not None or not stuck:
@@ -260,3 +305,6 @@ class Run:
         if self.objective.is_penalised:
             return Result.STALLED
         return Result.UNPENALISED if self.objective.penalties.any() else Result.UNCERTIFIED
+
+
+SmoothRun: TypeAlias = Run[Objective, Evaluation]

@@ -1,15 +1,13 @@
-"""One block of the Hessian a class, from the rows that curve it.
+"""One block of the Hessian per class, from the rows that curve it.
 
 The Hessian's diagonal block of class k is A_k = (1/S) Σ_i s_i p_ik (1 − p_ik) x̃_i x̃_iᵀ + penalty. Near the
-optimum
-most p_ik are close to 0 or 1, every class curves along rows of its own, and a Kronecker product, which gives
-all classes the same A, misleads: on linear probes the blocks take a third of the passes.
-A few rows a class carry nearly all of A_k; what the others carry is taken to be shaped like A itself.
+optimum most p_ik are close to 0 or 1, every class curves along rows of its own, and a Kronecker product,
+which gives all classes the same A, misleads: on linear probes the blocks take a third of the passes. A few
+rows per class carry nearly all of A_k; the part of the others is taken to be shaped like A itself.
 
-Measured (passes until F is within 1e-6 nats of the optimum, Kronecker → blocks; n × d, K): digits 72 → 40;
-probe
-4000×128, 50: 52 → 27; 20000×64, 50: 33 → 13; 6000×128, 200: 61 → 28, with 32 rows a class 33, with 16 rows
-37.
+Measured: passes until F is within 1e-6 nats of the optimum, Kronecker → blocks, for n × d, K. Digits: 72 →
+40. Probes: 4000×128, 50: 52 → 27; 20000×64, 50: 33 → 13; 6000×128, 200: 61 → 28 (33 with 32 rows per class,
+37 with 16).
 """
 
 from __future__ import annotations
@@ -20,20 +18,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
-from .._types import Float
+from .._types import Array, Float
 from ..data.source import stacked
 from ..kernels import native
 from ..objective.loss import MeanLoss
 from ..objective.ridge import Objective
 from .rows import centred, curvature_weights, gathered, heaviest_rows
 
-# So much of the mean curvature is mixed into every block. Where the classes separate, weights p (1 − p) die
-# away
-# as the fit goes on, and blocks of dead weights stalled it (digits, C = 1e4: 489 passes with none, 152 with
-# 0.3, 191 by the Kronecker product; at C = 1 53, 54 and 133).
+# This share of the mean curvature is mixed into every block. Where the classes separate, weights p (1 − p)
+# vanish as the fit goes on, and blocks of vanished weights stalled it (digits, C = 1e4: 489 passes with none,
+# 152 with 0.3, 191 by the Kronecker product; at C = 1: 53, 54 and 133).
 MIXED = 0.2
 MAX_BYTES = 64 << 20
 _SINGLE_ABOVE = 128  # features: larger blocks are inverted in float32
@@ -44,14 +40,15 @@ _WORTH_THREADS_TO_READ = 1 << 21
 
 @dataclass(frozen=True)
 class ClassBlocks:
-    """(A_k + penalty)⁻¹ for every class: inverses (K, D, D) of the blocks scaled to unit diagonal, scales
-    (K, D)."""
+    """(A_k + penalty)⁻¹ for every class: `inverses` (K, D, D) of the blocks scaled to unit diagonal, and
+    `scales` (K, D)."""
 
-    inverses: NDArray[Any]
+    inverses: Array
     scales: Float
 
     @staticmethod
     def fits(objective: Objective) -> bool:
+        """Whether the blocks of all classes fit in MAX_BYTES."""
         K, D = objective.shape
         return K * D * D * _dtype(D).itemsize <= MAX_BYTES
 
@@ -65,7 +62,7 @@ class ClassBlocks:
         base[:d, :d] = curvature
         base[d:, d:] = 1.0
 
-        def invert(k: int, rows: NDArray[Any], rest: float) -> None:
+        def invert(k: int, rows: Array, rest: float) -> None:
             block = rows.T @ rows
             block += base * block.dtype.type(rest)
             objective.null_spaces.curve(k, block)
@@ -83,7 +80,7 @@ class ClassBlocks:
         return ClassBlocks(inverses, scales)
 
     def solve(self, G: Float) -> Float:
-        """Block by block, for G (K, D) or (m, K, D)."""
+        """The inverse blocks times G, class by class; G is (K, D) or (m, K, D)."""
         scaled = (G * self.scales).astype(self.inverses.dtype)
         if G.ndim == 2:
             scaled = scaled[None]
@@ -104,11 +101,13 @@ class ClassBlocks:
 
 
 def _dtype(D: int) -> np.dtype[Any]:
+    """The dtype of blocks of D coordinates."""
     return np.dtype(np.float32 if D > _SINGLE_ABOVE else np.float64)
 
 
-def _inverse(block: NDArray[Any]) -> tuple[NDArray[Any], Float]:
-    """Of a block scaled to unit diagonal, and the scale; raised by as much as rounding asks for."""
+def _inverse(block: Array) -> tuple[Array, Float]:
+    """The inverse of a block scaled to unit diagonal, and the scale. The diagonal is raised until rounding
+    leaves a Cholesky factor."""
     diagonal = np.diag(block).astype(np.float64)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     unit = block * scale.astype(block.dtype)
@@ -125,8 +124,8 @@ def _inverse(block: NDArray[Any]) -> tuple[NDArray[Any], Float]:
     return np.eye(len(unit), dtype=block.dtype), scale
 
 
-def _blocks(loss: MeanLoss, theta: Float, sketch: MeanLoss | None) -> Iterator[tuple[NDArray[Any], float]]:
-    """For every class rows r with (1/S) Σ s p (1 − p) x̃ x̃ᵀ = Σ r rᵀ, and how much of the mean curvature to
+def _blocks(loss: MeanLoss, theta: Float, sketch: MeanLoss | None) -> Iterator[tuple[Array, float]]:
+    """For every class, rows r with (1/S) Σ s p (1 − p) x̃ x̃ᵀ ≈ Σ r rᵀ, and how much of the mean curvature to
     add."""
     dtype = _dtype(loss.shape[1])
     if sketch is not None:

@@ -18,9 +18,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from .._types import Float
 from ..kernels import linear
 from ..objective.ridge import Objective
-from .base import Float, Run, Settings, Solution
+from .base import Run, Settings, SmoothRun, Solution
 from .line_search import weak_wolfe
 from .newton import Newton
 from .older import OlderHessian
@@ -41,15 +42,16 @@ class Chord:
 
     @staticmethod
     def pays(objective: Objective) -> bool:
-        """Whether a Hessian, of which a fit takes one or none, costs less than the iterations it spares, and
-        every coefficient is penalised: else the Hessian is not what its diagonal makes of another's."""
+        """Whether a Hessian, of which a fit takes one or none, costs less than the iterations it spares.
+        Every coefficient must be penalised: else a Hessian at another λ differs in more than its diagonal."""
         K, D = objective.shape
         work = objective.n_rows * D * D * K * (K - 1) / 2 + (K * D) ** 3
         return objective.has_hessian and objective.is_penalised and work <= _MOST_WORK
 
     def solve(self, objective: Objective, theta: Float | None = None, warm: Held | None = None) -> Solution:
-        """Minimise from `theta` (K, D), or `objective.start()`."""
-        run = Run.begin(objective, self.settings, objective.start() if theta is None else theta)
+        """Minimise from `theta` (K, D), None for `objective.start()`; `warm`: the Hessian of another
+        solve."""
+        run: SmoothRun = Run.begin(objective, self.settings, objective.start() if theta is None else theta)
         run.state = held = warm
         slope = math.inf  # ν² where the run is, as far as `held` tells
         if held is not None and held.factored(objective):
@@ -79,8 +81,8 @@ class Chord:
         return run.finish()
 
 
-def _polish(run: Run, held: Held, slope: float) -> None:
-    """Some steps more, which cost a pass each, towards what Newton's last step would have left."""
+def _polish(run: SmoothRun, held: Held, slope: float) -> None:
+    """Up to `_POLISH` more steps, one pass each, towards the precision that Newton's last step would have."""
     for _ in range(_POLISH):
         if not _FINE * run.settings.tol < slope < math.inf:
             return
@@ -92,9 +94,12 @@ def _polish(run: Run, held: Held, slope: float) -> None:
 
 @dataclass
 class Held:
-    """The loss's Hessian at θ₀ with curvature along the shifts, which F does not know, put in: (K·D, K·D), of
-    features times `scale` (D,). `longest`: no row x̃_i times it is longer; `kept`: the rows, of a small
-    table. Its factor at the last λ, and what that solved last, are kept to be looked up."""
+    """The loss's Hessian at θ₀, (K·D, K·D), of features times `scale` (D,), with curvature added along the
+    common shifts, on which F does not depend.
+
+    `longest` bounds the length of every row x̃_i times scale; `kept` holds the rows of a small table. The
+    factor at the last λ, and its last solution, are cached.
+    """
 
     theta: Float
     loss: Float
@@ -107,7 +112,7 @@ class Held:
 
     @staticmethod
     def at(objective: Objective, theta: Float, last: Held | None) -> Held:
-        """At θ (K, D); what is known of the rows is the last's."""
+        """The Hessian at θ (K, D); scale and rows are those of `last`, if there is one."""
         K, D = objective.shape
         kept = Kept.of(objective.loss) if last is None else last.kept
         H = hessian(objective.loss, theta, kept=kept)
@@ -124,7 +129,7 @@ class Held:
         return Held(theta, H.reshape(K * D, K * D), scale, longest, kept)
 
     def factored(self, objective: Objective) -> bool:
-        """Whether H₀ at the objective's λ has a Cholesky factor: made here for `certify`."""
+        """Whether H₀ at the objective's λ has a Cholesky factor, which is made here for `certify`."""
         if objective.ridge != self._penalty:
             self._penalty, self._solved = objective.ridge, None
             H, float64 = self.loss.copy(), np.finfo(float)
@@ -135,7 +140,7 @@ class Held:
         return self._older is not None
 
     def _solve(self, gradient: Float) -> Float:
-        """H₀⁻¹ times it, of scaled features, (K·D,)."""
+        """H₀⁻¹ times the gradient, in scaled features, (K·D,)."""
         assert self._older is not None
         if self._solved is None or self._solved[0] is not gradient:
             self._solved = gradient, self._older.solve((gradient * self.scale).ravel())
@@ -145,7 +150,7 @@ class Held:
         """−H₀⁻¹ times the gradient, (K, D)."""
         return -self._solve(gradient).reshape(gradient.shape) * self.scale
 
-    def certify(self, run: Run) -> float:
+    def certify(self, run: SmoothRun) -> float:
         """The second certificate where the run is, and a bound on ν² there; +inf beyond `_FAR`."""
         assert self._older is not None
         r = self._older.apart((run.at.theta - self.theta) / self.scale)

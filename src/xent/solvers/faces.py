@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dposv
 
-from .._types import Float
+from .._types import Float, Index
 
 
 def fall(model: Float, penalty: Float, gradient: Float, w: Float) -> float:
-    """By how much, about, a sweep would lower the model plus the penalty (4, m): Σ curvature·step², every
+    """About how much a sweep would lower the model plus the penalty (4, m): Σ curvature·step², with every
     coordinate on its own."""
     l2, l1, lower, upper = penalty
     curvature = np.diagonal(model)
@@ -23,8 +22,8 @@ def fall(model: Float, penalty: Float, gradient: Float, w: Float) -> float:
 
 
 def along_face(model: Float, penalty: Float, gradient: Float, w: Float) -> Float:
-    """Move w to the minimum of the model plus the penalty (4, m) among points with the same signs, as far as
-    these hold; returns the step."""
+    """Move w towards the minimum of the model plus the penalty (4, m) among points with the same signs, until
+    a coordinate meets 0 or a bound. Returns the step."""
     l2, l1, lower, upper = penalty
     inside = np.flatnonzero(((w != 0) | (l1 == 0)) & (w > lower) & (w < upper))
     slope = gradient[inside] + l2[inside] * w[inside] + l1[inside] * np.sign(w[inside])
@@ -52,10 +51,10 @@ def along_groups(
     penalty: Float,
     gradient: Float,
     w: Float,
-    groups: tuple[NDArray[np.int64], NDArray[np.int64]],
+    groups: tuple[Index, Index],
 ) -> Float:
-    """The same for groups: a Newton step on those that are not 0, where ‖w_g‖ is smooth, as far as the model
-    plus the penalty falls; returns the step."""
+    """Move w by a Newton step on the groups that are not 0, where ‖w_g‖ is smooth, as far as the model plus
+    the penalty falls. Returns the step."""
     starts, members = groups
     group = np.empty(len(w), np.int64)
     group[members] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))

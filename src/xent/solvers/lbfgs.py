@@ -4,15 +4,15 @@ Design
  a. The metric (`metric.Metric`) stands in for the first Hessian approximation and is rescaled every
     iteration by sᵀy / yᵀM⁻¹y, as plain L-BFGS rescales the identity; without that a stale metric misleads
     (measured on a 384-feature probe: 90 passes to 1e-6 nats against 32).
- b. The metric is refreshed at iterations 3, 6, 12, 24, …, from the second time on with a block a class.
+ b. The metric is refreshed at iterations 3, 6, 12, 24, …, from the second time on with a block per class.
  c. Where rows are many, fits of a tenth and a hundredth of them come first: their optimum is within about
-    K·D / 2m
-    nats, and the metric is right from the start (500000×54, K = 7: 17 passes to the certificate against 73).
+    K·D / 2m nats, and the metric is right from the start (500000×54, K = 7: 17 passes to the certificate
+    against 73).
  d. float32 X is passed over in float32 until the certificate would hold or rounding is in the way, then in
     float64.
  e. The dual certificate pays ε, linear in the intercept's gradient, where everything else is quadratic.
     Once the quadratic part alone would do, Σ is refreshed and one Newton step taken on the intercept.
- f. 20 pairs. 50 saved no passes on the problems of DESIGN section 4.
+ f. 20 pairs: with 50, no problem of the benchmarks took fewer passes.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ from typing import ClassVar
 
 import numpy as np
 
+from .._types import Float
 from ..objective.ridge import Objective
 from . import short
-from .base import Float, Run, Settings, Solution, hessian_price
+from .base import Run, Settings, SmoothRun, Solution, hessian_price
 from .line_search import weak_wolfe
 from .memory import Memory
 from .metric import Metric
 from .newton import Newton
 
-_SUBSET = 10  # a subset of one row in so many is fitted first,
-_ROWS_A_COEFFICIENT = 10  # if it has so many rows for each coefficient
+_SUBSET = 10  # the first fit is of a subset of 1 row in 10, …
+_ROWS_PER_COEFFICIENT = 10  # … if it has this many rows per coefficient
 _FEWEST_ROWS = 1000
-_SERVES = 12  # iterations: blocks cost some 20 passes, and those of another penalty do for so many
+_SERVES = 12  # iterations: blocks cost some 20 passes, and those of another penalty serve this long
 _PATIENCE = 4  # iterations
 
 
 @dataclass(frozen=True)
 class State:
-    """What a fit has learnt of the loss, for the next penalty's."""
+    """What a fit has learnt of the loss, for the fit at the next penalty."""
 
     metric: Metric
     memory: Memory
 
     def of(self, objective: Objective) -> State:
-        """The same at another λ."""
+        """The state for another λ."""
         metric = self.metric.of(objective)
         more = objective.penalties - self.metric.objective.penalties
         return State(metric, self.memory.of(metric, more))
@@ -61,13 +62,14 @@ class LBFGS:
     memory: int = 20
 
     def solve(self, objective: Objective, theta: Float | None = None, warm: State | None = None) -> Solution:
-        """Minimise from `theta` (K, D), or where none is given from the best start at hand."""
+        """Minimise from `theta` (K, D); None for the best start at hand."""
         cold = theta is None
         ready = cold and self._subset_pays(objective)
-        known = None
+        inverse = None
         if theta is None:
-            theta, known = self._of_a_subset(objective) if ready else (objective.start(), None)
-        if known is not None or short.pays(objective):
+            theta, inverse = self._of_a_subset(objective) if ready else (objective.start(), None)
+        run: SmoothRun
+        if inverse is not None or short.pays(objective):
             if not cold:
                 run = Run(objective, self.settings, objective.evaluate(objective.without_shift(theta)))
                 run.seen(run.at)
@@ -75,27 +77,37 @@ class LBFGS:
                     run.record(0)
                     run.state = warm
                     return run.finish()
-            return self._short(objective, theta, known, ready, warm)
+            return self._short(objective, theta, inverse, ready, warm)
         run = Run.begin(objective, self.settings, theta, exact=not objective.is_narrow)
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
         return self._descend(run, warm, ready, step=cold and not ready)
 
     def _short(
-        self, objective: Objective, theta: Float, known: short.Known | None, ready: bool, warm: State | None
+        self,
+        objective: Objective,
+        theta: Float,
+        inverse: short.Inverse | None,
+        ready: bool,
+        warm: State | None,
     ) -> Solution:
-        """In native code as far as that goes."""
-        run, due = self._native(objective, theta, known, ready, warm)
+        """Minimise in native code as far as that goes, then by Newton's method or in Python."""
+        run, due = self._native(objective, theta, inverse, ready, warm)
         if due and not run.certified and objective.has_hessian:
             run.state = run.state or warm
             return Newton(self.settings).go_on(run)
         return self._descend(run, warm, ready=False, step=run.n_iter == 0)
 
     def _native(
-        self, objective: Objective, theta: Float, known: short.Known | None, ready: bool, warm: State | None
-    ) -> tuple[Run, bool]:
-        source: short.MetricSource | None = known
+        self,
+        objective: Objective,
+        theta: Float,
+        inverse: short.Inverse | None,
+        ready: bool,
+        warm: State | None,
+    ) -> tuple[SmoothRun, bool]:
+        source: short.MetricSource | None = inverse
         state = None
-        if known is None and not short.is_newtons(objective):
+        if inverse is None and not short.is_newtons(objective):
             state = self._learnt(objective, warm)
             if warm is None and ready:
                 state.metric.refresh(theta)
@@ -105,7 +117,7 @@ class LBFGS:
         return run, due
 
     def _learnt(self, objective: Objective, warm: State | None) -> State:
-        """What is known of the loss, for this objective."""
+        """The metric and pairs to start with: those of `warm` at this objective's λ, or new ones."""
         if warm is not None:
             return warm.of(objective)
         metric = Metric(objective)
@@ -113,33 +125,34 @@ class LBFGS:
 
     def _subset_pays(self, objective: Objective) -> bool:
         K, D = objective.shape
-        return objective.n_rows >= _SUBSET * max(_ROWS_A_COEFFICIENT * K * D, _FEWEST_ROWS)
+        return objective.n_rows >= _SUBSET * max(_ROWS_PER_COEFFICIENT * K * D, _FEWEST_ROWS)
 
-    def _of_a_subset(self, objective: Objective) -> tuple[Float, short.Known | None]:
-        """The optimum of a tenth of the rows, as far as it means anything for all, and a metric there."""
+    def _of_a_subset(self, objective: Objective) -> tuple[Float, short.Inverse | None]:
+        """A start for all rows: the optimum of a tenth of them, as far as it means anything for all, and a
+        metric there if one pays."""
         part = objective.sample(objective.n_rows // _SUBSET)
         # A class that soft labels have in a few rows only.
         if (part.loss.share < 0.01 * objective.loss.share).any():
             return objective.start(), None
-        ready, known = self._subset_pays(part), None
+        ready, inverse = self._subset_pays(part), None
         theta = part.start()
         if ready:
-            theta, known = self._of_a_subset(part)
+            theta, inverse = self._of_a_subset(part)
         enough = 0.05 * part.shape[0] * part.shape[1] / part.n_rows
         quiet = replace(self.settings, report=None, watch=None)
-        if known is not None or short.pays(part):
+        if inverse is not None or short.pays(part):
             solver = replace(self, settings=replace(quiet, tol=enough))
-            at = solver._native(part, theta, known, ready, None)[0].at
+            at = solver._native(part, theta, inverse, ready, None)[0].at
         else:
-            run = Run.begin(part, quiet, theta, exact=not part.is_narrow)
+            run: SmoothRun = Run.begin(part, quiet, theta, exact=not part.is_narrow)
             at = replace(self, settings=quiet)._descend(run, None, ready, enough).at
-        known = short.Known.of(part, at, objective)
+        inverse = short.Inverse.of(part, at, objective)
         objective.n_passes += math.ceil(part.n_passes * part.n_rows / objective.n_rows)
-        return objective.theta(*part.coefficients(at.theta)), known
+        return objective.theta(*part.coefficients(at.theta)), inverse
 
     def _descend(
         self,
-        run: Run,
+        run: SmoothRun,
         warm: State | None,
         ready: bool,
         enough: float | None = None,
@@ -148,15 +161,15 @@ class LBFGS:
     ) -> Solution:
         """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`.
         `ready`: the start is good, so that the metric is worth taking at once. `step`: take one at least."""
-        objective, known = run.objective, run.state or warm
+        objective, state = run.objective, run.state or warm
         if run.told_to_stop is not None or (run.certified and not step):
-            run.state = known
+            run.state = state
             return run.finish()
         run.state = run.state or self._learnt(objective, warm)
         metric, memory = run.state.metric, run.state.memory
         hessian = _Hessian(self.settings.tol / 4, objective.n_passes, hessian_price(objective))
         refresh_at, certify_below = 0 if ready else 3, self.settings.tol
-        if known is not None and run.n_iter == 0:
+        if state is not None and run.n_iter == 0:
             ready, refresh_at = True, _SERVES
             if not metric.has_blocks:
                 metric.refresh(run.at.theta, blocks=False)
@@ -184,7 +197,7 @@ class LBFGS:
                 direction = memory.direction(gradient, solved)
 
             new = weak_wolfe(run, direction)
-            if new is None and not run.exact:  # float32 has nothing more to tell
+            if new is None and not run.exact:  # float32 sees no fall of F any more
                 run.go_exact()
                 solved = metric.solve(run.at.gradient)
                 continue
@@ -218,14 +231,15 @@ class LBFGS:
 
 @dataclass
 class _Single:
-    """When float32 has served: the dual would certify, or F is so near that only it is left to wait for and
-    no longer comes nearer; with a Hessian there is nothing to wait for."""
+    """When to leave float32: when the dual bound would certify, or when F is near its optimum and the dual
+    bound improves no more. With a Hessian there is no need to wait for the bound."""
 
     has_hessian: bool
     best: float = math.inf
     since: int = 0
 
-    def is_done(self, run: Run, estimate: float) -> bool:
+    def is_done(self, run: SmoothRun, estimate: float) -> bool:
+        """Whether to pass in float64 from here on; `estimate` of F − F*, nats."""
         gap, tol = run.at.gap, run.settings.tol
         self.since = 0 if gap < 0.9 * self.best else self.since + 1
         self.best = min(self.best, gap)
@@ -246,7 +260,8 @@ class _Hessian:
     since: int
     price: float
 
-    def wanted(self, run: Run, estimate: float) -> bool:
+    def wanted(self, run: SmoothRun, estimate: float) -> bool:
+        """Whether to ask the Hessian now; `estimate` of F − F*, nats."""
         objective = run.objective
         if not objective.has_hessian or not run.exact:
             return False

@@ -6,15 +6,16 @@ import math
 
 import numpy as np
 
+from .._types import Float
 from ..objective.evaluation import Evaluation
-from .base import Float, Run
+from .base import SmoothRun
 
 _DECREASE, _CURVATURE, _TRIALS = 1e-4, 0.9, 40
 
 
-def weak_wolfe(run: Run, direction: Float, *, curvature: bool = True) -> Evaluation | None:
-    """Evaluate along `direction` from `run.at`, full step first, until F falls enough and (unless a
-    Newton step asks for decrease alone) flattens enough. None if no trial lowered F.
+def weak_wolfe(run: SmoothRun, direction: Float, *, curvature: bool = True) -> Evaluation | None:
+    """Evaluate along `direction` from `run.at`, full step first, until F falls enough and, unless
+    `curvature` is False as for Newton steps, flattens enough. None if no trial lowered F.
 
     Close to the optimum the fall of F drowns in its rounding: a rise within that rounding is then let
     through if the slope says that the minimum has not been overshot (the approximate Wolfe condition

@@ -1,5 +1,4 @@
-"""Blocks of the Hessian for so many classes that (K, D, D) would not fit: each the mean curvature's and few
-rows'.
+"""Blocks of the Hessian for so many classes that (K, D, D) would not fit: the mean curvature and a few rows.
 
 B_k = r_k A + penalty is diagonal in the basis of A, and A_k = B_k + R_kᵀR_k with m rows R_k, the heaviest of
 class k; by Woodbury's identity A_k⁻¹ = B_k⁻¹ − B_k⁻¹R_kᵀ (I + R_k B_k⁻¹ R_kᵀ)⁻¹ R_k B_k⁻¹. Kept are the
@@ -16,19 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._types import Float
+from .._types import Array, Float
 from ..kernels import native
 from ..objective.ridge import Objective
 from .blocks import MAX_BYTES, MIXED
 from .rows import centred, gathered, heaviest_rows
 
 _FEWEST = 8  # rows of a class
-_MOST_CLASSES = 4096  # beyond, what Python spends on every class is more than a pass
+_MOST_CLASSES = 4096  # beyond, Python's time for all classes is more than a pass
 
 
 @dataclass(frozen=True)
 class LowRankBlocks:
-    """What `ClassBlocks` is, in K·m² numbers."""
+    """(A_k + penalty)⁻¹ for every class, as `ClassBlocks`, but in K·m² numbers."""
 
     objective: Objective
     base: _Base
@@ -38,6 +37,7 @@ class LowRankBlocks:
 
     @staticmethod
     def fits(objective: Objective) -> bool:
+        """Whether there are few enough classes."""
         return objective.n_classes <= _MOST_CLASSES
 
     @staticmethod
@@ -71,7 +71,7 @@ class LowRankBlocks:
         self.cores[k] = np.linalg.inv(np.eye(len(half), dtype=np.float32) + half @ half.T).astype(np.float32)
 
     def solve(self, G: Float) -> Float:
-        """Block by block, for G (K, D) or (m, K, D)."""
+        """The inverse blocks times G, class by class; G is (K, D) or (m, K, D)."""
         T = self.base.solve(G)
         V = np.empty_like(T)
 
@@ -93,10 +93,10 @@ class _Base:
     """B_k = r_k A + penalty: its inverse in the basis of A for every class (K, d), and for the intercepts
     (K, 1 or 0)."""
 
-    basis: NDArray[Any]
-    units: NDArray[Any]
-    inverse: NDArray[Any]
-    intercept: NDArray[Any]
+    basis: Array
+    units: Array
+    inverse: Array
+    intercept: Array
 
     @staticmethod
     def of(objective: Objective, rest: Float, values: Float, basis: Float, units: Float) -> _Base:
@@ -107,8 +107,8 @@ class _Base:
         intercept = 1 / np.maximum(rest[:, None], tiny)[:, : objective.shape[1] - d]
         return _Base(*(a.astype(np.float32) for a in (basis, units, inverse, intercept)))
 
-    def solve(self, G: NDArray[Any]) -> NDArray[np.float32]:
-        """B⁻¹ G, (…, K, D)."""
+    def solve(self, G: Array) -> NDArray[np.float32]:
+        """B⁻¹ G, class by class; G is (…, K, D)."""
         d = len(self.units)
         G = G.astype(np.float32)
         out = np.empty_like(G)
@@ -117,7 +117,7 @@ class _Base:
         return out
 
     def root(self, k: int, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Rows whose products are R B_k⁻¹ Rᵀ."""
+        """The rows R B_k^(−½), in A's basis, of rows R (m, D): their products are R B_k⁻¹ Rᵀ."""
         d = len(self.units)
         out = np.empty_like(rows)
         out[:, :d] = (rows[:, :d] / self.units) @ self.basis * np.sqrt(self.inverse[k])

@@ -8,7 +8,6 @@ With M⁻¹y kept beside every pair, M⁻¹ is applied once an iteration.
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +37,7 @@ class Memory:
         self._YZ = np.zeros((size, size))  # y_i · z_j
 
     def of(self, metric: Metric, more: Float) -> Memory:
-        """The same pairs where the penalties are so much more (K, D), and the metric is another."""
+        """The pairs of an F whose penalties are larger by `more` (K, D), in another metric."""
         other = copy.copy(self)
         other.metric, other._row = metric, self._row[:]
         for name in ("_S", "_Y", "_Z", "_SY", "_YZ"):
@@ -48,29 +47,30 @@ class Memory:
         return other
 
     def forget(self) -> None:
+        """Drop all pairs."""
         self.count = 0
 
     def _penalise(self, more: Float) -> None:
-        """y of every pair changes by that times s, exactly."""
-        kept = self._row[: self.count]
+        """Add `more` s to the y of every pair: exactly what larger penalties change."""
+        order = self._row[: self.count]
         more = np.broadcast_to(more, self.shape).ravel()
-        for row in kept:
+        for row in order:
             self._Y[row] += (more * self._S[row]).astype(self._Y.dtype)
-        self._SY[: self.count, : self.count] = (self._S @ self._Y.T)[np.ix_(kept, kept)]
+        self._SY[: self.count, : self.count] = (self._S @ self._Y.T)[np.ix_(order, order)]
         self.refreshed()
 
     def refreshed(self) -> None:
-        """The metric has changed: M⁻¹y of every pair anew."""
-        kept = self._row[: self.count]
+        """Compute M⁻¹y of every pair anew, as the metric has changed."""
+        order = self._row[: self.count]
         step = max(1, min(5, _AT_ONCE // self._Y.shape[1]))
-        for start in range(0, len(kept), step):
-            some = kept[start : start + step]
+        for start in range(0, len(order), step):
+            some = order[start : start + step]
             solved = self.metric.solve(self._Y[some].reshape(-1, *self.shape))
             self._Z[some] = solved.reshape(len(some), -1)
-        self._YZ[: self.count, : self.count] = (self._Y @ self._Z.T)[np.ix_(kept, kept)]
+        self._YZ[: self.count, : self.count] = (self._Y @ self._Z.T)[np.ix_(order, order)]
 
     def add(self, s: Float, y: Float, z: Float) -> bool:
-        """Keep a pair, unless its curvature ⟨s, y⟩ is not positive."""
+        """Keep a pair if its curvature ⟨s, y⟩ is positive; returns whether it is."""
         product = float(np.vdot(s, y))
         if not product > 1e-300:
             return False
@@ -82,22 +82,22 @@ class Memory:
         i, row = self.count, self._row[self.count]
         self._S[row], self._Y[row], self._Z[row] = s.ravel(), y.ravel(), z.ravel()
         self.count = n = i + 1
-        kept = self._row[:n]
-        self._SY[i, :n] = (self._Y @ self._S[row])[kept]
-        self._SY[:n, i] = (self._S @ self._Y[row])[kept]
-        self._YZ[i, :n] = self._YZ[:n, i] = (self._Z @ self._Y[row])[kept]
+        order = self._row[:n]
+        self._SY[i, :n] = (self._Y @ self._S[row])[order]
+        self._SY[:n, i] = (self._S @ self._Y[row])[order]
+        self._YZ[i, :n] = self._YZ[:n, i] = (self._Z @ self._Y[row])[order]
         self._SY[i, i] = product
         return True
 
     def direction(self, gradient: Float, solved: Float) -> Float:
-        """−H ∇, with M⁻¹∇ `solved`; H₀ = M⁻¹ times sᵀy / yᵀM⁻¹y of the last pair."""
+        """The step −H ∇, where `solved` is M⁻¹∇ and H₀ is M⁻¹ times sᵀy / yᵀM⁻¹y of the last pair."""
         n = self.count
         if n == 0:
             return -solved
-        kept, SY, YZ = self._row[:n], self._SY[:n, :n], self._YZ[:n, :n]
+        order, SY, YZ = self._row[:n], self._SY[:n, :n], self._YZ[:n, :n]
         g = gradient.ravel().astype(self._S.dtype, copy=False)
         inverse = 1 / np.diag(SY)
-        s_g, z_g = ((rows @ g)[kept].astype(np.float64) for rows in (self._S, self._Z))
+        s_g, z_g = ((rows @ g)[order].astype(np.float64) for rows in (self._S, self._Z))
         alpha = np.zeros(n)
         for i in reversed(range(n)):
             alpha[i] = inverse[i] * (s_g[i] - SY[i, i + 1 :] @ alpha[i + 1 :])
@@ -107,7 +107,8 @@ class Memory:
         for i in range(n):
             left[i] = alpha[i] - inverse[i] * (y_r[i] + SY[:i, i] @ left[:i])
         by_row = np.zeros((2, self.size), self._S.dtype)
-        by_row[0, kept], by_row[1, kept] = scale * alpha, left
-        out: Any = by_row[0] @ self._Z
-        out -= by_row[1] @ self._S
-        return out.reshape(self.shape) - scale * solved
+        by_row[0, order], by_row[1, order] = scale * alpha, left
+        step = by_row[0] @ self._Z
+        step -= by_row[1] @ self._S
+        direction: Float = step.reshape(self.shape) - scale * solved
+        return direction

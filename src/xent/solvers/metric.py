@@ -22,11 +22,11 @@ _MAX_CLASSES = 1024
 _MAX_BASIS = 1 << 24  # numbers in the basis, 128 MiB
 _FLAT = 16
 _MOST_ROWS = 1 << 16
-_FEWEST_ROWS = 4096  # a metric is an estimate: this many rows, 8 a feature and 4 a class, do
+_FEWEST_ROWS = 4096  # a metric is an estimate: this many rows, 8 per feature and 4 per class are enough
 
 
 class Metric:
-    """M ≈ H: first a Kronecker product of two small curvatures, then one block a class.
+    """M ≈ H: first a Kronecker product of two small curvatures, then one block per class.
 
     `refresh` takes both at a point; `solve` gives M⁻¹ G without a shift common to all classes.
     """
@@ -35,7 +35,7 @@ class Metric:
         self.objective = objective
         n, D = objective.n_rows, objective.shape[1]
         rows = max(_FEWEST_ROWS, 8 * D, 4 * objective.n_classes)
-        # Blocks of so many rows cost about a pass. With as many as that a class' curvature is well known.
+        # Blocks of so many rows cost about a pass. With that many, the curvature of a class is well known.
         self._flat = 4 * n // D >= _FLAT * D
         if self._flat:
             rows = max(rows, min(4 * n // D, _MOST_ROWS))
@@ -45,10 +45,11 @@ class Metric:
 
     @property
     def has_blocks(self) -> bool:
+        """Whether `solve` uses one block per class."""
         return self._blocks is not None
 
     def of(self, objective: Objective) -> Metric:
-        """The same at another λ: curvatures are what they were, blocks with the λ that they were taken at."""
+        """The metric for another λ: curvatures stay, and blocks keep the λ they were taken at."""
         other = copy.copy(self)  # nothing in it is changed in place
         other.objective = objective
         own = self._sketch is self.objective
@@ -58,8 +59,8 @@ class Metric:
         return other
 
     def refresh(self, theta: Float, *, blocks: bool = False, classes: bool = True) -> bool:
-        """Take a block a class at θ if asked and possible, and the classes' curvature if asked or if there
-        are no blocks. Whether `solve` has changed."""
+        """Take the metric anew at θ: with `blocks` one block per class where possible; with `classes`, or
+        without blocks, the curvature of the classes. Returns whether `solve` has changed."""
         taken = self._blocks_at(theta) if blocks else None
         if taken is not None:
             self._blocks = taken
@@ -68,10 +69,11 @@ class Metric:
         return taken is not None or self._blocks is None
 
     def arrays(self) -> descent.Metric | None:
-        """What native code needs for `solve`, while there are no blocks."""
+        """What native code needs for `solve`; None once there are blocks."""
         return None if self.has_blocks else self._kronecker.arrays()
 
     def _blocks_at(self, theta: Float) -> ClassBlocks | LowRankBlocks | None:
+        """One block per class at θ; None where no kind of block fits."""
         features, d = self._kronecker, self.objective.n_features
         if features.curvature is None or features.basis is None:
             return None
@@ -180,11 +182,11 @@ class Kronecker:
         self._inverse[gamma == 0] = 0.0
 
     def _in(self, G: Float) -> Float:
-        """To the classes' own directions."""
+        """Vᵀ G: to the eigenvectors of the classes' curvature."""
         return G.copy() if self._V is None else self._V.T @ G
 
     def _out(self, H: Float) -> Float:
-        """Back, without a shift common to all classes."""
+        """V H: back to classes, without a shift common to all of them."""
         return H - H.mean(axis=0) if self._V is None else self._V @ H
 
     def solve(self, G: Float) -> Float:
@@ -205,7 +207,7 @@ class Kronecker:
         return self._out(H)
 
     def arrays(self) -> descent.Metric | None:
-        """What native code needs for `solve`; None where it is more than a product with square U and V."""
+        """What native code needs for `solve`; None unless U and V are square matrices."""
         if self._V is None or self.basis is None or self.basis.shape[0] != self.basis.shape[1]:
             return None
         return descent.Metric(self.units, self.basis, self._V, self._inverse)

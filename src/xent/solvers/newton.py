@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .._types import Float
 from ..objective.ridge import MAX_HESSIAN, Objective
-from .base import Float, Run, Settings, Solution
+from .base import Run, Settings, SmoothRun, Solution
 from .line_search import weak_wolfe
 
 
@@ -23,22 +24,22 @@ class Newton:
     name: ClassVar[str] = "newton"
 
     def solve(self, objective: Objective, theta: Float | None = None, warm: None = None) -> Solution:
-        """Minimise from `theta` (K, D), or `objective.start()`; a solve leaves no state. Raises ValueError
-        where the Hessian would not fit."""
+        """Minimise from `theta` (K, D), None for `objective.start()`. A solve leaves no state. Raises
+        ValueError if the Hessian would not fit."""
         if not objective.has_hessian:
             K, D = objective.shape
             raise ValueError(
                 f"solver='newton' factors a Hessian of {K}·{D} = {K * D} coefficients, more than "
                 f"{MAX_HESSIAN}; use solver='lbfgs' or solver='auto'"
             )
-        run = Run.begin(objective, self.settings, objective.start() if theta is None else theta)
+        run: SmoothRun = Run.begin(objective, self.settings, objective.start() if theta is None else theta)
         # W = 0 tells nothing of the rows, however near F is: a strong penalty's model is its direction.
         if run.certified and theta is not None:
             return run.finish()
         return self.go_on(run)
 
-    def go_on(self, run: Run) -> Solution:
-        """From where a run stands to its end."""
+    def go_on(self, run: SmoothRun) -> Solution:
+        """Continue a run to its end."""
         for iteration in range(run.n_iter + 1, self.settings.max_iter + 1):
             step = run.ask_hessian()
             new = weak_wolfe(run, step.direction, curvature=False)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
+from .._types import Float
 from ..objective import certificate
-from .base import Float
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class OlderHessian:
 
     @staticmethod
     def of(H: Float, longest: float) -> OlderHessian | None:
-        """None where it has no factor: it proves nothing then. Takes H, whose diagonal it changes."""
+        """H with its factor; None if it has none and proves nothing. H is taken over, its diagonal
+        changed."""
         H.flat[:: len(H) + 1] *= 1 - 4 * len(H) * np.finfo(float).eps
         factor, failed = dpotrf(H, lower=True)
         if failed or not len(H):
@@ -35,16 +36,17 @@ class OlderHessian:
         return OlderHessian(H, factor, longest, reach)
 
     def apart(self, moved: Float) -> float:
-        """r: how far at most the logits of any row have moved apart, coordinates having moved by so much."""
+        """r: how far the logits of any row have moved apart at most when the coordinates have `moved`."""
         return math.sqrt(2 * float(np.vdot(moved, moved))) * self.longest
 
     def solve(self, v: Float) -> Float:
-        """H₀⁻¹ v."""
-        return dpotrs(self.factor, v, lower=True)[0]
+        """H₀⁻¹ v by the Cholesky factor."""
+        solved: Float = dpotrs(self.factor, v, lower=True)[0]
+        return solved
 
     def gap(self, slope: Float, solved: Float, r: float) -> tuple[float, float]:
-        """ν² by H₀, and a bound on F − F* in nats, r away from where H₀ was taken: of a (sub)gradient (m,)
-        and `solve` of it."""
+        """ν² by H₀ and a bound on F − F* in nats at a point that is r away from where H₀ was taken. `slope`
+        (m,) is the (sub)gradient there, `solved` is `solve` of it."""
         left = slope - self.H @ solved  # what rounding left unsolved counts in full
         size = math.sqrt(max(0.0, float(slope @ solved))) + math.sqrt(abs(float(left @ self.solve(left))))
         stretch = math.exp(0.5 * r)

@@ -5,7 +5,7 @@ Design
     coordinate descent: coefficients come out exactly 0. Source: J. Lee, Y. Sun, M. Saunders, SIAM J. Optim.
     24 (2014).
  b. The blocks are taken anew at steps 0, 2, 4, 8, … and when coordinates want to move that they do not hold;
-    an exact block that is cheap at every step, but for one that is expected to certify without.
+    an exact block that is cheap is taken at every step, except the one that is expected to certify without.
  c. float32 X is passed over in float32 until the certificate would hold or rounding is in the way.
 """
 
@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
+from .._types import Float
 from ..objective.composite import Composite, Point
-from .base import Float, Result, Run, Settings, Solution
+from .base import Result, Run, Settings, Solution
 from .quadratic import Quadratic
+
+ProximalRun: TypeAlias = Run[Composite, Point]
 
 _TRIALS = 30
 _STALE = 16  # steps after which blocks from another penalty are taken anew
@@ -50,7 +53,7 @@ class Proximal:
         solution = self._descend(run, model)
         return replace(solution, state=State(model, end_of(solution)))
 
-    def _descend(self, run: Run, model: Quadratic) -> Solution:
+    def _descend(self, run: ProximalRun, model: Quadratic) -> Solution:
         """From `run.at` to the certificate."""
         if not run.exact and run.gap <= self.settings.tol:
             run.go_exact()
@@ -71,7 +74,7 @@ class Proximal:
             ):  # far from the optimum nothing may curve here; on the way here it did
                 model.alone = False
                 new = self._step(run, model)
-            if new is None and model.is_stale:  # take it anew, once
+            if new is None and model.is_stale:  # take the blocks anew, once
                 model.forget()
                 model.refresh(run.at)
                 new = self._step(run, model)
@@ -90,8 +93,8 @@ class Proximal:
         return run.finish()
 
     @staticmethod
-    def _step(run: Run, model: Quadratic) -> Point | None:
-        """To the model's minimum, or as far on the way as F falls; None if nothing lowers it."""
+    def _step(run: ProximalRun, model: Quadratic) -> Point | None:
+        """A step to the model's minimum, or as far on the way as F falls; None if no step lowers F."""
         at, penalty = run.at, run.objective.penalty
         towards = model.minimiser(at)
         step = towards - at.theta
@@ -102,7 +105,7 @@ class Proximal:
         # A sum over n rows, added in blocks of 64, wanders by about √(n/64) roundings; such a fall is unseen.
         eps = float(np.finfo(np.float64 if run.exact else np.float32).eps)
         noise = (8 + 0.5 * math.sqrt(run.objective.n_rows / 64)) * eps * abs(at.value)
-        if not run.exact and -falls < noise:  # float32 has nothing more to tell
+        if not run.exact and -falls < noise:  # float32 would not show it
             return None
         unseen = noise if -falls < 100 * noise else 0.0
         # Where p is 0 or 1 next to nothing curves, and the model's minimum is next to infinity.
@@ -117,8 +120,8 @@ class Proximal:
         return None
 
 
-def _one_more_does(run: Run) -> bool:
-    """Whether the next step is expected to certify with the Hessian of the last: that one errs by about twice
+def _one_more_does(run: ProximalRun) -> bool:
+    """Whether the next step is expected to certify with the last step's Hessian, which errs by about twice
     what Newton's step has left of the gap."""
     if len(run.history) < 3:
         return False
@@ -126,8 +129,9 @@ def _one_more_does(run: Run) -> bool:
     return 2 * now**2 <= run.settings.tol * before
 
 
-def begin(composite: Composite, settings: Settings, theta: Float | None, last: Point | None) -> Run:
-    """A run from θ, or from where the last solve ended: the loss is known there."""
+def begin(composite: Composite, settings: Settings, theta: Float | None, last: Point | None) -> ProximalRun:
+    """A run from θ, or, if that is None, from where the last solve ended, where the loss is computed
+    already."""
     if theta is None and last is not None:
         return Run.resume(composite, settings, composite.at(last.loss))
     theta = composite.start() if theta is None else composite.penalty.clip(theta)
@@ -135,5 +139,6 @@ def begin(composite: Composite, settings: Settings, theta: Float | None, last: P
 
 
 def end_of(solution: Solution) -> Point | None:
-    """Where a solve ended, unless what is left unpenalised was on its way to infinity."""
-    return None if solution.result is Result.UNPENALISED else solution.at
+    """Where a solve ended; None if unpenalised coefficients were on their way to infinity."""
+    at: Point = solution.at
+    return None if solution.result is Result.UNPENALISED else at

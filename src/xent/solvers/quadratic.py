@@ -1,10 +1,11 @@
-"""The quadratic model of the loss in whose minimum plus penalty a proximal step ends.
+"""The quadratic model of the loss; a proximal step goes to the minimum of the model plus the penalty.
 
-B = one block of the Hessian a class, corrected by the pairs of L-BFGS in compact form: B − Ψ M Ψᵀ with
+B = one block of the Hessian per class, corrected by the pairs of L-BFGS in compact form: B − Ψ M Ψᵀ with
 Ψ = [B S, Y], M⁻¹ = [[SᵀB S, L], [Lᵀ, −D]] (R. Byrd, J. Nocedal, R. Schnabel, Math. Program. 63 (1994)). The
 blocks hold the coordinates that may move: all of them where that fits, else those that are not 0 or nearly
-break their optimality condition. Where the Hessian of all classes is cheap it is one block, and the model F's
-own. Minimised by coordinate descent in the native code, penalty and bounds included exactly.
+break their optimality condition. Where the Hessian of all classes is cheap, it is one block, and the
+model is exact to second order. It is minimised by coordinate descent in the native code, penalty and bounds
+included exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._types import Float
+from .._types import Array, Float, Index
 from ..kernels import native
 from ..kernels.threads import blas_for
 from ..objective.composite import Composite, Point
@@ -44,9 +45,10 @@ _SAVED = 30  # iterations that a Hessian of all classes saves against blocks of 
 
 
 class Quadratic:
-    """The model: `refresh` takes blocks at a point, `add` a pair, `minimiser` solves for the next point.
+    """The model: `refresh` takes blocks at a point, `add` keeps a pair, `minimiser` solves for the next
+    point.
 
-    Nothing in it depends on the penalty but the choice of coordinates, so a path of penalties shares one.
+    Only the choice of coordinates depends on the penalty, so a path of penalties shares one model.
     """
 
     def __init__(self, composite: Composite) -> None:
@@ -70,26 +72,27 @@ class Quadratic:
 
     @staticmethod
     def fits(composite: Composite) -> bool:
-        """Whether blocks of all coordinates do."""
+        """Whether blocks of all coordinates fit."""
         K, D = composite.shape
         return 4 * K * D * D <= MAX_BYTES and D <= _MOST_FEATURES
 
     def of(self, composite: Composite) -> Quadratic:
-        """The same at another penalty of the same loss; what it goes on to learn this one does not know."""
+        """The model for another penalty of the same loss. What the copy learns does not change this one."""
         other = copy.copy(self)  # nothing in it is changed in place
         other.composite = composite
         return other
 
     @property
     def is_stale(self) -> bool:
-        """Whether anything in it is from another point than where its blocks were taken."""
+        """Whether steps or pairs have come in since the blocks were taken."""
         return self.steps > 1 or bool(self._pairs)
 
     def forget(self) -> None:
+        """Drop all pairs."""
         self._pairs, self._images = (), None
 
     def covers(self, at: Point) -> bool:
-        """Whether the blocks hold all that has to move."""
+        """Whether the blocks hold all coordinates that have to move."""
         if not self._lists:
             return False
         if len(self._index) == sum(map(len, self._free)):
@@ -100,7 +103,7 @@ class Quadratic:
         return not (must & outside & ~self.composite.penalty.frozen).any()
 
     def refresh(self, at: Point) -> None:
-        """Take the blocks at a point: one for all classes where that is cheap, and then exact, else one a
+        """Take the blocks at a point: one for all classes, which is exact, where that is cheap; else one per
         class."""
         lists, D = self._free if self._cheap else self._candidates(at), self.composite.shape[1]
         if lists is not self._chosen:
@@ -125,9 +128,12 @@ class Quadratic:
         self.steps = 0
 
     def proves(self, at: Point) -> float:
-        """A lower bound on F* by the Hessian that was taken last, of two classes of which one is held at 0,
-        on a small table; −inf where there is none, or which coefficients are 0 is not settled. A subgradient
-        without the shift common to more classes, which their Hessian does not know, is not looked for."""
+        """A lower bound on F* in nats by the last Hessian; −inf where there is none.
+
+        There is one on a small table of two classes, one of them held at 0, once it is settled which
+        coefficients are 0. With more classes a subgradient without the common shift would be needed, which
+        their Hessian does not see; none is computed.
+        """
         if self._older is None:
             self._older = self._hold()
         if self._older is None:
@@ -141,6 +147,7 @@ class Quadratic:
         return at.value - self._older.gap(slope, self._older.solve(slope), r)[1] if r <= _FAR else -np.inf
 
     def _hold(self) -> OlderHessian | None:
+        """The last Hessian with its penalty and factor, for `proves`; None where it proves nothing."""
         penalty, kept = self.composite.penalty, self._kept
         if kept is None or self.composite.n_classes > 2 or not penalty.holds_shift:
             return None
@@ -163,7 +170,7 @@ class Quadratic:
         return OlderHessian.of(H, self._longest)
 
     def _price_of(self, size: int, columns: int) -> float:
-        """What the Hessian of so many coordinates in so many columns costs, in passes."""
+        """The cost, in passes, of the Hessian of `size` coordinates in `columns` columns."""
         K = self.composite.n_classes
         return self.composite.n_rows * min(size**2, K * (K - 1) // 2 * columns**2) / 15e9 / self._pass
 
@@ -173,9 +180,9 @@ class Quadratic:
         return self._cheap or self.steps >= self._price <= _CHEAP
 
     def _joint_block(self, theta: Float, lists: list[NDArray[np.intp]]) -> Float:
-        """The Hessian of the coordinates in `lists`: by pairs of classes, or where most have columns of their
-        own in one product. Its blocks of one class are then summed from their own weights p (1 − p): diag p −
-        p pᵀ would cancel where a class is all but certain."""
+        """The Hessian of the coordinates in `lists`: by pairs of classes, or, where most classes have columns
+        of their own, in one product. In that product each class's block is summed from its own weights p (1 −
+        p), because diag p − p pᵀ would cancel where a class is all but certain."""
         loss, K = self.composite.loss, self.composite.n_classes
         size = len(self._index)
         columns = self._columns
@@ -209,6 +216,7 @@ class Quadratic:
         return block
 
     def _candidates(self, at: Point) -> list[NDArray[np.intp]]:
+        """For every class the coordinates that blocks at this point should hold."""
         K, D = self.composite.shape
         penalty = self.composite.penalty
         slope = self.composite.subgradient(at)
@@ -236,8 +244,9 @@ class Quadratic:
             lists.append(mine)
         return lists
 
-    def _class_blocks(self, theta: Float, lists: list[NDArray[np.intp]]) -> Iterator[NDArray[Any]]:
-        """From the heaviest rows of each class; what the others carry is shaped like the mean curvature."""
+    def _class_blocks(self, theta: Float, lists: list[NDArray[np.intp]]) -> Iterator[Array]:
+        """One block per class, from its heaviest rows; the part of the others is shaped like the mean
+        curvature."""
         loss = self.composite.loss
         D, longest = loss.shape[1], max(map(len, lists))
         dtype = np.dtype(np.float32 if longest > _SINGLE_ABOVE else np.float64)
@@ -256,7 +265,7 @@ class Quadratic:
             yield block
 
     def _mean_curvature(self) -> Float:
-        """(D, D), or its diagonal (D,) for many features."""
+        """The mean curvature of the features, (D, D), or its diagonal (D,) for many features."""
         loss, d = self.composite.loss, self.composite.loss.n_features
         if d > _MOST_FEATURES:
             return np.append(loss.feature_curvature_diagonal(), np.ones(int(loss.fit_intercept)))
@@ -282,7 +291,7 @@ class Quadratic:
             self._images = None
 
     def _low_rank(self) -> tuple[Float, Float]:
-        """Ψ and Ψ M, (size, rank)."""
+        """Ψ and Ψ M of the pairs, (size, rank) each; rank 0 without pairs."""
         size, n = len(self._index), 0 if self.alone else len(self._pairs)
         psi = np.zeros((size, 2 * _PAIRS if n else 0))
         if not n:
@@ -304,7 +313,7 @@ class Quadratic:
         return psi, dual
 
     def minimiser(self, at: Point) -> Float:
-        """Where the model plus R is least, nearly, (K, D)."""
+        """θ (K, D) at about the minimum of the model plus R."""
         penalty, index = self.composite.penalty, self._index
         psi, dual = self._low_rank()
         parts = np.array([a.ravel()[index] for a in (penalty.l2, penalty.l1, penalty.lower, penalty.upper)])
@@ -337,8 +346,8 @@ class Quadratic:
         self.steps += 1
         return theta
 
-    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where each feature's members start, and the members, the classes' coordinates of it."""
+    def _groups(self) -> tuple[Index, Index]:
+        """Groups of coordinates by feature: where each group starts, and the members in order."""
         D, d = self.composite.shape[1], self.composite.loss.n_features
         feature = self._index % D
         # An intercept is nobody's group: each stands alone.

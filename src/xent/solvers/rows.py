@@ -1,5 +1,5 @@
-"""What rows curve: which of them curve which class, the rows of largest s p (1 − p), and the whole Hessian; a
-block of rows at a time."""
+"""Which rows curve which class: the rows of largest s p (1 − p), and the whole Hessian, a block of rows at a
+time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from .._types import Float
+from .._types import Array, Float, Index, Matrix
 from ..data import Batch
 from ..data.source import stacked
 from ..kernels import linear, native
@@ -22,14 +22,12 @@ _BLOCK_NUMBERS = 1 << 22  # probabilities looked at together
 _KEPT = 1 << 18  # numbers: tables of so few are kept centred, at 4 MB
 
 
-def heaviest_rows(
-    loss: MeanLoss, theta: Float, most: int
-) -> tuple[list[tuple[NDArray[np.int64], Float]], Float]:
-    """For every class about the `most` rows of largest s p (1 − p), as (indices, weights), and all rows'
-    total."""
+def heaviest_rows(loss: MeanLoss, theta: Float, most: int) -> tuple[list[tuple[Index, Float]], Float]:
+    """For every class the rows of largest s p (1 − p), about `most` of them, as (indices, weights); and the
+    total over all rows, (K,)."""
     K, n = loss.n_classes, loss.n_rows
     total, threshold = np.zeros(K), None
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], Float]] = []
+    pieces: list[tuple[Index, Index, Float]] = []
     for start, weights in curvature_weights(loss, theta, loss):
         if not weights.any():  # rows of weight 0, which say nothing of the others
             continue
@@ -40,11 +38,11 @@ def heaviest_rows(
             place = min(int((1 - keep) * len(flat)), len(flat) - 1)
             threshold = max(float(np.partition(flat, place)[place]), np.finfo(float).tiny)
         row, k = np.nonzero(weights >= threshold)
-        found.append((row + start, k, weights[row, k]))
-    if not found:  # nothing curves: every p is 0 or 1 to working precision
+        pieces.append((row + start, k, weights[row, k]))
+    if not pieces:  # nothing curves: every p is 0 or 1 to working precision
         nothing = np.zeros(0, np.int64), np.zeros(0)
         return [nothing] * K, total
-    row, k, weight = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    row, k, weight = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     order = np.argsort(k, kind="stable")
     chosen = []
     for mine in np.split(order, np.searchsorted(k[order], np.arange(1, K))):
@@ -54,8 +52,9 @@ def heaviest_rows(
     return chosen, total
 
 
-def curvature_weights(loss: MeanLoss, theta: Float, sketch: MeanLoss) -> Iterator[tuple[int, NDArray[Any]]]:
-    """s p (1 − p) of a block of the sketch's rows at a time, (rows, K), and the number of its first row."""
+def curvature_weights(loss: MeanLoss, theta: Float, sketch: MeanLoss) -> Iterator[tuple[int, Array]]:
+    """The number of the first row and s p (1 − p), (rows, K), of one block of the sketch's rows after
+    another."""
     W, b = loss.coefficients(theta)
     dtype = np.float32 if loss.is_narrow else np.float64
     W, b = W.astype(dtype, order="C"), b.astype(dtype)
@@ -76,8 +75,8 @@ def curvature_weights(loss: MeanLoss, theta: Float, sketch: MeanLoss) -> Iterato
 
 
 def probabilities(loss: MeanLoss, theta: Float, width: int) -> Iterator[tuple[Any, tuple[Float, Float]]]:
-    """X's rows that count, their weights s and probabilities (rows, K), a block with room for `width`
-    numbers a row at a time."""
+    """The rows of X that count, their weights s and probabilities (rows, K), in blocks that leave room for
+    `width` numbers per row."""
     W, b = loss.coefficients(theta)
     step = max(_BLOCK_NUMBERS // max(width, 1), 64)
     for batch in loss.read().batches():
@@ -104,7 +103,7 @@ class Kept:
 
     @staticmethod
     def of(loss: MeanLoss) -> Kept | None:
-        """None where the table is not small."""
+        """The rows of a small table; None for a larger one."""
         if loss.n_rows * loss.shape[1] > _KEPT:
             return None
         blocks = [*itertools.chain.from_iterable(loss.source.map(_kept, loss.centre, loss.fit_intercept))]
@@ -128,8 +127,8 @@ def _kept(batch: Batch, centre: Float, intercept: bool) -> list[tuple[Float, Flo
 def hessian(
     loss: MeanLoss, theta: Float, columns: NDArray[np.intp] | None = None, kept: Kept | None = None
 ) -> Float:
-    """One pass: the mean loss's Hessian at θ, (K, D, K, D), or of m `columns` of every class, (K, m, K, m);
-    `kept`: the rows, if they are."""
+    """The mean loss's Hessian at θ, (K, D, K, D), or of m `columns` of every class, (K, m, K, m): one pass,
+    which reads `kept` instead of X if that is not None."""
     (K, D), threads = loss.shape, loss.n_threads
     columns = None if columns is None or len(columns) == D else columns
     m = D if columns is None else len(columns)
@@ -145,14 +144,15 @@ def hessian(
     return H.reshape(K, m, K, m)
 
 
-def gathered(loss: MeanLoss, chosen: Sequence[NDArray[np.int64]]) -> Callable[[int], Any]:
-    """k ↦ X's rows chosen[k]: where they are not had by index, one reading for all of them."""
+def gathered(loss: MeanLoss, chosen: Sequence[Index]) -> Callable[[int], Any]:
+    """A function of k that returns the rows chosen[k] of X; one reading for all k if the source has no access
+    by index."""
     return (loss.source if loss.source.by_index else loss.read()).gather(chosen)
 
 
-def centred(loss: MeanLoss, X: Any, dtype: Any, columns: NDArray[np.intp] | None = None) -> NDArray[Any]:
-    """Rows X (m, d) centred as the loss's, with a 1 behind them for an intercept, (m, D); or these of
-    their columns."""
+def centred(loss: MeanLoss, X: Matrix, dtype: DTypeLike, columns: NDArray[np.intp] | None = None) -> Array:
+    """Rows X (m, d) less the loss's centre, followed by a 1 for an intercept, (m, D); or these `columns` of
+    them."""
     d, intercept, centre = loss.n_features, loss.fit_intercept, loss.centre
     if columns is not None and len(columns) < d + intercept:
         features = columns[columns < d]

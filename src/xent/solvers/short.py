@@ -1,4 +1,4 @@
-"""Where a pass is shorter than the Python between passes, or few are wanted: a descent in native code.
+"""A descent in native code, for passes shorter than the Python between them and for few passes.
 
 L-BFGS on the exact loss in float64, and Newton's method at its end where Hessians are cheap. It stops where
 the dual bound says so, or where the Hessian's certificate is expected to be the cheaper. It only says where
@@ -7,13 +7,15 @@ to look: a `Run` evaluates there, and proves, as after any other step.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from .._types import Float
 from ..kernels import descent, native
+from ..objective.evaluation import Evaluation
 from ..objective.ridge import Objective
-from .base import PYTHON, Float, Progress, Result, Run, Settings, seconds
+from .base import PYTHON, Progress, Result, Run, Settings, SmoothRun, seconds
 
 # Rows times coefficients of a pass of about 0.3 ms, which is what an iteration in Python takes besides.
 _SHORT = 2e6
@@ -26,11 +28,12 @@ _NEWTON_BELOW = 1e-3  # nats: from there on it squares the distance at every ste
 
 
 class MetricSource(Protocol):
-    """Where a metric comes from: `arrays` as native code wants them, None if there are none such."""
+    """Where a metric comes from: `arrays` as native code takes them, None if it has no such metric; `refresh`
+    takes the metric anew at θ."""
 
-    def arrays(self) -> Any: ...
+    def arrays(self) -> descent.Metric | Float | None: ...
 
-    def refresh(self, theta: Float) -> Any: ...
+    def refresh(self, theta: Float) -> object: ...
 
 
 def suits(objective: Objective) -> bool:
@@ -47,14 +50,14 @@ def suits(objective: Objective) -> bool:
 
 
 def pays(objective: Objective) -> bool:
-    """Whether it is expected to be shorter from any start."""
+    """Whether a descent in native code is expected to be faster from any start."""
     K, D = objective.shape
     few = objective.n_rows * K * D <= _SHORT
-    # With fewer rows than features the metric is none that native code knows.
+    # With fewer rows than features the metric has a form that native code does not take.
     return suits(objective) and few and (objective.n_rows >= objective.n_features or is_newtons(objective))
 
 
-class Known:
+class Inverse:
     """The Hessian's inverse at the optimum of a part of the rows (K·D, K·D), as a metric for all of them."""
 
     def __init__(self, inverse: Float) -> None:
@@ -64,11 +67,11 @@ class Known:
         return self._inverse
 
     def refresh(self, theta: Float) -> None:
-        """It stays."""
+        """Nothing to do: this metric is the same at every θ."""
 
     @staticmethod
-    def of(part: Objective, at: Any, whole: Objective) -> Known | None:
-        """At a point of `part`, if it pays for `whole`, and if there is one."""
+    def of(part: Objective, at: Evaluation, whole: Objective) -> Inverse | None:
+        """The inverse at a point of `part`; None if it would not pay for `whole`, or does not exist."""
         if not (suits(whole) and part.has_hessian):
             return None
         K, D = part.shape
@@ -77,20 +80,20 @@ class Known:
         step = part.newton_step(at)
         if not np.isfinite(step.decrement):
             return None
-        return Known(step.inverse().reshape(K * D, K * D))
+        return Inverse(step.inverse().reshape(K * D, K * D))
 
 
 def descend(
     objective: Objective, settings: Settings, theta: Float, source: MetricSource | None
-) -> tuple[Run, bool]:
-    """A run that stands where a descent from `theta` ended, the way there in its history, and whether a
-    certificate is due there. Without a `source` by Newton's method, which `is_newtons` must say suits."""
+) -> tuple[SmoothRun, bool]:
+    """A run that stands where a native descent from `theta` ended, with its history, and whether to ask for a
+    certificate there. `source` None: Newton's method, for objectives that `is_newtons`."""
     o, loss = objective, objective.loss
     theta = np.array(objective.without_shift(theta), np.float64, order="C")
     arrays = _unit_metric(o) if source is None else source.arrays()
     if arrays is None:
         return Run.begin(objective, settings, theta), False
-    run = Run(objective, settings, None)
+    run: SmoothRun = Run(objective, settings, None)  # type: ignore[arg-type]  # evaluated after the descent
     before, batch = objective.n_passes, objective.loss.source.whole
     assert batch is not None  # as `suits` has it
 
@@ -106,11 +109,12 @@ def descend(
             run.told_to_stop = None
         return run.told_to_stop is not None
 
-    def refresh() -> Any:
-        if source is None:
-            return arrays
-        source.refresh(theta)
-        return source.arrays()
+    def refresh() -> descent.Metric | Float:
+        if source is not None:
+            source.refresh(theta)
+        latest = arrays if source is None else source.arrays()
+        assert latest is not None  # as at the start
+        return latest
 
     most = min(_MOST, settings.max_iter)
     hessian, one_pass = seconds(objective)
@@ -118,7 +122,7 @@ def descend(
     patience = (2 * hessian + PYTHON) / one_pass + 4 if o.is_penalised else 0
     patience = min(patience, _MOST) if o.has_hessian else _MOST
     newton_below = np.inf if source is None else -1.0
-    if not (source is None or isinstance(source, Known)) and _price(objective) <= _CHEAP:
+    if not (source is None or isinstance(source, Inverse)) and _price(objective) <= _CHEAP:
         newton_below = _NEWTON_BELOW
     passes, iterations = descent.descend_smooth(
         batch,
@@ -144,7 +148,7 @@ def is_newtons(objective: Objective) -> bool:
 
 
 def _price(objective: Objective) -> float:
-    """Of a native Hessian that has a Cholesky factor, in passes."""
+    """What a native Hessian and its Cholesky factor cost, in passes; inf where there is none."""
     wide = objective.loss.source.dtype == np.float64
     if not (wide and objective.has_hessian) or objective.null_spaces.spaces:
         return np.inf
@@ -153,5 +157,6 @@ def _price(objective: Objective) -> float:
 
 
 def _unit_metric(objective: Objective) -> descent.Metric:
+    """The identity as a metric."""
     (K, D), d = objective.shape, objective.n_features
     return descent.Metric(np.ones(d), np.eye(d), np.eye(K), np.ones((K, D)))

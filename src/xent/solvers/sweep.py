@@ -18,8 +18,9 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from .._types import Float
 from ..objective.ridge import Objective
-from .base import Float, Result, Settings, Solution, newton_pays
+from .base import Result, Settings, Solution, newton_pays
 from .chord import Chord, Held
 from .lbfgs import LBFGS
 from .lbfgs import State as Learnt
@@ -31,41 +32,41 @@ _ORDER = 2
 @dataclass(frozen=True)
 class State:
     """What the last solves taught: log λ and θ of some optima, the order of the polynomial through them, and
-    what the solver that took them goes on from."""
+    the state of the solver that found them."""
 
-    found: tuple[tuple[float, Float], ...] = ()
+    optima: tuple[tuple[float, Float], ...] = ()
     order: int = 0
     held: Held | None = field(default=None, repr=False)
     learnt: Learnt | None = field(default=None, repr=False)
 
     def foretold(self, penalty: float) -> Float | None:
-        """θ at this λ, as far as the last optima tell."""
-        if not self.found or not penalty:
-            return self.found[-1][1] if self.found else None
-        return _extrapolated(self.found, math.log(penalty), self.order)
+        """θ extrapolated to this λ from the last optima; None without any."""
+        if not self.optima or not penalty:
+            return self.optima[-1][1] if self.optima else None
+        return _extrapolated(self.optima, math.log(penalty), self.order)
 
     def having(self, at: float, theta: Float) -> State:
-        """With one optimum more."""
-        found = self.found
-        if found and found[-1][0] == at:
+        """The state with one more optimum, θ at log λ = `at`."""
+        optima = self.optima
+        if optima and optima[-1][0] == at:
             return self
         errors = [
-            float(((_extrapolated(found, at, order) - theta) ** 2).sum())
-            for order in range(min(len(found), _ORDER + 1))
+            float(((_extrapolated(optima, at, order) - theta) ** 2).sum())
+            for order in range(min(len(optima), _ORDER + 1))
         ]
         order = min(errors.index(min(errors)) + (len(errors) <= _ORDER), _ORDER) if errors else 0
-        return replace(self, found=(*found[-_ORDER:], (at, theta)), order=order)
+        return replace(self, optima=(*optima[-_ORDER:], (at, theta)), order=order)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Solves of one F at one λ after another, each from what the last ones taught."""
+    """Settings of the solver; `solve` runs it for one λ of many, each from what the last solves taught."""
 
     settings: Settings
     name: ClassVar[str] = "sweep"
 
     def solve(self, objective: Objective, theta: Float | None = None, warm: State | None = None) -> Solution:
-        """Minimise at the objective's λ, from `theta` or where the last optima point to."""
+        """Minimise at the objective's λ from `theta` (K, D), None for where the last optima point to."""
         state = State() if warm is None else warm
         start = state.foretold(objective.ridge) if theta is None else theta
         if Chord.pays(objective):
@@ -79,15 +80,15 @@ class Sweep:
             solution = LBFGS(self.settings).solve(objective, start, state.learnt)
             state = replace(state, learnt=solution.state)
         if solution.result in (Result.STALLED, Result.UNPENALISED):  # on its way to infinity, perhaps
-            state = replace(state, found=())
+            state = replace(state, optima=())
         elif objective.ridge:
             state = state.having(math.log(objective.ridge), solution.theta)
         return replace(solution, state=state)
 
 
-def _extrapolated(found: tuple[tuple[float, Float], ...], at: float, order: int) -> Float:
-    """The polynomial through the last `order` + 1 points, by Lagrange's formula."""
-    points = found[-order - 1 :]
+def _extrapolated(optima: tuple[tuple[float, Float], ...], at: float, order: int) -> Float:
+    """The value at `at` of the polynomial through the last `order` + 1 optima, by Lagrange's formula."""
+    points = optima[-order - 1 :]
     total = 0.0 * points[0][1]
     for x, theta in points:
         others = (other for other, _ in points if other != x)

@@ -1,9 +1,9 @@
 """For many features: fits on the few that matter, found by the gradient of all.
 
 Of 100000 words a sparse model keeps some hundred. A pass over X gives the gradient of every coefficient and
-the certificate; `Proximal` then fits the features that are in or want to be, on a copy of their columns. What
-was left out wrongly, the next pass over all sees. Source: M. Massias, A. Gramfort, J. Salmon, "Celer", ICML
-(2018).
+the certificate; `Proximal` then fits the features that are in the model or break their optimality condition,
+on a copy of their columns. The next full pass catches what was left out by mistake. Source: M. Massias, A.
+Gramfort, J. Salmon, "Celer", ICML (2018).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._types import Float
 from ..objective.composite import Composite, Point
 from . import proximal
-from .base import Float, Settings, Solution
+from .base import Settings, Solution
 from .quadratic import Quadratic
 
 _FEWEST = 100
@@ -34,8 +35,8 @@ class Part:
 
 @dataclass(frozen=True)
 class State:
-    """What was cut out of X last, if anything, and where the last solve ended; no point on its way to
-    infinity."""
+    """The part that was cut out of X last, and where the last solve ended; None if coefficients were on their
+    way to infinity."""
 
     part: Part | None
     at: Point | None
@@ -64,8 +65,8 @@ class WorkingSet:
             # A tenth of what is missing, until the last round.
             tol = max(0.1 * run.gap, 0.3 * self.settings.tol)
             quiet = replace(self.settings, tol=tol, max_iter=left, report=None, watch=None)
-            known = proximal.State(part.model)
-            inner = proximal.Proximal(quiet).solve(part.composite, run.at.theta[:, columns], known)
+            state = proximal.State(part.model)
+            inner = proximal.Proximal(quiet).solve(part.composite, run.at.theta[:, columns], state)
             part = replace(part, model=inner.state.model)
             theta = run.at.theta.copy()
             theta[:, columns] = inner.theta
@@ -83,8 +84,8 @@ class WorkingSet:
 
 
 def _part(last: Part | None, composite: Composite, at: Point) -> Part:
-    """The last part if it still serves, else one for all features that are in or break their condition and
-    as many again of those nearest to it."""
+    """The last part if it still serves; else one for the features that are in the model or break their
+    condition, and for as many again of those that are nearest to breaking it."""
     d = composite.n_features
     score = _nearness(composite, at)
     must = (at.theta[:, :d] != 0).any(axis=0) | (score > 1)
@@ -102,7 +103,8 @@ def _part(last: Part | None, composite: Composite, at: Point) -> Part:
 
 
 def _nearness(composite: Composite, at: Point) -> Float:
-    """How far each feature's gradient is on its way to letting it in, (d,)."""
+    """The size of each feature's gradient as a share of its l1, (d,): above 1 the feature breaks its
+    condition at 0."""
     d, penalty = composite.n_features, composite.penalty
     size = at.loss_gradient[:, :d]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -110,4 +112,5 @@ def _nearness(composite: Composite, at: Point) -> Float:
             ratio = np.linalg.norm(size, axis=0) / penalty.l1[0, :d]
         else:
             ratio = np.max(np.abs(size) / penalty.l1[:, :d], axis=0)
-    return np.nan_to_num(ratio, posinf=np.inf)
+    nearness: Float = np.nan_to_num(ratio, posinf=np.inf)
+    return nearness
