@@ -60,7 +60,7 @@ class Parameters:
                 FutureWarning,
                 stacklevel=stacklevel,
             )
-        return cls(**{own.name: asked[own.name] for own in fields(cls)})
+        return cls(**{name: asked[name] for name in cls.__dataclass_fields__})
 
     @property
     def shared(self) -> dict[str, Any]:

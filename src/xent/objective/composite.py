@@ -52,6 +52,9 @@ class Composite(OverRows):
     loss: MeanLoss
     penalty: Penalty
 
+    def __post_init__(self) -> None:
+        super().__init__(self.loss)
+
     @property
     def is_penalised(self) -> bool:
         """Whether F has a minimum for sure: every coefficient is penalised or bounded on both sides."""

@@ -192,31 +192,18 @@ class OverRows:
     """What every objective takes over from its mean loss, whatever its penalty."""
 
     loss: MeanLoss
+    shape: tuple[int, int]
+    n_classes: int
+    n_features: int
+    n_rows: int
+    fit_intercept: bool
+    is_narrow: bool
     least: float | None = 0.0  # a lower bound on F; None where there is none
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.loss.shape
-
-    @property
-    def n_classes(self) -> int:
-        return self.loss.n_classes
-
-    @property
-    def n_features(self) -> int:
-        return self.loss.n_features
-
-    @property
-    def n_rows(self) -> int:
-        return self.loss.n_rows
-
-    @property
-    def fit_intercept(self) -> bool:
-        return self.loss.fit_intercept
-
-    @property
-    def is_narrow(self) -> bool:
-        return self.loss.is_narrow
+    def __init__(self, loss: MeanLoss) -> None:
+        # Plain attributes, since a small fit asks for them often; through vars(), since `Composite` is frozen.
+        names = ("shape", "n_classes", "n_features", "n_rows", "fit_intercept", "is_narrow")
+        vars(self).update({name: getattr(loss, name) for name in names}, loss=loss)
 
     @property
     def n_passes(self) -> int:

@@ -37,7 +37,7 @@ class Objective(OverRows):
         class_factors: Float | None = None,
         feature_factors: Float | None = None,
     ) -> None:
-        self.loss = loss
+        super().__init__(loss)
         self.class_factors, self.feature_factors = class_factors, feature_factors
         self._set_ridge(ridge)
 

@@ -94,13 +94,13 @@ def descend(
     if arrays is None:
         return Run.begin(objective, settings, theta), False
     run: SmoothRun = Run(objective, settings, None)  # type: ignore[arg-type]  # evaluated after the descent
-    before, batch = objective.n_passes, objective.loss.source.whole
+    before, batch = loss.n_passes, loss.source.whole
     assert batch is not None  # as `suits` has it
 
     def stop(value: float, gap: float, passes: int) -> bool:
-        objective.n_passes = before + passes
+        loss.n_passes = before + passes
         proven = min(max(gap, 0.0), value) if batch.offset is None else value
-        entry = Progress(run.n_iter + bool(run.history), objective.n_passes, value, proven, theta)
+        entry = Progress(run.n_iter + bool(run.history), loss.n_passes, value, proven, theta)
         if settings.watch:
             settings.watch(entry)
         first = not run.history
