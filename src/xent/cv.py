@@ -220,35 +220,39 @@ feature_penalty_factor, tol, max_iter
         params: Mapping[str, object],
     ) -> None:
         """Validate, split, fit and score every fold, set the attributes."""
-        asked = SearchParameters.of(self, SoftmaxRegressionCV, stacklevel=4)
+        parameters = SearchParameters.of(self, SoftmaxRegressionCV, stacklevel=4)
         raise_for_params(params, self, "fit")
         scorer, home, labels = self._scorer(offset), home_of(X), home_of(y)
         data = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
         X, y, sample_weight, offset, *others = to_numpy(**data, **params)
         params = dict(zip(params, others, strict=True))
-        if isinstance(asked.scoring, str) and is_soft(y):
+        if isinstance(parameters.scoring, str) and is_soft(y):
             raise ValueError(
-                f"scoring={asked.scoring!r} wants labels, and y is rows of probabilities; leave "
+                f"scoring={parameters.scoring!r} wants labels, and y is rows of probabilities; leave "
                 "scoring=None, the log-loss, or give a function of (model, X, y)"
             )
-        ratios = np.array(asked.l1_ratios, np.float64)
+        ratios = np.array(parameters.l1_ratios, np.float64)
         # At the largest ratio: what that cannot take is refused before any fit.
-        problem, targets = read_problem(self, asked, float(ratios.max()), X, y, sample_weight, offset)
+        problem, targets = read_problem(self, parameters, float(ratios.max()), X, y, sample_weight, offset)
         routed = self._route("fit", sample_weight, params)
         folds = self._folds(problem, targets, sample_weight, routed.splitter.split)
-        many = asked.Cs if np.iterable(asked.Cs) else np.logspace(-4, 4, int(np.asarray(asked.Cs)))
+        many = (
+            parameters.Cs
+            if np.iterable(parameters.Cs)
+            else np.logspace(-4, 4, int(np.asarray(parameters.Cs)))
+        )
         Cs = grid(problem, many)
-        settings = Control(asked.max_time, 0, []).settings(asked.tol, asked.max_iter)
+        settings = Control(parameters.max_time, 0, []).settings(parameters.tol, parameters.max_iter)
 
         def unfitted(C: float, l1_ratio: float) -> SoftmaxRegression:
-            return SoftmaxRegression(C=C, l1_ratio=l1_ratio, **asked.shared)
+            return SoftmaxRegression(C=C, l1_ratio=l1_ratio, **parameters.shared)
 
-        score = scoring_of(scorer, problem.given.X, np.asarray(targets), routed.scorer.score, unfitted)
+        score = scoring_of(scorer, problem.data.X, np.asarray(targets), routed.scorer.score, unfitted)
         table = Table.empty(problem, len(folds), ratios, Cs)
         for i, fold in enumerate(folds):
             for j in range(len(ratios)):
                 table.fill(i, j, fold, settings, score, self._tell)
-        best = self._best if asked.refit else average
+        best = self._best if parameters.refit else average
         fitted = best(problem, table, settings)
         fitted |= {
             "scores_": table.scores,
@@ -259,7 +263,7 @@ feature_penalty_factor, tol, max_iter
             "n_passes_": sum(outcome.n_passes for _, outcome in table.fits),
         }
         self.__dict__.update(home.bring(fitted), classes_=labels.bring(problem.classes))
-        complain(type(self).__name__, table.fits, asked.tol, stacklevel=4)
+        complain(type(self).__name__, table.fits, parameters.tol, stacklevel=4)
 
     def _folds(
         self,
@@ -269,10 +273,10 @@ feature_penalty_factor, tol, max_iter
         metadata: Mapping[str, object],
     ) -> list[Fold]:
         """The folds, checked; `metadata` is the splitter's."""
-        X, classes = problem.given.X, problem.classes
+        X, classes = problem.data.X, problem.classes
         weight = weights_of(X, sample_weight)
         # Scored as the data are: class weights and smoothing are for the fit alone.
-        scored = Batch(X, codes_of(y, classes, weight), weight, offset=problem.given.offset)
+        scored = Batch(X, codes_of(y, classes, weight), weight, offset=problem.data.offset)
         splits = check_cv(self.cv, y, classifier=True).split(X, y, **metadata)
         folds = [make_fold(problem, scored, i, train, test) for i, (train, test) in enumerate(splits)]
         if not folds:
@@ -369,10 +373,10 @@ feature_penalty_factor, tol, max_iter
 
     def _route(self, caller: str, sample_weight: VectorLike | None, params: Mapping[str, object]) -> Bunch:
         """The splitter's and the scorer's metadata, of those that the method `caller` got."""
-        given = params if sample_weight is None else {**params, "sample_weight": sample_weight}
-        routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score=given))
-        if routing_enabled() and given:  # without metadata scikit-learn returns an empty Bunch
-            routed.update(process_routing(self, caller, **given))
+        metadata = params if sample_weight is None else {**params, "sample_weight": sample_weight}
+        routed = Bunch(splitter=Bunch(split={}), scorer=Bunch(score=metadata))
+        if routing_enabled() and metadata:  # without metadata scikit-learn returns an empty Bunch
+            routed.update(process_routing(self, caller, **metadata))
         return routed
 
     def _scorer(self, offset: object = None) -> Scorer | None:

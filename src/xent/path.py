@@ -213,38 +213,40 @@ def softmax_path(
     >>> path.coefs[0].nnz, len(path.coefs), bool(path.converged.all())
     (0, 5, True)
     """
-    asked = _asked_of("softmax_path", model, moved, SoftmaxRegression())
+    parameters = _parameters_of("softmax_path", model, moved, SoftmaxRegression())
 
     def show(C: float, outcome: Outcome, done: float) -> None:
         print(f"C {C:<10.4g} {outcome.line}", flush=True)
 
-    return trace("softmax_path", asked, X, y, Cs, sample_weight, offset, show if asked.verbose else None)
+    return trace(
+        "softmax_path", parameters, X, y, Cs, sample_weight, offset, show if parameters.verbose else None
+    )
 
 
-def _asked_of(
-    who: str, model: object, moved: Mapping[str, object], default: SoftmaxRegression
+def _parameters_of(
+    caller: str, model: object, moved: Mapping[str, object], default: SoftmaxRegression
 ) -> ModelParameters:
-    """The parameters of the model, or of the default, for the public function `who`.
+    """The parameters of the model, or of the default, for the public function `caller`.
 
     Raises TypeError for `moved`, keywords that the function does not have.
     """
     own = defaults_of(SoftmaxRegression)
     for name in moved.keys() - own.keys():
-        raise TypeError(f"{who}() got an unexpected keyword argument {name!r}")
+        raise TypeError(f"{caller}() got an unexpected keyword argument {name!r}")
     if moved:
         # The function's own default, which SoftmaxRegression() does not have.
         own_ratio = [f"l1_ratio={default.l1_ratio:g}"] if default.l1_ratio and "l1_ratio" not in moved else []
         keywords = ", ".join([*own_ratio, *(f"{name}=…" for name in moved)])
-        raise TypeError(f"{who}() takes parameters in a model: write model=SoftmaxRegression({keywords})")
+        raise TypeError(f"{caller}() takes parameters in a model: write model=SoftmaxRegression({keywords})")
     if not isinstance(model, SoftmaxRegression | None):
-        raise TypeError(f"model: {who}() takes a SoftmaxRegression, got {model!r}")
+        raise TypeError(f"model: {caller}() takes a SoftmaxRegression, got {model!r}")
     model = default if model is None else model
-    return ModelParameters.of(model, SoftmaxRegression, stacklevel=4, who=f"{who}'s model")
+    return ModelParameters.of(model, SoftmaxRegression, stacklevel=4, caller=f"{caller}'s model")
 
 
 def trace(
-    who: str,
-    asked: ModelParameters,
+    caller: str,
+    parameters: ModelParameters,
     X: MatrixLike,
     y: TargetLike,
     Cs: ArrayLike,
@@ -252,41 +254,43 @@ def trace(
     offset: TargetLike | None = None,
     report: Callable[[float, Outcome, float], None] | None = None,
 ) -> SoftmaxPath:
-    """The path of a model's parameters; errors name `who`.
+    """The path of a model's parameters; errors name `caller`.
 
     After every fit `report` is called with C, the outcome and the share of fits that are done.
     """
-    check(who, {"Cs": Cs})
-    if asked.solver != "auto":
+    check(caller, {"Cs": Cs})
+    if parameters.solver != "auto":
         raise ValueError(
-            f"solver: {who} takes the solver that serves the whole path; leave the model's at 'auto', got "
-            f"{asked.solver!r}"
+            f"solver: {caller} takes the solver that serves the whole path; leave the model's at 'auto', got "
+            f"{parameters.solver!r}"
         )
     X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
     reader = SoftmaxRegression()
-    problem, _ = read_problem(reader, asked, asked.l1_ratio, X, y, sample_weight, offset)
+    problem, _ = read_problem(reader, parameters, parameters.l1_ratio, X, y, sample_weight, offset)
     at = grid(problem, Cs)
     fits: dict[int, Outcome] = {}
     order = np.argsort(at, kind="stable").tolist()
-    settings = Control(asked.max_time, 0, []).settings(asked.tol, asked.max_iter)
+    settings = Control(parameters.max_time, 0, []).settings(parameters.tol, parameters.max_iter)
     for i, outcome in zip(order, outcomes(problem, at[order], settings), strict=True):
         coef = outcome.coef if problem.l1_ratio == 0 else sparse.csr_array(outcome.coef)
         fits[i] = replace(outcome, coef=coef)
         if report is not None:
             report(float(at[i]), outcome, len(fits) / len(at))
-    kept = [fits[i] for i in range(len(at))]
-    complain(who, [(f"C = {C:g}", outcome) for C, outcome in zip(at, kept, strict=True)], asked.tol)
+    ordered = [fits[i] for i in range(len(at))]
+    complain(
+        caller, [(f"C = {C:g}", outcome) for C, outcome in zip(at, ordered, strict=True)], parameters.tol
+    )
     return SoftmaxPath(
         at,
         problem.l1_ratio,
         problem.classes,
-        tuple(outcome.coef for outcome in kept),
-        np.array([outcome.intercept for outcome in kept]),
-        np.array([outcome.value for outcome in kept]),
-        np.array([outcome.suboptimality for outcome in kept]),
-        np.array([outcome.converged for outcome in kept]),
-        np.array([outcome.n_iter for outcome in kept]),
-        sum(outcome.n_passes for outcome in kept),
+        tuple(outcome.coef for outcome in ordered),
+        np.array([outcome.intercept for outcome in ordered]),
+        np.array([outcome.value for outcome in ordered]),
+        np.array([outcome.suboptimality for outcome in ordered]),
+        np.array([outcome.converged for outcome in ordered]),
+        np.array([outcome.n_iter for outcome in ordered]),
+        sum(outcome.n_passes for outcome in ordered),
         problem.names,
     )
 
@@ -340,12 +344,12 @@ def l1_min_c(
     >>> bool(SoftmaxRegression(C=1.01 * C, l1_ratio=1).fit(X, y).coef_.any())
     True
     """
-    asked = _asked_of("l1_min_c", model, moved, SoftmaxRegression(l1_ratio=1.0))
-    if asked.l1_ratio == 0:
+    parameters = _parameters_of("l1_min_c", model, moved, SoftmaxRegression(l1_ratio=1.0))
+    if parameters.l1_ratio == 0:
         raise ValueError("l1_ratio: without an L1 part no C makes every coefficient 0; it must be > 0")
     X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
     reader = SoftmaxRegression()
-    problem, _ = read_problem(reader, asked, asked.l1_ratio, X, y, sample_weight, offset)
+    problem, _ = read_problem(reader, parameters, parameters.l1_ratio, X, y, sample_weight, offset)
     penalty = problem.penalty
     if ((penalty.l1 > 0) & ((penalty.lower > 0) | (penalty.upper < 0))).any():
         raise ValueError("bounds: they leave out 0, which a penalised coefficient then is at no C")

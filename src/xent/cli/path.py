@@ -75,12 +75,12 @@ def path(
             stage("encoding")
             numbers, encode = tables.numbers(X, seed)
             model = xent.SoftmaxRegression(l1_ratio=l1_ratio)
-            asked = ModelParameters.of(model, xent.SoftmaxRegression, stacklevel=2, who="xent path")
+            parameters = ModelParameters.of(model, xent.SoftmaxRegression, stacklevel=2, caller="xent path")
 
             def report(C: float, _: object, done: float) -> None:
                 stage(f"fitting, C = {C:.3g}", done)
 
-            models = trace("xent path", asked, numbers, y, Cs, report=report)
+            models = trace("xent path", parameters, numbers, y, Cs, report=report)
             if X_test is not None and y_test is not None:
                 stage("measuring")
                 losses = models.loss(encode(X_test), y_test)

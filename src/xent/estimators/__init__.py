@@ -245,13 +245,13 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):  # type: ignor
         offset: TargetLike | None,
     ) -> None:
         """Validate, encode, solve, set the attributes."""
-        asked = ModelParameters.of(self, SoftmaxRegression, stacklevel=5)
+        parameters = ModelParameters.of(self, SoftmaxRegression, stacklevel=5)
         home, labels = home_of(X), home_of(y)
         X, y, sample_weight, offset = to_numpy(X=X, y=y, sample_weight=sample_weight, offset=offset)
-        problem, targets = read_problem(self, asked, asked.l1_ratio, X, y, sample_weight, offset)
+        problem, targets = read_problem(self, parameters, parameters.l1_ratio, X, y, sample_weight, offset)
         classes = labels.bring(problem.classes)
         with problem.threads():
-            objective = problem.objective(asked.C)
+            objective = problem.objective(parameters.C)
 
             def attributes(theta: Float) -> dict[str, object]:
                 coef, intercept, _ = problem.coefficients(theta, objective)
@@ -263,18 +263,18 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):  # type: ignor
             shown = home.bring(problem.batch.X), labels.bring(targets)
             with callbacks(self, *shown, metadata, attributes) as watchers:
                 watchers += [self._report] if self._report is not None else []
-                control = Control(asked.max_time, asked.verbose, watchers)
-                settings = control.settings(asked.tol, asked.max_iter)
-                initial = self._initial(problem, objective) if asked.warm_start else None
+                control = Control(parameters.max_time, parameters.verbose, watchers)
+                settings = control.settings(parameters.tol, parameters.max_iter)
+                initial = self._initial(problem, objective) if parameters.warm_start else None
                 with control.interruptible():
-                    solver = solvers.choose(asked.solver, objective, settings)
+                    solver = solvers.choose(parameters.solver, objective, settings)
                     solution = solver.solve(objective, initial)
-            outcome = outcome_of(problem, solution, objective, asked.C, asked.tol)
+            outcome = outcome_of(problem, solution, objective, parameters.C, parameters.tol)
             fitted = home.bring(_fitted(outcome, solution)) | {"classes_": classes}
         # One step, so that no interrupt can leave a part of it.
         self.__dict__.update(fitted, solver_=solver.name)
         if not outcome.is_fine:
-            self._warn(outcome, solution, asked.tol)
+            self._warn(outcome, solution, parameters.tol)
 
     def score(
         self,

@@ -45,7 +45,7 @@ Score: TypeAlias = Callable[[Fold, float, float, Outcome], float]  # of a fold's
 
 def make_fold(problem: Problem, scored: Batch, number: int, train: ArrayLike, test: ArrayLike) -> Fold:
     """Fold `number` of the problem: rows `train` to fit, and of the batch `scored` rows `test` to score."""
-    n, weight = scored.shape[0], problem.given.weight
+    n, weight = scored.shape[0], problem.data.weight
     truth: Any = scored.y
     weight = _times(train, n) * (1.0 if weight is None else weight)
     if not weight.any():
@@ -63,9 +63,9 @@ def check_log_loss(problem: Problem, folds: list[Fold]) -> None:
     spread = "shuffle the rows, or use StratifiedKFold, which spreads classes over folds"
     for number, fold in enumerate(folds):
         if fold.problem.n_classes < min(2, problem.n_classes):
-            kept = fold.problem.classes[fold.problem.present].tolist()
+            labels = fold.problem.classes[fold.problem.present].tolist()
             raise ValueError(
-                f"cv: the training part of fold {number} has rows of classes {kept} only, and the log-loss "
+                f"cv: the training part of fold {number} has rows of classes {labels} only, and the log-loss "
                 f"needs two: {spread}"
             )
         if not np.any(fold.held_out.weight):

@@ -29,7 +29,7 @@ TAKES: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float3
 
 def read_problem(
     estimator: BaseEstimator,
-    asked: Parameters,
+    parameters: Parameters,
     l1_ratio: float,
     X: MatrixLike,
     y: TargetLike,
@@ -45,34 +45,34 @@ def read_problem(
     if is_soft(y):
         rows = locate(X, lambda: validate_data(estimator, X, accept_large_sparse=True, **TAKES))
         checked, columns = rows_of(y)
-        targets = soft_targets(rows, checked, columns, asked.class_weight, sample_weight)
+        targets = soft_targets(rows, checked, columns, parameters.class_weight, sample_weight)
     else:
         rows, checked = locate(
             X, lambda: validate_data(estimator, X, y, accept_large_sparse=True, **TAKES), y
         )
-        targets = label_targets(rows, checked, asked.class_weight, sample_weight)
+        targets = label_targets(rows, checked, parameters.class_weight, sample_weight)
     (n, d), K = rows.shape, len(targets.classes)
-    plain = l1_ratio == 0 and asked.bounds is None
-    if K == 2 and not plain and asked.class_penalty_factor is not None:
+    plain = l1_ratio == 0 and parameters.bounds is None
+    if K == 2 and not plain and parameters.class_penalty_factor is not None:
         raise ValueError(
             "class_penalty_factor: two classes share one row of coefficients and, with l1_ratio or bounds, "
             "one penalty on it; use C or feature_penalty_factor"
         )
-    if not plain and asked.solver != "auto":
+    if not plain and parameters.solver != "auto":
         raise ValueError(
-            f"Solver {asked.solver} supports neither l1_ratio > 0 nor bounds; leave solver at 'auto'"
+            f"Solver {parameters.solver} supports neither l1_ratio > 0 nor bounds; leave solver at 'auto'"
         )
     o = offset_of(offset, n, targets.classes)
     names = getattr(estimator, "feature_names_in_", None)
     problem = Problem(
-        Batch(rows, targets.y, targets.weight, asked.label_smoothing, offset=o),
+        Batch(rows, targets.y, targets.weight, parameters.label_smoothing, offset=o),
         targets.classes,
-        fit_intercept=bool(asked.fit_intercept),
-        class_factors=class_factors_of(asked.class_penalty_factor, targets.classes),
-        feature_factors=factors_of("feature_penalty_factor", asked.feature_penalty_factor, d),
+        fit_intercept=bool(parameters.fit_intercept),
+        class_factors=class_factors_of(parameters.class_penalty_factor, targets.classes),
+        feature_factors=factors_of("feature_penalty_factor", parameters.feature_penalty_factor, d),
         l1_ratio=float(l1_ratio),
-        grouped=bool(asked.grouped),
-        bounds=bounds_of(asked.bounds, targets.classes, d, names),
+        grouped=bool(parameters.grouped),
+        bounds=bounds_of(parameters.bounds, targets.classes, d, names),
         names=names,
     )
     return problem, checked

@@ -88,7 +88,7 @@ def _described(problem: Problem, separation: Separation) -> dict[str, Any]:
     """`separation_` of an estimator: how classes separate, in terms of all classes."""
     names = None if problem.names is None else problem.names.tolist()
     fields = separation.as_dict(problem.classes[problem.present], names)
-    direction = np.zeros((len(problem.classes), problem.given.shape[1]))
+    direction = np.zeros((len(problem.classes), problem.data.shape[1]))
     direction[problem.present] = fields["direction"]
     pairs = fields["pairs"].copy()
     pairs[:, :2] = np.flatnonzero(problem.present)[pairs[:, :2]]

@@ -23,11 +23,11 @@ from ..objective.ridge import Objective
 class Problem:
     """Data and penalty of a fit; C is left open.
 
-    `given` holds the rows of all `classes` (K,), `batch` those of the classes with weight, which the solver
+    `data` holds the rows of all `classes` (K,), `batch` those of the classes with weight, which the solver
     sees. class_factors and bounds are of all classes; `names` are the features', where X has them.
     """
 
-    given: Batch
+    data: Batch
     classes: Array
     fit_intercept: bool = True
     class_factors: Float | None = None
@@ -44,9 +44,9 @@ class Problem:
         For a class without weight F falls as its intercept does, so the infimum of F is that of the others'
         F. Without an intercept, or with smoothing, which gives it a share of each row, F has its minimum.
         """
-        weight, K = self.given.weight, len(self.classes)
-        y: Any = self.given.y
-        if not self.fit_intercept or self.given.label_smoothing > 0:
+        weight, K = self.data.weight, len(self.classes)
+        y: Any = self.data.y
+        if not self.fit_intercept or self.data.label_smoothing > 0:
             return np.ones(K, bool)
         if y.ndim == 1:
             return np.bincount(y, weight, K) > 0
@@ -54,17 +54,17 @@ class Problem:
 
     @functools.cached_property
     def batch(self) -> Batch:
-        """`given` among the classes that are present; rows of the others have no weight."""
+        """`data` among the classes that are present; rows of the others have no weight."""
         if self.present.all():
-            return self.given
-        y: Any = self.given.y
+            return self.data
+        y: Any = self.data.y
         y = np.maximum(np.cumsum(self.present) - 1, 0)[y] if y.ndim == 1 else y[:, self.present]
-        offset = None if self.given.offset is None else self.given.offset[:, self.present]
-        return replace(self.given, y=y, offset=offset)
+        offset = None if self.data.offset is None else self.data.offset[:, self.present]
+        return replace(self.data, y=y, offset=offset)
 
     def weighted(self, weight: Float) -> Problem:
         """The same problem with other weights (n,) of its rows."""
-        return replace(self, given=replace(self.given, weight=weight))
+        return replace(self, data=replace(self.data, weight=weight))
 
     def mixed(self, l1_ratio: float) -> Problem:
         """The same problem with another share of L1 in the penalty."""
@@ -88,7 +88,7 @@ class Problem:
     @property
     def dtype(self) -> type[np.float64] | type[np.float32]:
         """What coef_ is rounded to: float32 unless X is float64."""
-        return np.float64 if self.given.X.dtype == np.float64 else np.float32
+        return np.float64 if self.data.X.dtype == np.float64 else np.float32
 
     @property
     def is_smooth(self) -> bool:
@@ -136,8 +136,8 @@ class Problem:
     @property
     def _total(self) -> float:
         """S, the sum of all weights."""
-        weight = self.given.weight
-        return float(self.given.shape[0] if weight is None else weight.sum())
+        weight = self.data.weight
+        return float(self.data.shape[0] if weight is None else weight.sum())
 
     def at(self, C: float, other: Objective | Composite) -> Objective | Composite:
         """`other`, an objective of this problem, at this C; X is not read, and `n_passes` starts at 0."""
@@ -178,9 +178,9 @@ class Problem:
         W, b = W.astype(self.dtype), b.astype(self.dtype)
         if self._bounds is not None:
             W[-len(self._bounds[0]) :] = _within(W[-len(self._bounds[0]) :], *self._bounds)
-        kept = objective.theta(W.astype(np.float64), b.astype(np.float64))
+        theta = objective.theta(W.astype(np.float64), b.astype(np.float64))
         # F with an L2 penalty is that of coefficients without a shift; others are kept as they are.
-        rounded = kept if isinstance(objective, Composite) else objective.without_shift(kept)
+        rounded = theta if isinstance(objective, Composite) else objective.without_shift(theta)
         return (W[1:], b[1:], rounded) if self.one_row else (*self._of_all(W, b), rounded)
 
     def _of_all(self, W: Array, b: Array) -> tuple[Array, Array]:
@@ -202,7 +202,7 @@ class Problem:
     @property
     def _unused(self) -> Float:
         """What coef_ is for absent classes, in the shape of coef_."""
-        zero = np.zeros((self.n_rows, self.given.shape[1]))
+        zero = np.zeros((self.n_rows, self.data.shape[1]))
         return zero if self.bounds is None else np.clip(zero, *self.bounds)
 
     def price_of_unused(self, C: float) -> float:

@@ -71,7 +71,7 @@ def outcomes(problem: Problem, Cs: Sequence[float] | Float, settings: Settings) 
             yield outcome_of(problem, solution, objective, C, settings.tol)
 
 
-def complain(who: str, fits: list[tuple[str, Outcome]], tol: float, stacklevel: int = 4) -> None:
+def complain(caller: str, fits: list[tuple[str, Outcome]], tol: float, stacklevel: int = 4) -> None:
     """One warning for all fits that fell short. `fits`: pairs (label, outcome)."""
     short = [(label, outcome) for label, outcome in fits if not outcome.is_fine]
     if not short:
@@ -81,8 +81,8 @@ def complain(who: str, fits: list[tuple[str, Outcome]], tol: float, stacklevel: 
     complaint = worst.complaint(tol).replace(", or fit again with warm_start=True", "")
     others = ", ".join(name for name, _ in short[:8]) + (", …" if len(short) > 8 else "")
     warnings.warn(
-        f"{who}: {len(short)} of {len(fits)} fits did not reach an optimum ({others}). The worst, {label}: "
-        f"{complaint}.",
+        f"{caller}: {len(short)} of {len(fits)} fits did not reach an optimum ({others}). The worst, "
+        f"{label}: {complaint}.",
         ConvergenceWarning,
         stacklevel=stacklevel,
     )

@@ -33,7 +33,7 @@ class Table:
     def empty(problem: Problem, n_folds: int, ratios: Float, Cs: Float) -> Table:
         """A table for this many folds, to be filled."""
         shape = (n_folds, len(ratios), len(Cs))
-        columns = problem.given.shape[1] + problem.fit_intercept
+        columns = problem.data.shape[1] + problem.fit_intercept
         coefs = np.empty((*shape, problem.n_rows, columns), problem.dtype)
         return Table(Cs, ratios, np.empty(shape), coefs, np.empty(shape, np.int32))
 
@@ -49,10 +49,10 @@ class Table:
         """Fit and score fold i at ratio j and every C; `tell` gets a line and the share done after each."""
         problem, order = fold.problem.mixed(float(self.l1_ratios[j])), np.argsort(self.Cs)
         for k, outcome in zip(order, outcomes(problem, self.Cs[order], settings), strict=True):
-            kept = self.coefs[i, j, k]
-            kept[:, : problem.given.shape[1]] = outcome.coef
+            row = self.coefs[i, j, k]
+            row[:, : problem.data.shape[1]] = outcome.coef
             if problem.fit_intercept:
-                kept[:, -1] = outcome.intercept
+                row[:, -1] = outcome.intercept
             self.scores[i, j, k] = score(fold, float(self.Cs[k]), problem.l1_ratio, outcome)
             self.n_iter[i, j, k] = outcome.n_iter
             where = f"fold {i} at C = {self.Cs[k]:g}"
@@ -84,7 +84,7 @@ def average(problem: Problem, table: Table, settings: Settings) -> dict[str, Any
     if (never & (problem.present if problem.n_rows > 1 else problem.present.all())).any():
         raise ValueError("refit=False: a class is in no fold's training part, so there is nothing to average")
     mean = np.mean(each, axis=0, dtype=np.float64, where=has | never[:, None]).astype(each.dtype)
-    d = problem.given.shape[1]
+    d = problem.data.shape[1]
     return {
         "C_": float(np.mean([table.Cs[k] for _, k in picks])),
         "l1_ratio_": float(np.mean([table.l1_ratios[j] for j, _ in picks])),
