@@ -13,7 +13,9 @@ from .kernels.config import show_config
 from .losses import cross_entropy, log_softmax, softmax
 
 if TYPE_CHECKING:
-    from .estimators import SoftmaxPath, SoftmaxRegression, SoftmaxRegressionCV, l1_min_c, softmax_path
+    from .cv import SoftmaxRegressionCV
+    from .estimators import SoftmaxRegression
+    from .path import SoftmaxPath, l1_min_c, softmax_path
 
 __version__ = "0.1.0"
 
@@ -31,12 +33,19 @@ __all__ = [
     "softmax_path",
 ]
 
-_LATER = {"SoftmaxPath", "SoftmaxRegression", "SoftmaxRegressionCV", "l1_min_c", "softmax_path"}
+# Where each lives. A pickle and a skops file name a class by its module: these stay.
+_LATER = {
+    "SoftmaxPath": ".path",
+    "SoftmaxRegression": ".estimators",
+    "SoftmaxRegressionCV": ".cv",
+    "l1_min_c": ".path",
+    "softmax_path": ".path",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
-        return getattr(importlib.import_module(".estimators", __name__), name)
+        return getattr(importlib.import_module(_LATER[name], __name__), name)
     raise AttributeError(f"module 'xent' has no attribute {name!r}")
 
 

@@ -57,6 +57,7 @@ class ForeignArray(Protocol):
 Matrix: TypeAlias = Array | Sparse  # (n, d), as a pass reads it
 MatrixLike: TypeAlias = ArrayLike | Sparse | Frame | ForeignArray  # (n, d), as a caller may hand it over
 VectorLike: TypeAlias = ArrayLike | ForeignArray  # (n,), or (n, K) for soft labels and offsets
+TargetLike: TypeAlias = VectorLike | Frame  # y or an offset: a frame's columns are the classes
 ClassWeight: TypeAlias = Mapping[Any, float] | str | None  # by label, "balanced", or all 1
 Factors: TypeAlias = ArrayLike | Mapping[Any, float] | None  # a number a class or feature; all 1
 Bounds: TypeAlias = tuple[ArrayLike, ArrayLike] | None  # lower, upper: numbers or what broadcasts to (K, d)

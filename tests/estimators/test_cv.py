@@ -485,5 +485,5 @@ def test_a_solver_that_does_nothing_stops_nothing(rng):
 
 
 def test_no_folds_are_an_error():
-    with pytest.raises(ValueError, match="cv: it makes no folds"):
+    with pytest.raises(ValueError, match="cv: the splitter yielded no folds"):
         SoftmaxRegressionCV(cv=[]).fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])

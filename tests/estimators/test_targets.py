@@ -344,7 +344,11 @@ def spoilt(row, entries):
         ({}, {"y": spoilt(slice(1, 3), [0.5, 0.5, 0.1])}, "y: row 1 sums to 1.1; .* divide each by its sum"),
         ({}, {"y": spoilt(3, [np.inf, 0, 0])}, "y: row 3 sums to inf"),
         ({}, {"y": np.array([["a", "b"]] * 4)}, "y: rows of probabilities must be numbers, got dtype <U1"),
-        ({}, {"y": pd.DataFrame(GOOD, columns=["a", "b", "a"])}, "y: 2 columns are called 'a'"),
+        (
+            {},
+            {"y": pd.DataFrame(GOOD, columns=["a", "b", "a"])},
+            "y: column names must be unique: 'a' appears 2 times",
+        ),
         ({"class_weight": {7: 1.0}}, {"y": GOOD}, r"The classes, \[7\], are not in class_weight"),
         ({"class_weight": {0: np.nan}}, {"y": GOOD}, "class_weight: weights must be finite and ≥ 0"),
         ({"class_weight": dict.fromkeys(range(3), 0)}, {"y": GOOD}, "class_weight is 0 in every row"),

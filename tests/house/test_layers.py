@@ -51,11 +51,9 @@ FILES: dict[str, list[set[str]]] = {
         {"targets"},
         {"problem"},
         {"input", "outcome"},
-        {"classifier"},
-        {"softmax"},
-        {"path"},
+        {"classifier", "sweeps"},
         {"folds"},
-        {"cv"},
+        {"table"},
     ],
     "torch": [
         {"inputs", "threads", "tiles"},
@@ -82,7 +80,7 @@ FILES: dict[str, list[set[str]]] = {
 
 # Who may load what is not NumPy's: packages, or single files of them.
 LIBRARIES = {
-    "sklearn": {"estimators", "cli.tables"},
+    "sklearn": {"estimators", "path", "cv", "cli.tables"},
     "scipy": {
         "data.source",
         "objective.null_space",
@@ -92,6 +90,7 @@ LIBRARIES = {
         "solvers.faces",
         "inference",
         "estimators",
+        "path",
         "export.plots",
         "check.training",
     },

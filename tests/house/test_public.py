@@ -1,10 +1,13 @@
 """The front door: names, docstrings, show_config, and the README's own code."""
 
+import doctest
+import importlib
 import inspect
 import os
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,52 @@ def test_docs_name_no_machine():
     files = list(ROOT.glob("*.md")) + list((ROOT / "docs").rglob("*.md"))
     for path in files:
         assert not re.search(r"/(home|root|tmp|work)/", path.read_text()), path
+
+
+def public_objects():
+    """Every public class and function of xent, and every public method that is xent's own."""
+    things = {name: getattr(xent, name) for name in xent.__all__}
+    things |= {f"reference.{name}": getattr(reference, name) for name in reference.__all__}
+    found = {
+        name: thing for name, thing in things.items() if inspect.isclass(thing) or inspect.isfunction(thing)
+    }
+    for name, thing in list(found.items()):
+        if inspect.isclass(thing):
+            own = inspect.getmembers(thing, inspect.isfunction)
+            found |= {f"{name}.{key}": member for key, member in own if not key.startswith("_")}
+            if "<string>" not in thing.__init__.__code__.co_filename:  # a dataclass's is written by nobody
+                found[f"{name}.__init__"] = thing.__init__
+    return found
+
+
+PUBLIC = public_objects()
+
+
+def test_all_that_is_public_is_looked_at():
+    methods = {
+        "SoftmaxRegression.fit",
+        "SoftmaxRegressionCV.score",
+        "SoftmaxPath.plot",
+        "SoftmaxRegression.__init__",
+    }
+    assert methods | {"SoftmaxPath", "softmax_path", "cross_entropy", "reference.softmax"} <= PUBLIC.keys()
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_source_and_types_are_found(name):
+    """As editors, notebooks and documentation find them: by a class's module and a function's globals."""
+    thing = PUBLIC[name]
+    assert inspect.getsource(thing).lstrip().startswith(("class ", "def ", "@"))
+    hints = typing.get_type_hints(thing)
+    if thing.__module__.startswith("xent") and inspect.isfunction(thing):
+        parameters = inspect.signature(thing).parameters.keys() - {"self", "args", "kwargs"}
+        assert parameters <= hints.keys()
+
+
+@pytest.mark.parametrize(
+    "name", sorted({thing.__module__ for thing in PUBLIC.values() if inspect.isclass(thing)})
+)
+def test_examples_in_docstrings_run(name):
+    outcome = doctest.testmod(importlib.import_module(name))
+    assert outcome.attempted > 0
+    assert outcome.failed == 0

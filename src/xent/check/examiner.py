@@ -150,5 +150,5 @@ def line_in(file: str) -> Callable[[BaseException], str]:
 
 def ready() -> None:
     """Load what the checks need, before a limit of memory is set."""
-    from ..estimators import softmax  # noqa: F401
+    from .. import estimators  # noqa: F401
     from . import training  # noqa: F401

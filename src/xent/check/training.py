@@ -20,7 +20,7 @@ class _Stuck(Exception):
 def distance(subject: Subject, half: float) -> float:
     """Nats between the objective that L-BFGS reaches with the function's loss and gradient, and the optimum;
     of noisy labels, so that there is one; inf if it does not get on. `half`: ½ reg ‖W‖² or 1 reg ‖W‖²."""
-    from ..estimators.softmax import SoftmaxRegression
+    from ..estimators import SoftmaxRegression
 
     rng = np.random.default_rng(5)
     X = np.column_stack([rng.normal(size=(80, 3)), np.ones(80)])

@@ -9,6 +9,7 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,15 +19,19 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from .. import __version__
+from .._types import Array
 from ..export.files import check_writable, replacing
 from .check import check
 from .explore import explore
 from .path import path
-from .terminal import clear_errors, out, plain, say, working
+from .terminal import Stage, clear_errors, out, plain, say, working
 
 if TYPE_CHECKING:
-    from ..estimators.softmax import SoftmaxRegression
+    import pandas as pd
+
+    from ..estimators import SoftmaxRegression
     from ..solvers import Progress as Step
+    from .tables import Model
 
 app = App(
     name="xent",
@@ -56,15 +61,15 @@ def fit(
     target
         The column with the classes; built-in data know theirs.
     C
-        Inverse penalty, as in scikit-learn; inf for none, 1 if nothing is said.
+        Inverse penalty, as in scikit-learn; inf for no penalty; default 1.
     cv
-        Pick C instead, of 10 from 1e-4 to 1e4: the one of least mean log-loss over so many folds of the rows.
+        Number of folds: pick C instead, of 10 from 1e-4 to 1e4, the one of least mean log-loss over them.
     l1_ratio
-        Share of the L1 penalty, in [0, 1]; above 0 features that do not pay drop out.
+        Share of the L1 penalty, in [0, 1]; above 0 features that the penalty outweighs drop out.
     holdout
         Share of the rows kept out of the fit to measure it on; 0 fits on all rows.
     seed
-        Of the split and of text encoding; the same seed gives the same model file, bit for bit.
+        Seed of the split and of text encoding; the same seed gives the same model file, bit for bit.
     output
         Where to write the model.
     """
@@ -87,7 +92,7 @@ def fit(
 
         stage(f"reading {data}")
         table = tables.read(data, target, need_target=True)
-        X, y = table.features, table.target
+        X, y = table.features, table.labels
         X_test, y_test = None, None
         if holdout > 0:
             X, X_test, y, y_test = tables.split(X, y, holdout, seed)
@@ -112,7 +117,7 @@ def fit(
         if search is not None:
             losses = -search.scores_.mean(axis=(0, 1))
             figures["cv"] = {"folds": cv, "Cs": search.Cs_.tolist(), "losses": losses.tolist()}
-        if X_test is not None:
+        if X_test is not None and y_test is not None:
             figures |= _holdout_figures(model, X_test, y_test)
         if output is not None:
             stage("writing")
@@ -207,8 +212,8 @@ def inspect(model: Path) -> None:
         out.print(grid)
 
 
-def _towards(tol: float, stage: Any) -> Any:
-    """Progress as the share of decades that the certificate has fallen on its way to tol."""
+def _towards(tol: float, stage: Stage) -> Callable[[Step], None]:
+    """A report of progress: the share of decades that the certificate has fallen on its way to tol."""
     first: list[float] = []
 
     def report(step: Step) -> None:
@@ -237,7 +242,7 @@ _FIGURES: dict[str, type | tuple[type, ...]] = {
 
 
 def _load(path: Path) -> tuple[Any, dict[str, Any]]:
-    """A model file of `xent fit`, its figures all there."""
+    """The model and the figures of a file of `xent fit`. Raises ModelFileError where figures are missing."""
     from ..export import model_file
 
     model, figures = model_file.load(path)
@@ -247,13 +252,21 @@ def _load(path: Path) -> tuple[Any, dict[str, Any]]:
     return model, figures
 
 
-def _classifier(model: Any) -> SoftmaxRegression:
-    return model[-1] if hasattr(model, "steps") else model
+def _classifier(model: Model) -> SoftmaxRegression:
+    """The classifier itself, at the end of a pipeline or alone."""
+    classifier: SoftmaxRegression = model[-1] if hasattr(model, "steps") else model
+    return classifier
 
 
 def _figures(
-    data: str, target: str | None, model: Any, rows: int, holdout: float, seed: int
+    data: str,
+    target: str | None,
+    model: Model,
+    rows: int,
+    holdout: float,
+    seed: int,
 ) -> dict[str, Any]:
+    """What a model file says of the fit, besides the model."""
     c = _classifier(model)
     return {
         "data": data,
@@ -274,7 +287,8 @@ def _figures(
     }
 
 
-def _holdout_figures(model: Any, X: Any, y: Any) -> dict[str, Any]:
+def _holdout_figures(model: Model, X: pd.DataFrame, y: Array) -> dict[str, Any]:
+    """What a model file says of the rows that were held out."""
     # log p from the logits: predict_proba's zeros would be clipped by log_loss.
     logs = model.predict_log_proba(X)
     index = np.searchsorted(model.classes_, y)
@@ -285,7 +299,8 @@ def _holdout_figures(model: Any, X: Any, y: Any) -> dict[str, Any]:
     }
 
 
-def _grid(figures: dict[str, Any]) -> Grid:
+def _grid(figures: Mapping[str, Any]) -> Grid:
+    """The figures of a fit, a line each."""
     grid = Grid(show_header=False, box=None, pad_edge=False)
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -315,7 +330,8 @@ def _grid(figures: dict[str, Any]) -> Grid:
     return grid
 
 
-def _search_grid(search: dict[str, Any], taken: float) -> Grid:
+def _search_grid(search: Mapping[str, Any], taken: float) -> Grid:
+    """The mean log-loss at each C of a search."""
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     grid.add_column("C", justify="right")
     grid.add_column("mean log-loss", justify="right")
@@ -325,12 +341,14 @@ def _search_grid(search: dict[str, Any], taken: float) -> Grid:
     return grid
 
 
-def _listed(values: Any, most: int = 12) -> str:
+def _listed(values: Collection[object] | Array, most: int = 12) -> str:
+    """The first of the values, and how many there are if more."""
     shown = ", ".join(str(value) for value in list(values)[:most])
     return (shown + (f", … ({len(values)} in all)" if len(values) > most else "")) or "none"
 
 
-def _write_csv(frame: Any, path: Path, stage: Any) -> None:
+def _write_csv(frame: pd.DataFrame, path: Path, stage: Stage) -> None:
+    """Write the frame in blocks of rows, with progress."""
     step = 50_000
     with path.open("w", newline="") as out:
         for start in range(0, max(len(frame), 1), step):

@@ -36,7 +36,7 @@ def check(
         FILE.py:FUNCTION, one or more, loops and vectorised for instance: f(W, X, y, reg) → (loss, dW),
         f(logits, y) → (loss, gradient) or a loss alone, f(y_hat, y) of probabilities; NumPy or PyTorch.
     convention
-        cs231n, rows, logits, loss, torch or d2l, if it is not found out rightly.
+        cs231n, rows, logits, loss, torch or d2l, if auto-detection gets it wrong.
     timeout
         Seconds for each function.
     memory
@@ -76,6 +76,7 @@ def check(
 
 
 def _target(function: str) -> tuple[Path, str]:
+    """The file and the name of FILE.py:FUNCTION. Raises ValueError for anything else."""
     file, _, name = function.rpartition(":")
     if not file or not name:
         raise ValueError(f"expected FILE.py:FUNCTION, got {function}")
@@ -90,6 +91,7 @@ def _target(function: str) -> tuple[Path, str]:
 
 
 def _show(outcome: Outcome) -> None:
+    """Print a function's report, or why there is none."""
     if outcome.printed:
         err.print(
             f"xent: it printed {outcome.printed:,} line{'' if outcome.printed == 1 else 's'}, not shown",
@@ -116,7 +118,7 @@ def _show(outcome: Outcome) -> None:
 
 
 def _compare(reports: list[Report]) -> None:
-    """Loops against vectorised: how the functions' times compare."""
+    """Print how the times of functions compare, each with the next: loops with vectorised, for instance."""
     for first, second in itertools.pairwise(reports):
         ratio = first.pace / second.pace
         names = (first, second) if ratio >= 1 else (second, first)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from cyclopts import Parameter
 from rich.table import Table as Grid
 
 from .._extras import needs
+from .._types import Float
 from ..export.files import check_writable, replacing
 from .terminal import clear_errors, out, plain, say, working
+
+if TYPE_CHECKING:
+    from ..path import SoftmaxPath
 
 _PICTURES = (".png", ".svg")
 
@@ -43,7 +47,7 @@ def path(
     holdout
         Share of the rows kept out of the fits to measure them on; 0 fits on all rows.
     seed
-        Of the split and of text encoding.
+        Seed of the split and of text encoding.
     output
         A .png or .svg file for the picture.
     """
@@ -58,12 +62,12 @@ def path(
         import xent
 
         from ..estimators.parameters import ModelParameters
-        from ..estimators.path import trace
+        from ..path import trace
         from . import tables
 
         stage(f"reading {data}")
         table = tables.read(data, target, need_target=True)
-        X, y = table.features, table.target
+        X, y = table.features, table.labels
         X_test, y_test, losses = None, None, None
         if holdout > 0:
             X, X_test, y, y_test = tables.split(X, y, holdout, seed)
@@ -71,21 +75,21 @@ def path(
             stage("encoding")
             numbers, encode = tables.numbers(X, seed)
             model = xent.SoftmaxRegression(l1_ratio=l1_ratio)
-            asked = ModelParameters.of(model, xent.SoftmaxRegression, stacklevel=2, who="xent path")
+            parameters = ModelParameters.of(model, xent.SoftmaxRegression, stacklevel=2, caller="xent path")
 
-            def told(C: float, _: Any, done: float) -> None:
+            def report(C: float, _: object, done: float) -> None:
                 stage(f"fitting, C = {C:.3g}", done)
 
-            found = trace("xent path", asked, numbers, y, Cs, report=told)
-            if X_test is not None:
+            models = trace("xent path", parameters, numbers, y, Cs, report=report)
+            if X_test is not None and y_test is not None:
                 stage("measuring")
-                losses = found.loss(encode(X_test), y_test)
+                losses = models.loss(encode(X_test), y_test)
         say(caught)
         if output is not None:
             stage("drawing")
-            _draw(found, losses, output)
+            _draw(models, losses, output)
     with clear_errors():
-        out.print(_grid(found, losses))
+        out.print(_grid(models, losses))
         if output is not None:
             out.print(plain(f"picture written to {output}"), markup=False, soft_wrap=True)
 
@@ -99,17 +103,19 @@ def _check_picture(output: Path, data: str) -> None:
     check_writable(output, Path(data))
 
 
-def _draw(found: Any, losses: Any, output: Path) -> None:
+def _draw(models: SoftmaxPath, losses: Float | None, output: Path) -> None:
+    """Write the picture to the file `output`, whole or not at all."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 6.5 if losses is not None else 5))
-    found.plot(figure.subplots(), losses)
+    models.plot(figure.subplots(), losses)
     with replacing(output) as temporary:
         figure.savefig(temporary, format=output.suffix.lower()[1:], dpi=150, bbox_inches="tight")
 
 
-def _grid(found: Any, losses: Any) -> Grid:
-    sparse = found.l1_ratio > 0
+def _grid(models: SoftmaxPath, losses: Float | None) -> Grid:
+    """A line per C: certificate, features in use where some are not, and loss where rows are held out."""
+    sparse = models.l1_ratio > 0
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     names = ["C", "objective", "certificate"]
     names += ["features"] if sparse else []
@@ -117,9 +123,11 @@ def _grid(found: Any, losses: Any) -> Grid:
     for name in names:
         grid.add_column(name, justify="right")
     grid.add_column()
-    for i, C in enumerate(found.Cs):
-        row = [f"{C:.4g}", f"{found.objective[i]:.8g}", f"{found.suboptimality[i]:.1g}"]
-        row += [f"{len(np.unique(found.coefs[i].nonzero()[1])):,}"] if sparse else []
+    for i, C in enumerate(models.Cs):
+        row = [f"{C:.4g}", f"{models.objective[i]:.8g}", f"{models.suboptimality[i]:.1g}"]
+        if sparse:
+            coef: Any = models.coefs[i]  # CSR
+            row.append(f"{len(np.unique(coef.nonzero()[1])):,}")
         row += [f"{losses[i]:.6f}"] if losses is not None else []
         best = losses is not None and i == int(np.argmin(losses))
         grid.add_row(*row, "← least" if best else "")

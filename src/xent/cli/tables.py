@@ -7,30 +7,40 @@ import math
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 
-from ..estimators.softmax import SoftmaxRegression
+from .._types import Array
+from ..estimators import SoftmaxRegression
 
 BUILT_IN = ("breast_cancer", "digits", "iris", "wine")
 FORMATS = (".csv", ".parquet", ".npz")
+Model: TypeAlias = SoftmaxRegression | Pipeline  # what `pipeline` makes, fitted
 
 
 class TableError(ValueError):
-    """The table cannot be used; the message says what was expected and what was found."""
+    """The table cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """features: a DataFrame (n, d). target: labels (n,), or None if not there."""
+    """features: a DataFrame (n, d). target: labels (n,), or None where the table has none."""
 
     features: pd.DataFrame
-    target: Any
+    target: Array | None
+
+    @property
+    def labels(self) -> Array:
+        """The target of a table that was read with need_target=True."""
+        assert self.target is not None
+        return self.target
 
 
 def read(
@@ -39,7 +49,7 @@ def read(
     *,
     need_target: bool,
     kinds: dict[str, str] | None = None,
-    model: Any = None,
+    model: Model | None = None,
 ) -> Table:
     """Read `data`, a path to .csv, .parquet or .npz or the name of a built-in set, and split `target` off.
 
@@ -126,7 +136,7 @@ def _read_npz(path: Path, target: str | None) -> pd.DataFrame:
     return frame
 
 
-def _labels(y: pd.Series, data: str) -> Any:
+def _labels(y: pd.Series, data: str) -> Array:
     """The target as an array: numbers and truth values as they are, whole numbers in text as integers."""
     missing = y.isna() | (y.astype(object) == "")
     if missing.any():
@@ -135,19 +145,20 @@ def _labels(y: pd.Series, data: str) -> Any:
             "rows in all); fill them in or leave those rows out"
         )
     if y.dtype.kind in "fiub" and isinstance(y.dtype, np.dtype):
-        return y.to_numpy()
-    text = y.astype(str).to_numpy(dtype=str)
+        values: Array = y.to_numpy()
+        return values
+    text: Array = y.astype(str).to_numpy(dtype=str)
     try:
-        numbers = text.astype(np.int64)
+        numbers: Array = text.astype(np.int64)
     except (ValueError, OverflowError):
         return text
     return numbers if (numbers.astype(str) == text).all() else text
 
 
 def kinds_of(features: pd.DataFrame) -> dict[str, str]:
-    """What each column holds: "number", "date", "duration" or "text". What a model file remembers of them."""
+    """What each column holds: "number", "date", "duration" or "text". A model file keeps this."""
 
-    def kind(dtype: Any) -> str:
+    def kind(dtype: object) -> str:
         if pd.api.types.is_numeric_dtype(dtype):  # truth values too
             return "number"
         if pd.api.types.is_datetime64_any_dtype(dtype):
@@ -157,23 +168,23 @@ def kinds_of(features: pd.DataFrame) -> dict[str, str]:
     return {str(name): kind(dtype) for name, dtype in features.dtypes.items()}
 
 
-def _as_fitted(frame: pd.DataFrame, kinds: dict[str, str], model: Any, data: str) -> pd.DataFrame:
-    """The model's own columns, in its own order and of its own kinds; others are left out."""
+def _as_fitted(frame: pd.DataFrame, kinds: dict[str, str], model: Model, data: str) -> pd.DataFrame:
+    """The columns of the model alone, in its order and of the kinds that it was fitted on."""
     frame = frame.rename(columns=str)
     if missing := [name for name in kinds if name not in frame.columns]:
         raise TableError(f"{data}: {len(missing)} of the model's columns are missing: {_some(missing)}")
     frame = frame[list(kinds)]
-    found = kinds_of(frame)
+    now = kinds_of(frame)
     made = _made_of_text(model)
     for name, kind in kinds.items():
         column, form = frame[name], None
         if kind == "text" and name in made:
             kind, form, nulls = made[name]
             column = nulls.transform(column)
-        if found[name] == kind or column.isna().all():
+        if now[name] == kind or column.isna().all():
             continue
-        problem = f"it holds a {found[name]} in each row"
-        if found[name] == "text":
+        problem = f"it holds a {now[name]} in each row"
+        if now[name] == "text":
             values = _PARSERS[kind](column, form)
             wrong = (values.isna() & column.notna()).to_numpy()
             if not wrong.any():
@@ -187,8 +198,8 @@ def _as_fitted(frame: pd.DataFrame, kinds: dict[str, str], model: Any, data: str
     return frame
 
 
-def unknown_categories(features: pd.DataFrame, model: Any) -> list[str]:
-    """A line for each column with categories that no fitted row had. (scikit-learn names none of them.)"""
+def unknown_categories(features: pd.DataFrame, model: Model) -> list[str]:
+    """A line for each column with categories that no fitted row had; scikit-learn's warning names none."""
     lines = []
     for name, steps in _steps(model).items():
         kinds = [type(step).__name__ for step in steps]
@@ -208,14 +219,14 @@ def unknown_categories(features: pd.DataFrame, model: Any) -> list[str]:
     return lines
 
 
-def _steps(model: Any) -> dict[str, list[Any]]:
-    """What a `pipeline` does to each column, one after the other; nothing where it is a classifier alone."""
+def _steps(model: Model) -> dict[str, list[Any]]:
+    """The steps of a `pipeline` for each column, in order; none for a classifier alone."""
     return model.named_steps["tablevectorizer"].all_processing_steps_ if hasattr(model, "steps") else {}
 
 
-def _made_of_text(model: Any) -> dict[str, tuple[str, str | None, Any]]:
-    """The columns of text that a `pipeline` took for dates or numbers: that kind, the dates' format, and the
-    step that finds missing values. What it cannot read in later tables the pipeline calls missing, too."""
+def _made_of_text(model: Model) -> dict[str, tuple[str, str | None, Any]]:
+    """The columns of text that a `pipeline` took for dates or numbers: the kind, the dates' format, and the
+    step that finds missing values. The pipeline treats as missing what it cannot read in later tables."""
     made = {}
     for name, steps in _steps(model).items():
         fitted = {type(step).__name__: step for step in steps}
@@ -227,16 +238,16 @@ def _made_of_text(model: Any) -> dict[str, tuple[str, str | None, Any]]:
 
 
 def _dates(text: pd.Series, form: str | None) -> pd.Series:
-    """Dates (n,) in UTC, which is where skrub takes those without a zone to be.
+    """Dates (n,) in UTC, the zone that skrub assumes for dates without one.
 
     They are of the format `form`, or have year, month and day in this order. NaT for what is neither: which
     of 01/02/2021 is the month is not guessed.
     """
-    known = text.dropna().astype(str)
-    known = known[known.str.contains(r"\d")]  # pandas would read "now" and "today"
-    dates = pd.to_datetime(known, format=form or "ISO8601", errors="coerce", utc=True)
+    texts = text.dropna().astype(str)
+    texts = texts[texts.str.contains(r"\d")]  # pandas would read "now" and "today"
+    dates = pd.to_datetime(texts, format=form or "ISO8601", errors="coerce", utc=True)
     if form and not re.match("%Y.%d", form):
-        others = known[dates.isna() & known.str.match(r"\d{4}[-/]\d")]
+        others = texts[dates.isna() & texts.str.match(r"\d{4}[-/]\d")]
         dates = dates.fillna(pd.to_datetime(others, format="ISO8601", errors="coerce", utc=True))
     return dates.reindex(text.index)
 
@@ -258,7 +269,8 @@ _PARSERS: dict[str, Callable[[pd.Series, str | None], pd.Series]] = {
 def _check_features(frame: pd.DataFrame, data: str) -> None:
     if frame.shape[1] == 0 or len(frame) == 0:
         raise TableError(
-            f"{data}: {len(frame)} rows and {frame.shape[1]} feature columns; needs some of each"
+            f"{data}: {len(frame)} rows and {frame.shape[1]} feature columns; needs at least one row and one "
+            "feature column"
         )
     if frame.isna().all(axis=None):
         raise TableError(f"{data}: every feature is missing in every row")
@@ -285,8 +297,13 @@ def check_complete(features: pd.DataFrame, data: str) -> None:
         )
 
 
-def split(X: Any, y: Any, holdout: float, seed: int) -> tuple[Any, Any, Any, Any]:
-    """Rows to fit and rows to hold out, every class in both in its share."""
+def split(
+    X: pd.DataFrame, y: Array, holdout: float, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame, Array, Array]:
+    """X to fit, X to hold out, y to fit, y to hold out; every class has its share in both parts.
+
+    Raises ValueError where a class has too few rows for that.
+    """
     from sklearn.model_selection import train_test_split
     from sklearn.utils.multiclass import check_classification_targets
 
@@ -307,8 +324,8 @@ def split(X: Any, y: Any, holdout: float, seed: int) -> tuple[Any, Any, Any, Any
     return tuple(train_test_split(X, y, test_size=holdout, random_state=seed, stratify=y))
 
 
-def pipeline(features: pd.DataFrame, classifier: Any, seed: int) -> Any:
-    """`classifier` alone where every feature is a number and none is missing; else behind skrub's
+def pipeline(features: pd.DataFrame, classifier: BaseEstimator, seed: int) -> BaseEstimator:
+    """The classifier alone where every feature is a number and none is missing; else behind skrub's
     tabular pipeline (categories, text and dates to numbers, missing values filled and marked, scaled)."""
     numeric = all(kind == "number" for kind in kinds_of(features).values())
     if numeric and not features.isna().any(axis=None):
@@ -325,7 +342,8 @@ def pipeline(features: pd.DataFrame, classifier: Any, seed: int) -> Any:
 
 
 def numbers(features: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Callable[[pd.DataFrame], pd.DataFrame]]:
-    """`features` as the numbers that `pipeline` would hand its classifier, and what does so to other rows."""
+    """The features as the numbers that `pipeline` would pass to its classifier, and a function that makes
+    other rows such numbers."""
     model = pipeline(features, SoftmaxRegression(), seed)
     if not hasattr(model, "steps"):
         return features, lambda other: other
@@ -333,6 +351,7 @@ def numbers(features: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Callable[[
     return encoder.fit_transform(features), encoder.transform
 
 
-def _some(names: Any, most: int = 12) -> str:
-    names = [str(name) for name in names]
-    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
+def _some(names: Iterable[object], most: int = 12) -> str:
+    """The first of the names, and how many there are if more."""
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:most]) + (f", … ({len(texts)} in all)" if len(texts) > most else "")

@@ -1,4 +1,4 @@
-"""What the commands have in common: how they speak to a terminal."""
+"""What the commands have in common: progress, errors and warnings on a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,11 +16,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 out, err = (Console(stderr=stderr, highlight=False, emoji=False) for stderr in (False, True))
 
 
+class Stage(Protocol):
+    """Shows what is being done, and how much of it, in [0, 1], where that is known."""
+
+    def __call__(self, what: str, fraction: float | None = None) -> None: ...
+
+
 @contextmanager
-def working() -> Iterator[Any]:
+def working() -> Iterator[Stage]:
     """A progress bar on a terminal's stderr, once the command has run for a second.
 
-    Yields `stage(what, fraction=None)`: what is being done, and how much of it where that is known.
+    Yields `stage(what, fraction=None)`, to be called as the command goes on.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
@@ -41,10 +47,10 @@ def working() -> Iterator[Any]:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """What a user can mend is one line on stderr and exit code 1, not a traceback."""
+    """Turn an error that the user can mend into one line on stderr and exit code 1, without a traceback."""
     try:
         yield
-    except BrokenPipeError:  # `xent predict … | head`: whoever read has had enough
+    except BrokenPipeError:  # `xent predict … | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, MemoryError) as error:
         err.print(f"xent: {plain(error) or type(error).__name__}", style="red", markup=False, soft_wrap=True)
@@ -52,12 +58,12 @@ def clear_errors() -> Iterator[None]:
 
 
 def say(caught: list[warnings.WarningMessage]) -> None:
-    """Each warning once, on a line of its own."""
+    """Print each warning once, on a line of its own."""
     for message in dict.fromkeys(plain(warning.message) for warning in caught):
         err.print(f"xent: {message}", style="yellow", markup=False, soft_wrap=True)
 
 
-def plain(text: Any) -> str:
-    """Text from files and tables without what a terminal would obey, on one line."""
+def plain(text: object) -> str:
+    """Text from files and tables on one line, without the control characters that a terminal would obey."""
     shown = " ".join(str(text).split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

@@ -1,43 +1,52 @@
-"""A fold of a cross-validation: which rows it fits, by weights, and how its models are scored on the rest."""
+"""A fold of a cross-validation: the rows that it fits, by weights, and how its models score on the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from .._types import Float
+from .._types import Array, Bool, Float, Matrix
 from ..data import Batch
+from .classifier import SoftmaxClassifier, mean_loss
 from .outcome import Outcome
-from .parameters import Parameters
-from .path import mean_loss
 from .problem import Problem
 from .sklearn import check_method_params, knowing
-from .softmax import SoftmaxRegression
+
+Scorer: TypeAlias = Callable[..., float]  # (estimator, X, y), as scikit-learn's
 
 
 @dataclass(frozen=True)
 class Fold:
-    """`problem`: the training rows, held-out ones having weight 0, so that X is shared and they are not read.
-    `absent` (K,): the classes of all rows that its model lacks. `held_out`: all rows, those that are not
-    scored having weight 0."""
+    """A fold: what it fits and what its models are scored on.
+
+    `problem`: the training rows; held-out ones have weight 0, so that X is shared and they are not read.
+    `absent` (K,): the classes of all rows that its model lacks. `held_out`: all rows; those that are not
+    scored have weight 0. `test`: the held-out rows, as the splitter names them.
+    """
 
     problem: Problem
-    absent: NDArray[np.bool_]
+    absent: Bool
     held_out: Batch
-    test: NDArray[Any]
+    test: Array
 
     @property
     def missing(self) -> list[Any]:
-        return self.problem.classes[self.absent].tolist()
+        """The labels of the classes that are absent."""
+        labels: list[Any] = self.problem.classes[self.absent].tolist()
+        return labels
 
 
-def make_fold(problem: Problem, scored: Batch, number: int, train: Any, test: Any) -> Fold:
-    """Fold `number` of `problem`; `scored` is what all rows would be scored as."""
-    n, weight, truth = scored.shape[0], problem.given.weight, cast(Any, scored.y)
+Score: TypeAlias = Callable[[Fold, float, float, Outcome], float]  # of a fold's fit at C and l1_ratio
+
+
+def make_fold(problem: Problem, scored: Batch, number: int, train: ArrayLike, test: ArrayLike) -> Fold:
+    """Fold `number` of the problem: rows `train` to fit, and of the batch `scored` rows `test` to score."""
+    n, weight = scored.shape[0], problem.data.weight
+    truth: Any = scored.y
     weight = _times(train, n) * (1.0 if weight is None else weight)
     if not weight.any():
         raise ValueError(f"cv: the training part of fold {number} has no row with a weight")
@@ -49,14 +58,14 @@ def make_fold(problem: Problem, scored: Batch, number: int, train: Any, test: An
 
 
 def check_log_loss(problem: Problem, folds: list[Fold]) -> None:
-    """Raises ValueError for the first fold that tells nothing: its model has one class, or no held-out row
-    can be scored."""
+    """Raise ValueError for the first fold without a log-loss: its model has one class, or no held-out row can
+    be scored."""
     spread = "shuffle the rows, or use StratifiedKFold, which spreads classes over folds"
     for number, fold in enumerate(folds):
         if fold.problem.n_classes < min(2, problem.n_classes):
-            kept = fold.problem.classes[fold.problem.present].tolist()
+            labels = fold.problem.classes[fold.problem.present].tolist()
             raise ValueError(
-                f"cv: the training part of fold {number} has rows of classes {kept} only, and the log-loss "
+                f"cv: the training part of fold {number} has rows of classes {labels} only, and the log-loss "
                 f"needs two: {spread}"
             )
         if not np.any(fold.held_out.weight):
@@ -67,27 +76,37 @@ def check_log_loss(problem: Problem, folds: list[Fold]) -> None:
 
 
 def scoring_of(
-    scorer: Any, X: Any, y: Any, params: dict[str, Any], asked: Parameters
-) -> Callable[[Fold, float, float, Outcome], float]:
-    """What scores a fold's fit at a C and ratio: by `scorer`, one of scikit-learn's, which sees a
-    `SoftmaxRegression` with these parameters; or where that is None by the negative mean log-loss of its
-    held-out rows."""
+    scorer: Scorer | None,
+    X: Matrix,
+    y: Array,
+    params: Mapping[str, object],
+    unfitted: Callable[[float, float], SoftmaxClassifier],
+) -> Score:
+    """What scores a fold's fit: the scorer, or where that is None the negative mean log-loss.
+
+    Both see the fold's held-out rows; the scorer is given the model `unfitted(C, l1_ratio)` with the fit's
+    coefficients.
+    """
 
     def by_loss(fold: Fold, C: float, l1_ratio: float, outcome: Outcome) -> float:
         return -mean_loss(fold.held_out, outcome.coef, outcome.intercept)
 
+    if scorer is None:
+        return by_loss
+    rows: Any = X
+
     def by_scorer(fold: Fold, C: float, l1_ratio: float, outcome: Outcome) -> float:
-        model = SoftmaxRegression(C=C, l1_ratio=l1_ratio, **asked.shared)
+        model = unfitted(C, l1_ratio)
         model.coef_, model.intercept_ = outcome.coef, outcome.intercept
         model.classes_, model.n_features_in_ = fold.problem.classes, X.shape[1]
-        given = check_method_params(X, params=params, indices=fold.test)
-        return knowing(scorer, model.classes_)(model, X[fold.test], y[fold.test], **given)
+        keywords = check_method_params(X, params=params, indices=fold.test)
+        return knowing(scorer, model.classes_)(model, rows[fold.test], y[fold.test], **keywords)
 
-    return by_loss if scorer is None else by_scorer
+    return by_scorer
 
 
-def _times(index: Any, n: int) -> Float:
-    """How often each of n rows is named by an index or a mask, (n,)."""
+def _times(index: ArrayLike, n: int) -> Float:
+    """How often an index or a mask names each of n rows, (n,)."""
     times = np.zeros(n)
     np.add.at(times, np.asarray(index), 1.0)
     return times

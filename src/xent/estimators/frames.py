@@ -4,34 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from .._checks import shown
+from .._types import Array
 from .sklearn import is_pandas_na
 
+Checked = TypeVar("Checked")
 
-def names_of(table: Any) -> list[Any] | None:
+
+def names_of(table: object) -> list[Any] | None:
     """The names of a frame's columns, or None. Arrow's tables call the data `columns`."""
     names = getattr(table, "column_names", getattr(table, "columns", None))
     return None if names is None else np.asarray(names).tolist()
 
 
-def is_missing(value: Any) -> bool:
+def is_missing(value: object) -> bool:
     """Whether an entry is None, NaN, NaT or pandas' NA."""
     return value is None or is_pandas_na(value) or bool(value != value)
 
 
-def as_numbers(table: Any) -> NDArray[Any]:
+def as_numbers(table: object) -> Array:
     """A table as a dense array, float32 or else float64, with NaN for what is missing.
 
-    Raises ValueError where entries are no numbers, or rows of several lengths.
+    Raises ValueError where entries are not numbers, or rows differ in length.
     """
     try:
-        a = table.toarray() if sparse.issparse(table) else np.asarray(table)
+        matrix: Any = table
+        a: Array = matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
     except ValueError:
         raise ValueError("must be of one length") from None
     if a.dtype.kind == "O":  # what frames with NA become
@@ -44,14 +47,16 @@ def as_numbers(table: Any) -> NDArray[Any]:
     return a if a.dtype in (np.float32, np.float64) else a.astype(np.float64)
 
 
-def first_missing(labels: Any) -> int | None:
+def first_missing(labels: object) -> int | None:
     """The first row without a label."""
     return next((i for i, label in enumerate(np.asarray(labels, object).ravel()) if is_missing(label)), None)
 
 
-def locate(X: Any, validate: Callable[[], Any], y: Any = None) -> Any:
-    """scikit-learn's validation of X, and of y if it is given, with the place of the first NaN or infinity
-    added to its message."""
+def locate(X: object, validate: Callable[[], Checked], y: object = None) -> Checked:
+    """What scikit-learn's validation of X, and of y if it is given, returns.
+
+    To its error for NaN or infinity the place of the first is added.
+    """
     try:
         with np.errstate(invalid="ignore"):  # of its sum over X, where large numbers of both signs meet
             return validate()
@@ -69,7 +74,7 @@ def locate(X: Any, validate: Callable[[], Any], y: Any = None) -> Any:
         raise ValueError(f"{what}{place}\n{rest}".strip()) from error
 
 
-def _place(X: Any) -> str:
+def _place(X: object) -> str:
     """Where the first entry is that is not finite."""
     if sparse.issparse(X):
         entries = sparse.coo_array(X)

@@ -1,5 +1,4 @@
-"""A fit as it is kept: what a solver found, rounded, with its certificate, and in words what stands in the
-way."""
+"""A solution, rounded, with its certificate, and in words what kept it from the optimum."""
 
 from __future__ import annotations
 
@@ -7,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._types import Array, Matrix
 from ..inference.separation import Separation, Status, Verdict, find_separation
 from ..objective import certificate, rounding
 from ..objective.composite import Composite
@@ -19,11 +18,14 @@ from .problem import Problem
 
 @dataclass(frozen=True)
 class Outcome:
-    """A fit as it is kept: coefficients rounded to `Problem.dtype`, F and its certificate at those (nats),
-    how classes separate, if they do, why it ended, and what it cost."""
+    """The result of a fit.
 
-    coef: Any
-    intercept: NDArray[Any]
+    coef and intercept are rounded to `Problem.dtype`; `value` is F there and `suboptimality` a bound on
+    F − F*, in nats. `separation` says how classes separate, if they do, `reason` why the fit ended.
+    """
+
+    coef: Matrix
+    intercept: Array
     value: float
     suboptimality: float
     converged: bool
@@ -34,6 +36,7 @@ class Outcome:
 
     @property
     def is_fine(self) -> bool:
+        """Whether the fit converged and F has a minimum."""
         return self.converged and self.separation is None
 
     @property
@@ -45,7 +48,7 @@ class Outcome:
         )
 
     def complaint(self, tol: float) -> str:
-        """How near, and what is in the way."""
+        """For a warning: how near to the optimum the fit ended, and what kept it from there."""
         near, reason = f"within {self.suboptimality:.1e} nats of the", self.reason
         if self.separation is not None:
             reason = (
@@ -59,7 +62,7 @@ class Outcome:
 def outcome_of(
     problem: Problem, solution: Solution, objective: Objective | Composite, C: float, tol: float
 ) -> Outcome:
-    """What is kept of a solution of the problem at C."""
+    """The outcome of a solution of the problem at C."""
     coef, intercept, rounded = problem.coefficients(solution.theta, objective)
     verdict = _separation(solution, objective)
     value = solution.value
@@ -67,32 +70,33 @@ def outcome_of(
         value = objective.evaluate(rounded).value
     gap = certificate.gap(value, solution.lower_bound)
     lost = rounding.of_loss(objective.loss, rounded)
-    found = None if verdict is None else verdict.separation
+    separation = None if verdict is None else verdict.separation
     return Outcome(
         coef,
         intercept,
         value + problem.price_of_unused(C),
         gap + lost,
         converged=bool(gap + lost <= tol),
-        separation=None if found is None else _told(problem, found),
+        separation=None if separation is None else _described(problem, separation),
         reason=_why(solution, verdict, lost if gap <= tol else 0.0),
         n_iter=max(1, solution.n_iter),
         n_passes=objective.n_passes,
     )
 
 
-def _told(problem: Problem, found: Separation) -> dict[str, Any]:
-    """How classes separate, in terms of all of them."""
-    told = found.as_dict(problem.classes[problem.present], problem.names)
-    direction = np.zeros((len(problem.classes), problem.given.shape[1]))
-    direction[problem.present] = told["direction"]
-    pairs = told["pairs"].copy()
+def _described(problem: Problem, separation: Separation) -> dict[str, Any]:
+    """`separation_` of an estimator: how classes separate, in terms of all classes."""
+    names = None if problem.names is None else problem.names.tolist()
+    fields = separation.as_dict(problem.classes[problem.present], names)
+    direction = np.zeros((len(problem.classes), problem.data.shape[1]))
+    direction[problem.present] = fields["direction"]
+    pairs = fields["pairs"].copy()
     pairs[:, :2] = np.flatnonzero(problem.present)[pairs[:, :2]]
-    return told | {"direction": direction, "pairs": pairs}
+    return fields | {"direction": direction, "pairs": pairs}
 
 
 def _separation(solution: Solution, objective: Objective | Composite) -> Verdict | None:
-    """Whether classes separate: asked where nothing is penalised and nothing but F ≥ 0 is proven."""
+    """Whether classes separate; None where something is penalised or more than F ≥ 0 is proven."""
     if isinstance(objective, Composite):
         return None
     smooth = objective.loss.source.label_smoothing > 0  # every class is then a label
@@ -113,6 +117,7 @@ def _separation(solution: Solution, objective: Objective | Composite) -> Verdict
 
 
 def _why(solution: Solution, verdict: Verdict | None, lost: float) -> str:
+    """Why a fit is not certified; `lost` (nats) is what rounding leaves uncertain, 0 if it is little."""
     if lost:
         return (
             f"coefficients are so large that rounding leaves the objective uncertain by {lost:.0e} nats; "
@@ -123,4 +128,5 @@ def _why(solution: Solution, verdict: Verdict | None, lost: float) -> str:
         return "rounding the coefficients to float32 cost the rest; fit on float64"
     if verdict is not None and verdict.status is Status.OVERLAPPING:
         return "the classes overlap, so there is an optimum, but no certificate; try a finite C"
-    return solution.result.value
+    reason: str = solution.result.value
+    return reason

@@ -6,35 +6,39 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from .. import solvers
+from .._types import Bounds, ClassWeight, Factors
 
 _PENALTIES = ("l1", "l2", "elasticnet", "deprecated")
 _THEIR_SOLVERS = ("liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
 # What does nothing here, and its default. random_state does nothing either, but bagging, boosting and others
-# set it in whatever has it: of that nothing is said.
+# set it wherever it exists, so no warning names it.
 _UNUSED = {"dual": False, "intercept_scaling": 1, "n_jobs": None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """What is asked of every fit whatever its C and l1_ratio, checked and in xent's terms; each as
-    `SoftmaxRegression` documents it."""
+    """The parameters of a fit but C and l1_ratio, checked and in xent's terms.
+
+    `SoftmaxRegression` documents each.
+    """
 
     grouped: bool
-    bounds: Any
+    bounds: Bounds
     fit_intercept: bool
-    class_weight: Any
+    class_weight: ClassWeight
     label_smoothing: float
-    class_penalty_factor: Any
-    feature_penalty_factor: Any
+    class_penalty_factor: Factors
+    feature_penalty_factor: ArrayLike | None
     tol: float
     max_iter: int
     max_time: float | None
@@ -42,35 +46,35 @@ class Parameters:
     verbose: int
 
     @classmethod
-    def of(cls, estimator: Any, signature: type, *, stacklevel: int, who: str | None = None) -> Self:
-        """Those of an estimator, of `signature` or a class of its own that is one.
+    def of(cls, estimator: object, signature: type, *, stacklevel: int, caller: str | None = None) -> Self:
+        """The parameters of an estimator, which is a `signature` or of a subclass.
 
-        Raises ValueError in the name of `who`, the estimator's class unless given, before the data are looked
-        at; what depends on their shape is checked in `read_problem`. One FutureWarning names what is
+        Raises ValueError in the name of `caller`, by default the estimator's class, before the data are read;
+        `read_problem` checks what depends on their shape. One FutureWarning names the parameters that are
         LogisticRegression's.
         """
-        given = _values(estimator, signature)
-        check(who or type(estimator).__name__, given)
-        _check_together(who or type(estimator).__name__, given)
-        asked, told = _translated(given)
-        if told:
+        values = _values(estimator, signature)
+        check(caller or type(estimator).__name__, values)
+        _check_together(caller or type(estimator).__name__, values)
+        parameters, notices = _translated(values)
+        if notices:
             warnings.warn(
-                f"{type(estimator).__name__} was given what is LogisticRegression's: {'; '.join(told)}. "
+                f"{type(estimator).__name__} was given what is LogisticRegression's: {'; '.join(notices)}. "
                 "Write what is meant, and leave out what does nothing.",
                 FutureWarning,
                 stacklevel=stacklevel,
             )
-        return cls(**{name: asked[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: parameters[name] for name in cls.__dataclass_fields__})
 
     @property
     def shared(self) -> dict[str, Any]:
-        """As a constructor takes them."""
+        """The parameters but C and l1_ratio, {name: value}, as a constructor takes them."""
         return {own.name: getattr(self, own.name) for own in fields(Parameters)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelParameters(Parameters):
-    """Those of one model."""
+    """The parameters of one model."""
 
     C: float
     l1_ratio: float
@@ -79,22 +83,22 @@ class ModelParameters(Parameters):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchParameters(Parameters):
-    """Those of models among which a search chooses."""
+    """The parameters of a search for C and l1_ratio."""
 
-    Cs: Any
-    l1_ratios: Any
-    scoring: Any
+    Cs: ArrayLike
+    l1_ratios: ArrayLike
+    scoring: str | Callable[..., float] | None
     refit: bool
 
 
-def _values(estimator: Any, signature: type) -> dict[str, Any]:
+def _values(estimator: object, signature: type) -> dict[str, Any]:
     """The value of every parameter that `signature` has. An estimator may lack some, as a pickle of an older
     version does: then the default. A subclass's constructor need not name them."""
     values = {name: getattr(estimator, name, default) for name, default in defaults_of(signature).items()}
     return values | {"penalty": given_penalty(estimator)}
 
 
-def given_penalty(estimator: Any) -> Any:
+def given_penalty(estimator: object) -> Any:
     """`penalty` as it was given: as an attribute it is a property that answers for l1_ratio, too."""
     return vars(estimator).get("penalty", "deprecated")
 
@@ -106,93 +110,99 @@ def defaults_of(signature: type) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
-def _translated(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The same in xent's terms, and what to say of each parameter that is LogisticRegression's own.
+def _translated(values: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
+    """The parameters in xent's terms, and a notice for each that is LogisticRegression's own.
 
     Where `penalty` is given it wins over l1_ratio and C, as it does in scikit-learn.
     """
-    asked, told = dict(given), []
-    many = "l1_ratios" in given
-    name, penalty = "l1_ratios" if many else "l1_ratio", given["penalty"]
+    parameters: dict[str, Any] = dict(values)
+    notices: list[str] = []
+    many = "l1_ratios" in values
+    name, penalty = "l1_ratios" if many else "l1_ratio", values["penalty"]
 
     def ratio(value: float) -> None:
-        asked[name] = (value,) if many else value
+        parameters[name] = (value,) if many else value
 
     if penalty is None and many:
         raise ValueError("penalty=None has no C to choose; leave it out and give Cs=(np.inf,)")
     if penalty is None:
-        asked["C"] = np.inf
+        parameters["C"] = np.inf
         ratio(0.0)
-        told.append("penalty=None means C=inf" + _overruled(given, C=1.0))
+        notices.append("penalty=None means C=inf" + _overruled(values, C=1.0))
     elif penalty in ("l1", "l2"):
         ratio(float(penalty == "l1"))
-        told.append(f"penalty={penalty!r} means {name}={asked[name]}" + _overruled(given, l1_ratio=0.0))
+        notices.append(
+            f"penalty={penalty!r} means {name}={parameters[name]}" + _overruled(values, l1_ratio=0.0)
+        )
     elif penalty == "elasticnet":
-        if given[name] is None:
+        if values[name] is None:
             raise ValueError(f"{name} must be specified when penalty is elasticnet.")
-        told.append(f"penalty='elasticnet' means what {name} says")
-    elif given[name] is None:
+        notices.append(f"penalty='elasticnet' means what {name} says")
+    elif values[name] is None:
         ratio(0.0)
-        told.append(f"{name}=None means {name}={asked[name]}")
-    if given["solver"] in _THEIR_SOLVERS or many:
-        asked["solver"] = "auto"
-    if asked["solver"] != given["solver"]:
+        notices.append(f"{name}=None means {name}={parameters[name]}")
+    if values["solver"] in _THEIR_SOLVERS or many:
+        parameters["solver"] = "auto"
+    if parameters["solver"] != values["solver"]:
         what = "does nothing" if many else "means solver='auto'"
-        told.append(f"solver={given['solver']!r} {what}")
-    told += [f"{key}={given[key]!r} does nothing" for key, plain in _UNUSED.items() if given[key] != plain]
-    return asked, told
+        notices.append(f"solver={values['solver']!r} {what}")
+    notices += [
+        f"{key}={values[key]!r} does nothing" for key, plain in _UNUSED.items() if values[key] != plain
+    ]
+    return parameters, notices
 
 
-def _overruled(given: dict[str, Any], **defaults: float) -> str:
-    """What of these parameters stands in `given` for nothing."""
+def _overruled(values: Mapping[str, object], **defaults: float) -> str:
+    """The end of a notice: which of the parameters `defaults` was set and is overruled, or nothing."""
     for name, default in defaults.items():
-        if name in given and given[name] not in (None, default):
-            return f", whatever {name}={given[name]:g} says"
+        if name in values and values[name] not in (None, default):
+            return f", whatever {name}={values[name]:g} says"
     return ""
 
 
-def check(who: str, given: dict[str, Any]) -> None:
+def check(caller: str, values: Mapping[str, object]) -> None:
     """Raise ValueError, in scikit-learn's words, for the first of the parameters that is not what it must
     be."""
     for name, (is_good, expected) in _RULES.items():
-        if name in given and not is_good(given[name]):
+        if name in values and not is_good(values[name]):
             raise ValueError(
-                f"The {name!r} parameter of {who} must be {expected}. Got {given[name]!r} instead."
+                f"The {name!r} parameter of {caller} must be {expected}. Got {values[name]!r} instead."
             )
 
 
-def _check_together(who: str, given: dict[str, Any]) -> None:
-    if given["grouped"] and given["bounds"] is not None:
+def _check_together(caller: str, values: Mapping[str, object]) -> None:
+    if values["grouped"] and values["bounds"] is not None:
         raise ValueError(
-            f"The 'grouped' parameter of {who} must be False where 'bounds' are given: the step of a group "
-            "norm within bounds has no closed form"
+            f"The 'grouped' parameter of {caller} must be False where 'bounds' are given: the step of a "
+            "group norm within bounds has no closed form"
         )
-    if given["grouped"] and given["class_penalty_factor"] is not None:
+    if values["grouped"] and values["class_penalty_factor"] is not None:
         raise ValueError(
-            f"The 'grouped' parameter of {who} must be False where 'class_penalty_factor' is given: the norm "
-            "of a group runs over all classes, which share its factor; feature_penalty_factor weighs groups"
+            f"The 'grouped' parameter of {caller} must be False where 'class_penalty_factor' is given: the "
+            "norm of a group runs over all classes, which share its factor; feature_penalty_factor weighs "
+            "groups"
         )
 
 
-def _is_real(value: Any) -> bool:
+def _is_real(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
-def _is_pair(value: Any) -> bool:
+def _is_pair(value: object) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2
 
 
-def _are_cs(value: Any) -> bool:
+def _are_cs(value: object) -> bool:
     if isinstance(value, Integral):
         return not isinstance(value, bool) and int(value) >= 1
     return _are_numbers(value) and bool((np.asarray(value) > 0).all())
 
 
-def _are_ratios(value: Any) -> bool:
+def _are_ratios(value: object) -> bool:
     return _are_numbers(value) and bool(((np.asarray(value) >= 0) & (np.asarray(value) <= 1)).all())
 
 
-def _are_numbers(value: Any) -> bool:
+def _are_numbers(value: object) -> bool:
     if isinstance(value, str | dict) or not np.iterable(value):
         return False
     try:
@@ -202,7 +212,7 @@ def _are_numbers(value: Any) -> bool:
     return a.ndim == 1 and a.size > 0 and a.dtype.kind in "fiu"
 
 
-def _is_seed(value: Any) -> bool:
+def _is_seed(value: object) -> bool:
     try:
         check_random_state(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Data and penalty as a solver takes them, and what a solver finds made into coef_."""
+"""Data and penalty as a solver takes them, and a solver's θ as coef_ and intercept_."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .._types import Float
+from .._types import Array, Bool, Float
 from ..data import Batch, InMemory
 from ..kernels import linear
 from ..kernels.threads import blas
@@ -22,32 +21,32 @@ from ..objective.ridge import Objective
 
 @dataclass(frozen=True)
 class Problem:
-    """Data and penalty; only C is open.
+    """Data and penalty of a fit; C is left open.
 
-    `given` holds all `classes` (K,); the model that is solved for is of those with weight, `batch`.
-    class_factors and bounds are of all classes, too; `names` are the features', where X has them.
+    `data` holds the rows of all `classes` (K,), `batch` those of the classes with weight, which the solver
+    sees. class_factors and bounds are of all classes; `names` are the features', where X has them.
     """
 
-    given: Batch
-    classes: NDArray[Any]
+    data: Batch
+    classes: Array
     fit_intercept: bool = True
     class_factors: Float | None = None
     feature_factors: Float | None = None
     l1_ratio: float = 0.0
     grouped: bool = False
     bounds: tuple[Float, Float] | None = None
-    names: Any = None
+    names: Array | None = None
 
     @functools.cached_property
-    def present(self) -> NDArray[np.bool_]:
-        """(K,): the classes that are not sent to probability 0.
+    def present(self) -> Bool:
+        """Which classes (K,) are not sent to probability 0.
 
         For a class without weight F falls as its intercept does, so the infimum of F is that of the others'
-        F. Without an intercept it stays, and F has its minimum; and smoothing gives it a share of each row.
+        F. Without an intercept, or with smoothing, which gives it a share of each row, F has its minimum.
         """
-        weight, K = self.given.weight, len(self.classes)
-        y: Any = self.given.y
-        if not self.fit_intercept or self.given.label_smoothing > 0:
+        weight, K = self.data.weight, len(self.classes)
+        y: Any = self.data.y
+        if not self.fit_intercept or self.data.label_smoothing > 0:
             return np.ones(K, bool)
         if y.ndim == 1:
             return np.bincount(y, weight, K) > 0
@@ -55,25 +54,25 @@ class Problem:
 
     @functools.cached_property
     def batch(self) -> Batch:
-        """`given` among the classes that are present; rows of the others have no weight."""
+        """`data` among the classes that are present; rows of the others have no weight."""
         if self.present.all():
-            return self.given
-        y: Any = self.given.y
+            return self.data
+        y: Any = self.data.y
         y = np.maximum(np.cumsum(self.present) - 1, 0)[y] if y.ndim == 1 else y[:, self.present]
-        offset = None if self.given.offset is None else self.given.offset[:, self.present]
-        return replace(self.given, y=y, offset=offset)
+        offset = None if self.data.offset is None else self.data.offset[:, self.present]
+        return replace(self.data, y=y, offset=offset)
 
     def weighted(self, weight: Float) -> Problem:
-        """The same rows with other weights (n,)."""
-        return replace(self, given=replace(self.given, weight=weight))
+        """The same problem with other weights (n,) of its rows."""
+        return replace(self, data=replace(self.data, weight=weight))
 
     def mixed(self, l1_ratio: float) -> Problem:
-        """The same with another share of L1 in the penalty."""
+        """The same problem with another share of L1 in the penalty."""
         return replace(self, l1_ratio=l1_ratio)
 
     @property
     def n_classes(self) -> int:
-        """Those that are present."""
+        """The number of classes that are present."""
         return int(self.present.sum())
 
     @property
@@ -83,13 +82,13 @@ class Problem:
 
     @property
     def n_rows(self) -> int:
-        """Of coef_."""
+        """The number of rows of coef_: 1 for two classes, else K."""
         return 1 if len(self.classes) == 2 else len(self.classes)
 
     @property
-    def dtype(self) -> Any:
-        """What coef_ is rounded to."""
-        return np.float64 if self.given.X.dtype == np.float64 else np.float32
+    def dtype(self) -> type[np.float64] | type[np.float32]:
+        """What coef_ is rounded to: float32 unless X is float64."""
+        return np.float64 if self.data.X.dtype == np.float64 else np.float32
 
     @property
     def is_smooth(self) -> bool:
@@ -98,11 +97,12 @@ class Problem:
 
     @property
     def _factors(self) -> Float | None:
+        """The class factors of the classes that are present."""
         return None if self.class_factors is None else self.class_factors[self.present]
 
     @property
     def _bounds(self) -> tuple[Float, Float] | None:
-        """Of the coefficients that are solved for."""
+        """Bounds of the coefficients that are solved for."""
         if self.bounds is None or self.one_row or self.present.all():
             return self.bounds
         if self.n_rows == 1:  # the one class left has no coefficients
@@ -110,13 +110,13 @@ class Problem:
         return self.bounds[0][self.present], self.bounds[1][self.present]
 
     def threads(self) -> AbstractContextManager[None]:
-        """BLAS as a solve wants it: out of the fused kernel's way."""
+        """BLAS on one thread during a solve, out of the fused kernels' way, but for tiled passes."""
         return nullcontext() if linear.runs_tiled(self.batch, self.n_classes) else blas("one")
 
     def objective(self, C: float) -> Objective | Composite:
-        """F at this C. Reads X once."""
+        """F at this C; X is read once."""
         loss = MeanLoss(InMemory(self.batch), self.n_classes, fit_intercept=self.fit_intercept)
-        # No penalty has no corners: the certificates of smooth F hold, and separation is told of.
+        # Without a penalty F has no corners: the certificates of smooth F hold, and separation is looked for.
         if not self.is_smooth and (self.bounds is not None or C < np.inf):
             return Composite(loss, self.penalty.scaled(self.weight_of_penalty(C)))
         return Objective(
@@ -127,18 +127,20 @@ class Problem:
         )
 
     def weight_of_penalty(self, C: float) -> float:
-        """λ = 1/(C S). With two classes the L2 penalty is on w = W_1 − W_0, as coef_ is (1, d), and
-        ‖W‖² = ‖w‖²/2."""
+        """λ = 1/(C S); for two classes and L2 alone 2/(C S).
+
+        Their penalty is on w = W_1 − W_0, as coef_ is (1, d), and ‖W‖² = ‖w‖²/2.
+        """
         return (2 if self.one_row and self.is_smooth else 1) / (C * self._total)
 
     @property
     def _total(self) -> float:
-        weight = self.given.weight
-        return float(self.given.shape[0] if weight is None else weight.sum())
+        """S, the sum of all weights."""
+        weight = self.data.weight
+        return float(self.data.shape[0] if weight is None else weight.sum())
 
     def at(self, C: float, other: Objective | Composite) -> Objective | Composite:
-        """`other`, an objective of this problem, at this C, without reading X; its `n_passes` count from
-        0."""
+        """`other`, an objective of this problem, at this C; X is not read, and `n_passes` starts at 0."""
         weight = self.weight_of_penalty(C)
         if isinstance(other, Composite):
             return Composite(other.loss.again(), self.penalty.scaled(weight))
@@ -146,7 +148,7 @@ class Problem:
 
     @functools.cached_property
     def penalty(self) -> Penalty:
-        """What is not smooth, at λ = 1. Of two classes the first is held at 0."""
+        """The penalty with corners and bounds, at λ = 1; of two classes the first is held at 0."""
         K, d = self.n_classes, self.batch.shape[1]
         intercept = [0.0] if self.fit_intercept else []
         v = np.ones(d) if self.feature_factors is None else self.feature_factors
@@ -164,9 +166,11 @@ class Problem:
             bounds = lower, upper
         return Penalty.elastic_net(factors, self.l1_ratio, bounds, grouped=self.grouped and not self.one_row)
 
-    def coefficients(self, theta: Float, objective: Objective | Composite) -> tuple[Any, Any, Float]:
-        """coef_, intercept_ and θ as they round it. W has no shift common to all classes (it changes no
-        probability, only the penalty), nor has b."""
+    def coefficients(self, theta: Float, objective: Objective | Composite) -> tuple[Array, Array, Float]:
+        """coef_ and intercept_ of θ, rounded to `dtype`, and the θ of these.
+
+        Neither W nor b has a shift common to all classes, which changes the penalty but no probability.
+        """
         W, b = objective.coefficients(objective.without_shift(theta))
         b = b - b.mean()
         if self.one_row:  # rounded once, as a difference: class factors make W_0 another number than −W_1
@@ -174,17 +178,20 @@ class Problem:
         W, b = W.astype(self.dtype), b.astype(self.dtype)
         if self._bounds is not None:
             W[-len(self._bounds[0]) :] = _within(W[-len(self._bounds[0]) :], *self._bounds)
-        kept = objective.theta(W.astype(np.float64), b.astype(np.float64))
+        theta = objective.theta(W.astype(np.float64), b.astype(np.float64))
         # F with an L2 penalty is that of coefficients without a shift; others are kept as they are.
-        rounded = kept if isinstance(objective, Composite) else objective.without_shift(kept)
+        rounded = theta if isinstance(objective, Composite) else objective.without_shift(theta)
         return (W[1:], b[1:], rounded) if self.one_row else (*self._of_all(W, b), rounded)
 
-    def _of_all(self, W: Any, b: Any) -> tuple[Any, Any]:
-        """coef_ and intercept_ of all classes. An absent class has a logit of −inf in every row, and then no
-        use for coefficients: they are 0, or what is nearest to it within bounds."""
+    def _of_all(self, W: Array, b: Array) -> tuple[Array, Array]:
+        """coef_ and intercept_ of all classes, from those of the classes that are present.
+
+        An absent class has a logit of −inf in every row; its coefficients are 0, or within bounds what is
+        nearest to 0.
+        """
         if self.present.all():
             return W, b
-        coef = self._unused.astype(W.dtype)
+        coef: Array = self._unused.astype(W.dtype)
         coef = coef if self.bounds is None else _within(coef, *self.bounds)
         if self.n_rows == 1:
             return coef, np.where(self.present[1:], np.inf, -np.inf).astype(b.dtype)
@@ -194,12 +201,12 @@ class Problem:
 
     @property
     def _unused(self) -> Float:
-        """coef_ of absent classes, in its shape."""
-        zero = np.zeros((self.n_rows, self.given.shape[1]))
+        """What coef_ is for absent classes, in the shape of coef_."""
+        zero = np.zeros((self.n_rows, self.data.shape[1]))
         return zero if self.bounds is None else np.clip(zero, *self.bounds)
 
     def price_of_unused(self, C: float) -> float:
-        """What coefficients of absent classes add to F: nothing where bounds leave 0 in."""
+        """What the coefficients of absent classes add to F: 0 unless bounds leave 0 out."""
         if self.bounds is None or self.present.all():
             return 0.0
         rows: Any = slice(None) if self.n_rows == 1 else ~self.present
@@ -210,7 +217,7 @@ class Problem:
         return self.weight_of_penalty(C) * float((u[~self.present] @ each).sum())
 
 
-def _within(W: NDArray[Any], lower: Float, upper: Float) -> NDArray[Any]:
-    """Where rounding to float32 has left the bounds, the next number inside."""
+def _within(W: Array, lower: Float, upper: Float) -> Array:
+    """W, and where rounding to float32 has left the bounds the next number inside."""
     W = np.where(W < lower, np.nextafter(W, W.dtype.type(np.inf)), W)
     return np.where(W > upper, np.nextafter(W, W.dtype.type(-np.inf)), W)

@@ -1,17 +1,18 @@
-"""Labels, rows of probabilities and weights as an estimator is given them, made into what a `Batch` holds."""
+"""Labels, rows of probabilities and weights, as a caller has them, made into what a `Batch` holds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._checks import check_non_negative, check_probabilities, shown
-from .._types import Float
+from .._types import Array, Bounds, ClassWeight, Factors, Float, Index, Matrix, TargetLike, VectorLike
 from .frames import as_numbers, first_missing, names_of
 from .sklearn import check_sample_weight
 
@@ -21,20 +22,20 @@ class Targets:
     """`classes` (K,), y as codes (n,) int64 or rows of probabilities (n, K), and weights (n,) or None for
     ones."""
 
-    classes: NDArray[Any]
-    y: NDArray[Any]
+    classes: Array
+    y: Array
     weight: Float | None
 
 
-def is_soft(y: Any) -> bool:
-    """Whether y is rows of numbers, two or more a row."""
+def is_soft(y: object) -> bool:
+    """Whether y is rows of numbers, two or more per row."""
     shape = getattr(y, "shape", None)
     if shape is not None:
         return len(shape) == 2 and shape[1] > 1
     return isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) == 1 and len(y[0]) > 1
 
 
-def rows_of(y: Any) -> tuple[NDArray[Any], list[Any] | None]:
+def rows_of(y: object) -> tuple[Array, list[Any] | None]:
     """Rows of probabilities (n, K), dense, and the names of a frame's columns, which are its classes."""
     try:
         return as_numbers(y), names_of(y)
@@ -43,12 +44,16 @@ def rows_of(y: Any) -> tuple[NDArray[Any], list[Any] | None]:
 
 
 def soft_targets(
-    X: Any, Q: NDArray[Any], columns: list[Any] | None, class_weight: Any, sample_weight: Any
+    X: Matrix,
+    Q: Array,
+    columns: Sequence[object] | None,
+    class_weight: ClassWeight,
+    sample_weight: VectorLike | None,
 ) -> Targets:
-    """Rows Q (n, K) ≥ 0 that sum to 1. Classes are the names of a frame's columns, else 0 … K − 1.
+    """Targets of rows Q (n, K) ≥ 0 that sum to 1. Classes are a frame's column names, else 0 … K − 1.
 
-    A class weight c_k multiplies its part of a row: the row's weight is multiplied by Σ_k c_k q_k and q_k by
-    c_k over that, which for one-hot rows is what it is for labels.
+    A class weight c_k multiplies its part of a row: the row's weight is multiplied by c = Σ_k c_k q_k, and
+    q_k by c_k / c. One-hot rows thus weigh what labels do.
     """
     n, K = X.shape[0], Q.shape[1]
     classes = np.arange(K) if columns is None else np.asarray(columns)
@@ -57,17 +62,18 @@ def soft_targets(
     names, times = np.unique(classes.astype(str), return_counts=True)
     if len(names) < K:
         raise ValueError(
-            f"y: {times.max()} columns are called {str(names[np.argmax(times)])!r}; a class has one"
+            f"y: column names must be unique: {str(names[np.argmax(times)])!r} appears {times.max()} times"
         )
     weight = weights_of(X, sample_weight)
     check_probabilities(Q, n, K, np.ones(n) if weight is None else weight, "y")
     if weight is not None and not weight.all():
-        Q = np.where(weight[:, None] > 0, Q, 0)  # what was not looked at may be NaN
+        Q = np.where(weight[:, None] > 0, Q, 0)  # rows of weight 0 are not checked and may be NaN
     if class_weight is not None:
         row_weight = np.ones(n) if weight is None else weight
-        by_class = (
-            _balanced(row_weight @ Q) if class_weight == "balanced" else _of_dict(class_weight, classes)
-        )
+        if isinstance(class_weight, str):  # "balanced"
+            by_class = _balanced(row_weight @ Q)
+        else:
+            by_class = _of_dict(class_weight, classes)
         _check_class_weight(by_class)
         scaled = Q * by_class
         row = scaled.sum(axis=1)
@@ -77,8 +83,10 @@ def soft_targets(
     return Targets(classes, Q, weight)
 
 
-def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any) -> Targets:
-    """Labels y (n,) of any one type, coded in sorted order."""
+def label_targets(
+    X: Matrix, y: Array, class_weight: ClassWeight, sample_weight: VectorLike | None
+) -> Targets:
+    """Targets of labels y (n,), all of one type, coded in sorted order."""
     names = y.dtype.kind == "U" or (y.dtype.kind == "O" and set(map(type, y)) == {str})
     if y.dtype.kind == "O" and not names:
         missing = first_missing(y)
@@ -93,9 +101,8 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
                 f"y[{first}] = {y[first]!r}); convert them to one type, for example with y.astype(str)"
             )
     classes, codes = _coded(y)
-    if not (names or y.dtype.kind in "biu") or 2 * len(classes) > len(
-        y
-    ):  # what is named or counted is a class
+    # Strings and whole numbers are classes, unless most occur once.
+    if not (names or y.dtype.kind in "biu") or 2 * len(classes) > len(y):
         check_classification_targets(y)
     if len(classes) < 2:
         raise ValueError(
@@ -116,9 +123,11 @@ def label_targets(X: Any, y: NDArray[Any], class_weight: Any, sample_weight: Any
     return Targets(classes, codes, weight)
 
 
-def _coded(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The sorted classes (K,) among labels (n,), and each label's index: `np.unique`, but n labels that are
-    objects, or whole numbers of a small range, are not sorted."""
+def _coded(y: Array) -> tuple[Array, Index]:
+    """The sorted classes (K,) among labels (n,), and each label's index, as `np.unique` has them.
+
+    Objects, and whole numbers of a small range, are coded without sorting all n.
+    """
     if y.dtype.kind == "O":
         labels = y.tolist()
         classes = np.array(sorted(set(labels)), object)
@@ -135,11 +144,11 @@ def _coded(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     return classes, codes.astype(np.int64)
 
 
-def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any]:
+def codes_of(y: TargetLike, classes: Array, weight: Float | None) -> Array:
     """Labels y (n,) as indices into `classes`, or rows of probabilities (n, K), a frame's columns in the
     order of `classes`.
 
-    Raises ValueError naming the first label that is no class, or columns that are not the classes.
+    Raises ValueError naming the first label that is not a class, or columns that are not the classes.
     """
     if is_soft(y):
         (Q, names), K = rows_of(y), len(classes)
@@ -152,9 +161,9 @@ def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any
             Q = Q[:, columns]
         check_probabilities(Q, len(Q), K, np.ones(len(Q)) if weight is None else weight, "y")
         return Q
-    labels = column_or_1d(y)
+    labels: Array = column_or_1d(y)
     order = np.argsort(classes)  # the names of a frame's columns come as they are
-    codes = order[np.minimum(np.searchsorted(classes, labels, sorter=order), len(classes) - 1)]
+    codes: Index = order[np.minimum(np.searchsorted(classes, labels, sorter=order), len(classes) - 1)]
     unknown = classes[codes] != labels
     if unknown.any():
         row = int(np.argmax(unknown))
@@ -162,7 +171,7 @@ def codes_of(y: Any, classes: NDArray[Any], weight: Float | None) -> NDArray[Any
     return codes
 
 
-def _columns_of(classes: NDArray[Any], names: list[Any]) -> list[int] | None:
+def _columns_of(classes: Array, names: Sequence[object]) -> list[int] | None:
     """Where each class' column is, or None unless the names are the classes, one each."""
     column, own = {shown(name): j for j, name in enumerate(names)}, [shown(label) for label in classes]
     if len(names) != len(own) or column.keys() != set(own):
@@ -170,9 +179,12 @@ def _columns_of(classes: NDArray[Any], names: list[Any]) -> list[int] | None:
     return [column[label] for label in own]
 
 
-def offset_of(offset: Any, n: int, classes: NDArray[Any]) -> NDArray[Any] | None:
-    """(n, K), or of (n,) for two classes the logit that it adds to the second. A frame whose columns are
-    called as the classes is brought into their order."""
+def offset_of(offset: TargetLike | None, n: int, classes: Array) -> Array | None:
+    """The offset (n, K); one of shape (n,), for two classes, is added to the second's logit.
+
+    A frame whose columns are called as the classes is brought into their order. Raises ValueError for
+    another shape and for entries that are not finite.
+    """
     if offset is None:
         return None
     K, names = len(classes), names_of(offset)
@@ -194,8 +206,8 @@ def offset_of(offset: Any, n: int, classes: NDArray[Any]) -> NDArray[Any] | None
     return o
 
 
-def factors_of(name: str, factors: Any, size: int) -> Float | None:
-    """(size,) finite and ≥ 0, or None."""
+def factors_of(name: str, factors: Factors, size: int) -> Float | None:
+    """Penalty factors (size,), finite and ≥ 0; None stays. Raises ValueError naming the first bad one."""
     if factors is None:
         return None
     try:
@@ -211,8 +223,8 @@ def factors_of(name: str, factors: Any, size: int) -> Float | None:
     return a
 
 
-def class_factors_of(factors: Any, classes: NDArray[Any]) -> Float | None:
-    """(K,) finite and ≥ 0, or None; of a dict {class: factor}, 1 where it names none."""
+def class_factors_of(factors: Factors, classes: Array) -> Float | None:
+    """Penalty factors (K,), finite and ≥ 0; None stays. Classes that a dict does not name get 1."""
     if isinstance(factors, dict):
         unknown = [label for label in factors if label not in classes]
         if unknown:
@@ -221,7 +233,9 @@ def class_factors_of(factors: Any, classes: NDArray[Any]) -> Float | None:
     return factors_of("class_penalty_factor", factors, len(classes))
 
 
-def bounds_of(bounds: Any, classes: NDArray[Any], d: int, names: Any = None) -> tuple[Float, Float] | None:
+def bounds_of(
+    bounds: Bounds, classes: Array, d: int, names: Array | None = None
+) -> tuple[Float, Float] | None:
     """Lower and upper bounds, each broadcast to coef_'s shape (K, d), or (1, d) for two classes; or None.
 
     Raises ValueError for another shape, NaN, or where no finite number lies between them, naming class and
@@ -231,7 +245,7 @@ def bounds_of(bounds: Any, classes: NDArray[Any], d: int, names: Any = None) -> 
         return None
     shape = (1 if len(classes) == 2 else len(classes), d)
     lower, upper = (
-        _bound(side, given, shape) for side, given in zip(("lower", "upper"), bounds, strict=True)
+        _bound(side, value, shape) for side, value in zip(("lower", "upper"), bounds, strict=True)
     )
     bad = ~((lower <= upper) & (lower < np.inf) & (upper > -np.inf))  # NaN, too
     if bad.any():
@@ -245,8 +259,9 @@ def bounds_of(bounds: Any, classes: NDArray[Any], d: int, names: Any = None) -> 
     return lower, upper
 
 
-def _bound(side: str, given: Any, shape: tuple[int, int]) -> Float:
-    a = np.asarray(given)
+def _bound(side: str, bound: ArrayLike, shape: tuple[int, int]) -> Float:
+    """A bound in float64, broadcast to the shape. Raises ValueError, naming the side, where it cannot be."""
+    a = np.asarray(bound)
     if a.dtype.kind not in "fiu":
         raise ValueError(f"bounds: {side} must be numbers, got dtype {a.dtype}")
     try:
@@ -257,23 +272,25 @@ def _bound(side: str, given: Any, shape: tuple[int, int]) -> Float:
         ) from None
 
 
-def weights_of(X: Any, sample_weight: Any) -> Float | None:
-    """(n,) finite and ≥ 0, or None."""
+def weights_of(X: Matrix, sample_weight: VectorLike | None) -> Float | None:
+    """Weights (n,) of X's rows, finite and ≥ 0; None stays."""
     if sample_weight is None:
         return None
     with np.errstate(over="ignore"):
-        weight = check_sample_weight(sample_weight, X, dtype=np.float64)
+        weight: Float = check_sample_weight(sample_weight, X, dtype=np.float64)
     check_non_negative(weight)
     return weight
 
 
-def _balanced(totals: NDArray[Any]) -> Float:
-    """Class weights that give every class the same total; one that has none is as if it were not there."""
+def _balanced(totals: Array) -> Float:
+    """Class weights that give every class the same total; classes without weight do not count."""
     there = totals > 0
-    return np.divide(totals.sum() / there.sum(), totals, out=np.ones(len(totals)), where=there)
+    balanced: Float = np.divide(totals.sum() / there.sum(), totals, out=np.ones(len(totals)), where=there)
+    return balanced
 
 
-def _of_dict(class_weight: dict[Any, float], classes: NDArray[Any]) -> Float:
+def _of_dict(class_weight: Mapping[object, float], classes: Array) -> Float:
+    """Class weights (K,) of a dict. Raises ValueError for a label that is not a class."""
     unknown = [label for label in class_weight if label not in classes]
     if unknown:
         raise ValueError(f"The classes, {unknown}, are not in class_weight")

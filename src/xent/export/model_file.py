@@ -12,6 +12,7 @@ import json
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ FORMAT = "xent model 1"
 
 # What a SoftmaxRegression, alone or behind skrub's tabular pipeline, consists of: for each of skops's
 # loaders the types it may build. A file that asks for anything else, scikit-learn's own estimators
-# included, is not ours: skops trusts those, but some of them can be told to read files.
+# included, is not ours: skops trusts those, but some of them read files if a parameter says so.
 _ALLOWED = {
     "ConstructorFromReduceNode": {"datetime.timedelta", "datetime.timezone", "zoneinfo.ZoneInfo"},
     "DTypeNode": {"numpy.dtype"},
@@ -89,11 +90,11 @@ class ModelFileError(ValueError):
     """The file is not one that xent can open; the message says why."""
 
 
-def save(path: Path, model: Any, figures: dict[str, Any]) -> None:
+def save(path: Path, model: object, figures: Mapping[str, object]) -> None:
     """Write `model` (a fitted estimator or pipeline) and `figures` (numbers, strings, lists, arrays)."""
     import skops.io  # seconds: it loads most of scikit-learn
 
-    content = {"format": FORMAT, "model": model, "figures": figures}
+    content = {"format": FORMAT, "model": model, "figures": dict(figures)}
     data = _canonical(skops.io.dumps(content))
     if unknown := _unknown_types(_schema(data)):
         raise ModelFileError(f"{path}: the model holds what could not be read back: {unknown}")
@@ -125,8 +126,8 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
     except Exception as error:  # whatever a crafted or damaged schema makes skops raise
         raise ModelFileError(f"{path}: damaged: {type(error).__name__}: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise ModelFileError(f"{path}: not a {FORMAT!r} file: its format is {found!r}")
+        other = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ModelFileError(f"{path}: not a {FORMAT!r} file: its format is {other!r}")
     model: Any = content.get("model")
     figures: Any = content.get("figures")
     last = model.steps[-1][-1] if hasattr(model, "steps") and model.steps else model
@@ -141,26 +142,27 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
     return model, figures
 
 
-def _schema(data: bytes) -> Any:
+def _schema(data: bytes) -> object:
+    """The schema of a skops archive, which names its types and members."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return json.loads(archive.read("schema.json"))
 
 
-def _unknown_types(node: Any) -> list[str]:
-    """What a schema would have built that is not allowed."""
+def _unknown_types(node: object) -> list[str]:
+    """The types that a schema asks for and that are not allowed."""
     if isinstance(node, list):
         return sorted({name for item in node for name in _unknown_types(item)})
     if not isinstance(node, dict):
         return []
-    found = set(_unknown_types(list(node.values())))
+    unknown = set(_unknown_types(list(node.values())))
     if "__loader__" in node or "__class__" in node:
         loader, name = str(node.get("__loader__")), f"{node.get('__module__')}.{node.get('__class__')}"
         if name not in _ALLOWED.get(loader, ()):
-            found.add(f"{name} ({loader})")
-    return sorted(found)
+            unknown.add(f"{name} ({loader})")
+    return sorted(unknown)
 
 
-def _reads_files(node: Any, seen: set[int]) -> bool:
+def _reads_files(node: object, seen: set[int]) -> bool:
     """Whether a vectoriser somewhere in the loaded object takes its texts to be names of files."""
     if id(node) in seen or isinstance(node, str | bytes | np.ndarray):
         return False
@@ -186,7 +188,7 @@ def _canonical(data: bytes) -> bytes:
         stem, _, kind = name.partition(".")
         return f"{numbers.get(stem, stem)}.{kind}"
 
-    def renumber(node: Any) -> Any:
+    def renumber(node: object) -> object:
         if isinstance(node, list):
             return [renumber(item) for item in node]
         if not isinstance(node, dict):

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from scipy import sparse
 
 from .._extras import needs
-from .._types import Float
+from .._types import Array, Float, Index, Matrix
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_LINES = 200
 _MOST_CLASSES, _MOST_FEATURES = 18, 10  # in the legend; the others are grey
 _GREY = "0.75"
+Colour: TypeAlias = tuple[float, float, float, float]  # red, green, blue, alpha, in [0, 1]
 
 
-def draw_path(path: Any, ax: Any, validation: Float | None) -> Any:
-    """`SoftmaxPath.plot`: coefficients against log₁₀ C, and the validation loss (m,) below if given."""
+class Path(Protocol):
+    """What is drawn of a `SoftmaxPath`."""
+
+    @property
+    def Cs(self) -> Float: ...
+    @property
+    def l1_ratio(self) -> float: ...
+    @property
+    def classes_(self) -> Array: ...
+    @property
+    def coefs(self) -> Sequence[Matrix]: ...
+    @property
+    def feature_names_in_(self) -> Array | None: ...
+
+
+def draw_path(path: Path, ax: Axes | None, validation: Float | None) -> Axes:
+    """Draw `SoftmaxPath.plot`: coefficients against log₁₀ C, below them the validation loss (m,) if any."""
     try:
         import matplotlib.pyplot as plt
         from mpl_toolkits.axes_grid1 import make_axes_locatable
@@ -40,12 +60,13 @@ def draw_path(path: Any, ax: Any, validation: Float | None) -> Any:
 
 
 def _places(Cs: Float) -> Float:
-    """log₁₀ C, and for an infinite C a place a decade beyond the others."""
+    """log₁₀ C; an infinite C lies a decade beyond the others."""
     finite = np.log10(Cs[np.isfinite(Cs)])
     return np.where(np.isfinite(Cs), np.log10(Cs), np.ceil(finite.max(initial=-1.0)) + 1)
 
 
-def _draw_coefficients(path: Any, ax: Any, order: Any, x: Float) -> None:
+def _draw_coefficients(path: Path, ax: Axes, order: Index, x: Float) -> None:
+    """Draw a line per coefficient, the largest ones if there are many, and the legend."""
     coefs = [path.coefs[i] for i in order]
     (K, d), m = coefs[0].shape, len(coefs)
     largest = np.max([np.abs(_dense(coef)) for coef in coefs], axis=0)
@@ -80,7 +101,10 @@ def _draw_coefficients(path: Any, ax: Any, order: Any, x: Float) -> None:
     _draw_legend(path, ax, named, colours, K, len(set(groups.tolist())))
 
 
-def _draw_legend(path: Any, ax: Any, named: list[int], colours: dict[int, Any], K: int, groups: int) -> None:
+def _draw_legend(
+    path: Path, ax: Axes, named: list[int], colours: dict[int, Colour], K: int, groups: int
+) -> None:
+    """Name classes, or features of two classes, beside the coefficients."""
     from matplotlib.lines import Line2D
 
     names = path.classes_ if K > 1 else path.feature_names_in_
@@ -105,7 +129,7 @@ def _draw_legend(path: Any, ax: Any, named: list[int], colours: dict[int, Any], 
         )
 
 
-def _draw_loss(below: Any, above: Any, Cs: Float, x: Float, loss: Float) -> None:
+def _draw_loss(below: Axes, above: Axes, Cs: Float, x: Float, loss: Float) -> None:
     best = int(np.argmin(loss))
     below.plot(x, loss, color="0.25", linewidth=1.6, marker="o", markersize=3.5)
     below.plot(x[best], loss[best], "o", color="crimson", markersize=7, zorder=3)
@@ -128,8 +152,8 @@ def _draw_loss(below: Any, above: Any, Cs: Float, x: Float, loss: Float) -> None
     below.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_counts(path: Any, ax: Any, order: Any, x: Float) -> None:
-    """How many features have a coefficient that is not 0, above some of the Cs."""
+def _draw_counts(path: Path, ax: Axes, order: Index, x: Float) -> None:
+    """Above some of the Cs, write how many features have a coefficient that is not 0."""
     counts = [int(np.count_nonzero(_dense(path.coefs[i]).any(axis=0))) for i in order]
     shown = np.unique(np.linspace(0, len(x) - 1, min(len(x), 9)).round().astype(int))
     top = ax.secondary_xaxis("top")
@@ -139,7 +163,7 @@ def _draw_counts(path: Any, ax: Any, order: Any, x: Float) -> None:
     top.set_xlabel(f"features in use, of {path.coefs[0].shape[1]:,}", fontsize=9, color="0.35")
 
 
-def _draw_ticks(ax: Any, Cs: Float, x: Float) -> None:
+def _draw_ticks(ax: Axes, Cs: Float, x: Float) -> None:
     finite = x[np.isfinite(Cs)]
     span = np.ptp(finite) if len(finite) else 0.0
     low, high = np.ceil(finite.min(initial=0) - 1e-9), np.floor(finite.max(initial=0) + 1e-9)
@@ -154,16 +178,19 @@ def _draw_ticks(ax: Any, Cs: Float, x: Float) -> None:
     ax.set_xticks(ticks, texts)
 
 
-def _colours(n: int) -> list[Any]:
-    """Matplotlib's own without the greys, and a dark one in their place up to ten."""
+def _colours(n: int) -> list[Colour]:
+    """Matplotlib's own colours without the greys; up to ten, a dark one takes their place."""
     import matplotlib as mpl
 
     few, many = ([mpl.colormaps[name](i) for i in range(20)] for name in ("tab10", "tab20"))
     few = few[:10]
     if n <= 10:
-        return [*few[:7], *few[8:], (0.15, 0.15, 0.2)][:n]
+        return [*few[:7], *few[8:], (0.15, 0.15, 0.2, 1.0)][:n]
     return [*many[:14:2], *many[16::2], *many[1:14:2], *many[17::2]][:n]
 
 
-def _dense(coef: Any) -> Float:
-    return coef.toarray() if sparse.issparse(coef) else coef
+def _dense(coef: Matrix) -> Float:
+    """coef_ as a dense array."""
+    matrix: Any = coef
+    dense: Float = matrix.toarray() if sparse.issparse(matrix) else matrix
+    return dense

@@ -201,7 +201,7 @@ class OverRows:
     least: float | None = 0.0  # a lower bound on F; None where there is none
 
     def __init__(self, loss: MeanLoss) -> None:
-        # Plain attributes, since a small fit asks for them often; through vars(), since `Composite` is frozen.
+        # Attributes, since a small fit asks for them often; through vars(), since `Composite` is frozen.
         names = ("shape", "n_classes", "n_features", "n_rows", "fit_intercept", "is_narrow")
         vars(self).update({name: getattr(loss, name) for name in names}, loss=loss)
 
