@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from .report import Check, Report
 from .subject import CONVENTIONS, Refused
@@ -20,7 +19,7 @@ __all__ = ["CONVENTIONS", "Check", "Refused", "Report", "assert_softmax_loss", "
 
 
 def softmax_loss(
-    f: Callable[..., Any],
+    f: Callable[..., object],
     *,
     convention: str | None = None,
     begin: Callable[[str], None] | None = None,
@@ -60,7 +59,7 @@ def softmax_loss(
     return Examiner(subject, name, begin or (lambda _: None), line_in(file)).run()
 
 
-def assert_softmax_loss(f: Callable[..., Any], *, convention: str | None = None) -> None:
+def assert_softmax_loss(f: Callable[..., object], *, convention: str | None = None) -> None:
     """`softmax_loss`, as an assertion: AssertionError with the report if anything failed."""
     __tracebackhide__ = True
     report = softmax_loss(f, convention=convention)

@@ -9,8 +9,23 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+class Task(TypedDict):
+    """What given.json holds; `process.check_file` writes it."""
+
+    file: str
+    function: str
+    convention: str | None
+    bytes: int  # of memory
+    seconds: float
 
 
 class _Count(io.TextIOWrapper):
@@ -25,7 +40,7 @@ class _Count(io.TextIOWrapper):
 
 def main(folder: Path) -> None:
     """Reads given.json in the folder, and writes result.json beside it."""
-    given = json.loads((folder / "given.json").read_text(encoding="utf-8"))
+    given: Task = json.loads((folder / "given.json").read_text(encoding="utf-8"))
     printed = _Count(open(os.devnull, "wb"), encoding="utf-8")  # noqa: SIM115, open to the end
     sys.stdout = sys.stderr = printed
     trace = (folder / "trace").open("w", encoding="utf-8")
@@ -42,7 +57,7 @@ def main(folder: Path) -> None:
     os._exit(0)  # threads that the file left behind may not keep it
 
 
-def _report(given: dict[str, Any], folder: Path) -> Any:
+def _report(given: Task, folder: Path) -> Report:
     from . import examiner, recognise
     from . import subject as subjects
 
@@ -75,11 +90,11 @@ def _place(file: Path) -> tuple[Path, str]:
     return root, ".".join(parts)
 
 
-def _named(module: Any, name: str) -> Any:
+def _named(module: ModuleType, name: str) -> Callable[..., object]:
     """The function of a name; a method's with a dot, of an object that its class makes without arguments."""
     from .subject import Refused
 
-    found = module
+    found: object = module
     for part in name.split("."):
         if isinstance(found, type) and not isinstance(found.__dict__.get(part), staticmethod | classmethod):
             found = _made(found)
@@ -94,7 +109,7 @@ def _named(module: Any, name: str) -> Any:
     return found
 
 
-def _made(kind: type) -> Any:
+def _made(kind: type) -> object:
     from .subject import Refused
 
     try:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import statistics
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -128,7 +127,8 @@ class Examiner(GradientChecks):
         )
 
 
-def _median(f: Callable[[], Any]) -> float:
+def _median(f: Callable[[], object]) -> float:
+    """Seconds of three calls, in the middle."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -141,7 +141,7 @@ def line_in(file: str) -> Callable[[BaseException], str]:
     """Finds where in a file an error was raised."""
 
     def where(error: BaseException) -> str:
-        frames: Iterator[Any] = reversed(traceback.extract_tb(error.__traceback__))
+        frames = reversed(traceback.extract_tb(error.__traceback__))
         at = next((frame for frame in frames if frame.filename == file), None)
         return "" if at is None else f"(line {at.lineno}: {at.line})"
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._types import Float, Index
 from .mistakes import Blame, Rows, name_gradient, name_loss
 from .report import Check, Report
-from .subject import CONVENTIONS, Answer, Float, Subject
+from .subject import CONVENTIONS, Answer, Subject
 
 DIGITS = {8: 1e-11, 4: 2e-5, 2: 2e-2}  # relative, by the bytes of a float
 BEST_STEP = {8: 1e-6, 4: 1e-2, 2: 0.7}  # the same, of the V-curve at its lowest
@@ -80,7 +79,7 @@ class Given:
         self,
         found: Answer,
         z: Float,
-        y: NDArray[Any],
+        y: Index,
         through: Callable[[Float], Float] = np.asarray,
         within: float | None = None,
     ) -> tuple[bool, bool]:
@@ -112,7 +111,7 @@ class Given:
         return next(((c.mistake, c.advice) for c in self.report.checks if c.mistake), None)
 
 
-def named(found: Float, raw: Any, rows: Rows, through: Callable[[Float], Float]) -> Blame | None:
+def named(found: Float, raw: object, rows: Rows, through: Callable[[Float], Float]) -> Blame | None:
     whole = isinstance(raw, np.ndarray) and raw.dtype.kind in "iub"
     if whole or (found.any() and np.array_equal(found, np.round(found))):
         return "integer division", "// rounds down: divide with /, and keep floats."

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from .. import reference
+from .._types import Float
 from .given import BEST_STEP, DIGITS, OTHER, failed, named, passed, skipped
 from .loss_checks import CUT, LossChecks
 from .mistakes import Rows
 from .report import Check
-from .subject import Answer, Float
+from .subject import Answer
 
 STEPS = [10.0**-i for i in range(1, 13)]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import reference
+from .._types import Float, Index
 from .given import BIG, CUT_OFF, DIGITS, LOST, NO_SHIFT, OTHER, Given, failed, passed, skipped
 from .mistakes import Blame, Rows
 from .report import Check
-from .subject import Answer, Float
+from .subject import Answer
 
 LOSS, GRADIENT = "the cross-entropy", "(p − y)/N"  # what was expected
 CLIPPED = "logits are clipped", "Far from 0 the loss is still z's: subtract the largest, clip nothing."
@@ -228,7 +228,7 @@ class LossChecks(Given):
         small = not self.subject.is_linear and self._fit(self.subject.loss(*row), *row)[1]
         return CUT if alone == SINGLE and small else alone
 
-    def _sized(self, z: Float, W: Float, X: Float, y: NDArray[np.int64]) -> tuple[Answer, tuple[bool, bool]]:
+    def _sized(self, z: Float, W: Float, X: Float, y: Index) -> tuple[Answer, tuple[bool, bool]]:
         """The answer of logits z, or of W and X, and whether its loss and its gradient are right."""
         if not self.subject.is_linear:
             found = self.subject.loss(z, y)

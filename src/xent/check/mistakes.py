@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import reference
-from .._types import Float
+from .._types import Float, Index
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class Rows:
     """Logits z (N, K) and labels y (N,), and what is right of them: p and one-hot rows Y."""
 
     z: Float
-    y: NDArray[np.int64]
+    y: Index
 
     @property
     def p(self) -> Float:
@@ -76,7 +75,9 @@ def _last_of_label(rows: Rows) -> Float:
 
 
 def _hard(rows: Rows) -> Float:
-    return np.eye(rows.z.shape[1])[rows.z.argmax(axis=1)]
+    """One-hot rows of the largest logit."""
+    one_hot: Float = np.eye(rows.z.shape[1])[rows.z.argmax(axis=1)]
+    return one_hot
 
 
 def _shifted_labels(rows: Rows, by: int) -> Rows:

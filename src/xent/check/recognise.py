@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 
@@ -41,7 +40,7 @@ class _Parameters:
     open: bool  # *args, or no signature to see
 
 
-def _parameters(f: Callable[..., Any]) -> _Parameters:
+def _parameters(f: Callable[..., object]) -> _Parameters:
     try:
         found = list(inspect.signature(getattr(f, "forward", f)).parameters.values())
     except (TypeError, ValueError):
@@ -57,7 +56,7 @@ def _parameters(f: Callable[..., Any]) -> _Parameters:
     return _Parameters(tuple(p.name for p in filled), required, keyword, many)
 
 
-def recognise(f: Callable[..., Any], convention: str | None = None) -> Subject:
+def recognise(f: Callable[..., object], convention: str | None = None) -> Subject:
     """The function as a `Subject`; raises Refused if it is none that can be checked, or its first error."""
     if convention is not None and convention not in CONVENTIONS:
         raise Refused(f"there is no convention {convention!r}; there are {', '.join(CONVENTIONS)}")
@@ -82,7 +81,7 @@ def recognise(f: Callable[..., Any], convention: str | None = None) -> Subject:
 
 
 def _candidates(
-    f: Callable[..., Any], wants: _Parameters, convention: str | None
+    f: Callable[..., object], wants: _Parameters, convention: str | None
 ) -> list[Callable[[], Subject]]:
     """Makers of subjects to try, the likeliest first."""
     how = wants.keyword or "positional"
@@ -137,7 +136,7 @@ def _logits_or_probabilities(make: Callable[[], Subject], wants: _Parameters) ->
 _BY_ORDER = (TypeError, ValueError, IndexError, KeyError, AttributeError, AssertionError, RuntimeError)
 
 
-def _of_tensors(f: Callable[..., Any], make: Callable[[], Subject]) -> Callable[[], Subject]:
+def _of_tensors(f: Callable[..., object], make: Callable[[], Subject]) -> Callable[[], Subject]:
     """With PyTorch's tensors where the loss of arrays is one: then autograd may have its gradient."""
     if make().tensors:
         return make

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import reference
-from .._types import Float
+from .._types import Array, Float, Index
 
 CONVENTIONS = {
     "cs231n": "f(W (D, K), X (N, D), y (N,), reg) → (loss, dW)",
@@ -21,6 +20,9 @@ CONVENTIONS = {
     "torch": "f(logits (N, K), y (N,)) → loss, of PyTorch tensors",
     "d2l": "f(y_hat (N, K) probabilities, y (N,)) → losses (N,), or their mean",
 }
+
+Arguments: TypeAlias = dict[str, Array | float]  # of a call, in order: arrays, and reg
+DType: TypeAlias = np.dtype[Any]
 
 
 class Refused(Exception):
@@ -36,7 +38,7 @@ class Answer:
 
     loss: float
     gradient: Float | None
-    dtype: np.dtype[Any]
+    dtype: DType
     rows: Float | None = None  # the loss of each row, if that came
 
 
@@ -45,7 +47,7 @@ class Subject:
     """The function, and what was seen of it. `loss` and `linear` call it with copies of its own, and note
     which it damages."""
 
-    f: Callable[..., Any]
+    f: Callable[..., object]
     convention: str
     tensors: bool = False  # whether it wants PyTorch's
     reg: str = ""  # if it takes reg, the name of the keyword, or "positional"
@@ -74,7 +76,7 @@ class Subject:
         """Whether PyTorch finds the gradient, not the function."""
         return self.tensors and self.convention in ("loss", "torch", "d2l")
 
-    def loss(self, z: Float, y: NDArray[Any]) -> Answer:
+    def loss(self, z: Float, y: Index) -> Answer:
         """The mean loss of logits (N, K), and its gradient by them."""
         if self.is_linear:
             return self.linear(z, np.eye(len(z)), y, 0.0)
@@ -87,10 +89,10 @@ class Subject:
         through = reference.softmax_jacobian_product(p, found.gradient)
         return replace(found, gradient=np.asarray(through))
 
-    def linear(self, W: Float, X: Float, y: NDArray[Any], reg: float) -> Answer:
+    def linear(self, W: Float, X: Float, y: Index, reg: float) -> Answer:
         """The loss and gradient at W (D, K) of rows X (N, D)."""
         turned = self.convention == "rows"
-        given: dict[str, Any] = {"W": np.ascontiguousarray(W.T) if turned else W, "X": X, "y": y}
+        given: Arguments = {"W": np.ascontiguousarray(W.T) if turned else W, "X": X, "y": y}
         if self.regularised:
             given["reg"] = reg
         found = self._call(given, W.shape[::-1] if turned else W.shape)
@@ -98,13 +100,13 @@ class Subject:
             found.gradient = found.gradient.T
         return found
 
-    def _call(self, given: dict[str, Any], shape: tuple[int, ...]) -> Answer:
+    def _call(self, given: Arguments, shape: tuple[int, ...]) -> Answer:
         copies = {name: np.array(a) if isinstance(a, np.ndarray) else a for name, a in given.items()}
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return (self._of_tensors if self.tensors else self._of_arrays)(given, copies, shape)
 
-    def _of_arrays(self, given: dict[str, Any], copies: dict[str, Any], shape: tuple[int, ...]) -> Answer:
+    def _of_arrays(self, given: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
         found = self._answer(copies)
         self._note_damage(given, copies)
         loss, gradient = _pair(found) if self.has_gradient else (found, None)
@@ -116,12 +118,14 @@ class Subject:
             gradient = _array(gradient, "gradient")
             kinds.append(gradient.dtype)
             gradient = self._fitting(gradient, shape)
-        return _answered(losses, gradient, _coarsest(kinds), len(given["y"]))
+        return _answered(losses, gradient, _coarsest(kinds), np.size(given["y"]))
 
-    def _of_tensors(self, given: dict[str, Any], copies: dict[str, Any], shape: tuple[int, ...]) -> Answer:
+    def _of_tensors(self, given: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
         import torch
 
-        tensors = {n: torch.from_numpy(a) if isinstance(a, np.ndarray) else a for n, a in copies.items()}
+        tensors: dict[str, Any] = {
+            n: torch.from_numpy(a) if isinstance(a, np.ndarray) else a for n, a in copies.items()
+        }
         if self.is_linear or self.convention == "logits":
             loss, gradient = _pair(self._answer(tensors))
             self._note_damage(given, copies)
@@ -129,7 +133,7 @@ class Subject:
             self.by_row |= losses.size > 1
             grad = self.raw
             kind = _coarsest([losses.dtype, grad.dtype])
-            return _answered(losses, self._fitting(grad, shape), kind, len(given["y"]))
+            return _answered(losses, self._fitting(grad, shape), kind, np.size(given["y"]))
         first = next(iter(tensors.values())).requires_grad_()
         loss = self._answer(tensors)
         losses, gradient = _array(loss, "loss"), None
@@ -137,23 +141,24 @@ class Subject:
             if self.comes_in is not None:
                 weights = torch.from_numpy(self.comes_in[: loss.numel()]).to(loss.dtype)
                 loss = loss * weights.reshape(loss.shape)
-            loss.mean().backward()
+            mean: Any = loss.mean()
+            mean.backward()
             gradient = None if first.grad is None else _array(first.grad, "gradient")
         self._note_damage(given, copies)
-        return _answered(losses, gradient, losses.dtype, len(given["y"]))
+        return _answered(losses, gradient, losses.dtype, np.size(given["y"]))
 
-    def _answer(self, given: dict[str, Any]) -> Any:
+    def _answer(self, given: Mapping[str, object]) -> object:
         if self.reg in ("", "positional"):
             return self.f(*given.values())
         *places, reg = given.values()
         return self.f(*places, **{self.reg: reg})
 
-    def _note_damage(self, given: dict[str, Any], copies: dict[str, Any]) -> None:
+    def _note_damage(self, given: Arguments, copies: Arguments) -> None:
         for name, a in given.items():
             if isinstance(a, np.ndarray) and not np.array_equal(a, copies[name], equal_nan=True):
                 self.damaged.add(name)
 
-    def _fitting(self, gradient: NDArray[Any], shape: tuple[int, ...]) -> Float | None:
+    def _fitting(self, gradient: Array, shape: tuple[int, ...]) -> Float | None:
         """The gradient, if it is of its argument's shape."""
         if gradient.shape != shape:
             self.shape, self.turned = gradient.shape, gradient.shape == shape[::-1]
@@ -161,19 +166,21 @@ class Subject:
         return gradient.astype(np.float64)
 
 
-def _pair(found: Any) -> tuple[Any, Any]:
+def _pair(found: object) -> tuple[object, object]:
+    """Loss and gradient; Refused where no pair came back."""
     if not isinstance(found, tuple | list) or len(found) != 2:
         raise Refused(f"it returned {_kind(found)}; expected a pair, (loss, gradient)")
     return found[0], found[1]
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
+    """What it is, with its article, for messages."""
     kind = type(value).__name__
     many = f" of {len(value)}" if isinstance(value, tuple) else ""
     return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}{many}"
 
 
-def _array(value: Any, what: str) -> NDArray[Any]:
+def _array(value: Any, what: str) -> Array:
     """Numbers as NumPy's; bfloat16 as the float of as many bytes."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
@@ -184,7 +191,7 @@ def _array(value: Any, what: str) -> NDArray[Any]:
     return found
 
 
-def _answered(losses: NDArray[Any], gradient: Float | None, kind: np.dtype[Any], n: int) -> Answer:
+def _answered(losses: Array, gradient: Float | None, kind: DType, n: int) -> Answer:
     """Of one loss, or of one for each of n rows."""
     if losses.shape not in ((), (1,), (1, 1), (n,), (n, 1)):
         raise Refused(
@@ -196,6 +203,6 @@ def _answered(losses: NDArray[Any], gradient: Float | None, kind: np.dtype[Any],
     return Answer(float(losses.mean(dtype=np.float64)), gradient, kind, rows)
 
 
-def _coarsest(kinds: list[np.dtype[Any]]) -> np.dtype[Any]:
+def _coarsest(kinds: list[DType]) -> DType:
     floats = [kind for kind in kinds if kind.kind == "f"]
     return min(floats, key=lambda kind: kind.itemsize, default=np.dtype(np.float64))

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .. import reference
-from .subject import Float, Subject
+from .._types import Float
+from .subject import Subject
 
 _REG = 0.05
 

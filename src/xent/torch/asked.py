@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -82,14 +82,14 @@ class Asked:
         if unknown := [name for name in self.returns if name not in _RETURNS]:
             raise ValueError(f"returns: no {unknown}; there are {list(_RETURNS)}")
 
-    def of(self, parts: list[Part], shape: Sequence[int], dtype: torch.dtype) -> Any:
+    def of(self, parts: list[Part], shape: Sequence[int], dtype: torch.dtype) -> Tensor | CrossEntropyOutput:
         """The result for rows in `parts`, one for each position of a loss of more axes."""
         calls = [Tensors(*part, self.class_weight) for part in parts]
         labels = calls[0].target is not None and calls[0].value is None
         self.check(calls[0].K, labels)
         found = [autograd.apply(call, self.settings(call)) for call in calls]
         outputs = [_side_by_side(outs) for outs in zip(*found, strict=True)]
-        target = _side_by_side([call.target for call in calls]) if labels else None
+        target = _side_by_side([call.target for call in calls if call.target is not None]) if labels else None
         more = {}
         if "rank" in self.returns:
             more["rank"] = 1 + _side_by_side(
@@ -112,7 +112,7 @@ class Asked:
         shape: Sequence[int],
         dtype: torch.dtype,
         more: dict[str, Tensor],
-    ) -> Any:
+    ) -> Tensor | CrossEntropyOutput:
         """Of the loss, lse, the target's log-probability, the entropy and the winner of rows; `counts`: what
         each weighs in the mean; `more`: outputs that are not among these."""
         loss, lse, target, entropy, winner = outputs
@@ -165,6 +165,6 @@ class Asked:
         return counts * self.class_weight.to(loss.dtype)[labels.clamp(0, len(self.class_weight) - 1)]
 
 
-def _side_by_side(parts: Any) -> Tensor:
-    """(N,) of each position, the positions next to each other."""
+def _side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """(N,) of the only position; or (N, positions)."""
     return parts[0] if len(parts) == 1 else torch.stack(list(parts), -1)

@@ -8,7 +8,8 @@ through `formula`.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,9 +18,11 @@ from torch.autograd import forward_ad
 from torch.func import vjp
 
 from . import formula, operations
-from .operations import FIELDS, Settings, Tensors, wanted
+from .operations import FIELDS, Context, Given, Settings, Tensors, split, split_gradient, wanted
 
 _LEAVES = (0, 1, 2, 4)  # x, W, b and value among the tensors
+Operation: TypeAlias = Callable[..., tuple[Tensor, ...]]
+MaybeTensors: TypeAlias = Sequence[Tensor | None]  # None: 0, or not needed
 
 
 def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
@@ -30,13 +33,13 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
         # ask what PyTorch's own FSDP then asks; tests/torch/test_compiled.py fails until Dynamo answers that.
         if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
             return formula.rows(tensors, settings)
-        operation: Any = operations.rows
+        operation: Operation = operations.rows
     elif _deep():
         if tensors.target is None or not is_functorch_wrapped_tensor(tensors.target):
             operations.check_targets(tensors, settings)  # what vmap has split is not to be looked at
         return formula.rows(tensors, settings)
     else:
-        operation = _Rows.apply
+        operation = _rows
     *found, stats, _, _ = operation(*tensors, *settings)
     return *found, stats[FIELDS.index("winner")].long()
 
@@ -50,58 +53,67 @@ def _deep() -> bool:
     return forward >= 2 or forward + kinds.count(TransformType.Grad) >= 3
 
 
-def _zeros(parts: Any, stats: Tensor) -> list[Tensor]:
-    """Cotangents of rows, 0 for None."""
+def _zeros(parts: MaybeTensors, stats: Tensor) -> list[Tensor]:
+    """Cotangents (N,) of rows, 0 for None."""
     return [torch.zeros_like(stats[0]) if part is None else part for part in parts]
 
 
-def _none(parts: Any) -> bool:
+def _none(parts: MaybeTensors) -> bool:
+    """Whether there are none at all."""
     return all(part is None for part in parts)
 
 
-def _need(ctx: Any, first: int) -> int:
+def _need(ctx: Context, first: int) -> int:
     """See `operations.wanted`; x is input number `first`."""
     return sum(1 << i for i, j in enumerate(_LEAVES) if ctx.needs_input_grad[first + j])
 
 
-def _along(parts: Any, tensors: Any, need: int) -> list[Tensor | None]:
-    """Cotangents of gradients: of those that were needed, of tensors that are there."""
+def _along(parts: MaybeTensors, tensors: MaybeTensors, need: int) -> list[Tensor | None]:
+    """Cotangents of gradients, None where the gradient was not needed or its tensor is not there."""
     there = (here and tensors[j] is not None for here, j in zip(wanted(need), _LEAVES, strict=True))
     return [part if here else None for part, here in zip(parts, there, strict=True)]
 
 
-def _of_inputs(found: Any, need: int) -> tuple[Tensor | None, ...]:
-    """Of `_INPUTS`: the gradients that were needed."""
+def _of_inputs(found: MaybeTensors, need: int) -> tuple[Tensor | None, ...]:
+    """Gradients of x, W, b and values, where needed, as gradients of all inputs of `rows`."""
     x, W, b, value = (part if here else None for part, here in zip(found, wanted(need), strict=True))
     return x, W, b, None, value, None, *(None for _ in Settings._fields)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+def _save(ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]) -> None:
+    """What the gradient of `rows` needs; of its outputs the first four are differentiable."""
+    tensors, ctx.settings = split(inputs)
     ctx.mark_non_differentiable(*output[4:])
     ctx.set_materialize_grads(False)  # zeros as large as what is kept
-    ctx.save_for_backward(*inputs[:6], *output[4:])
-    ctx.settings = inputs[6:]
+    ctx.save_for_backward(*tensors, *output[4:])
 
 
-def _backward(gradient: Any, ctx: Any, parts: Any) -> tuple[Tensor | None, ...]:
+def _backward(gradient: Operation, ctx: Context, parts: MaybeTensors) -> tuple[Tensor | None, ...]:
+    """Gradients of the inputs of `rows`, by `gradient`: `rows_gradient` or the function around it."""
     *tensors, stats, kept, peaks = ctx.saved_tensors
     need = _need(ctx, 0)
     found = gradient(*_zeros(parts[:4], stats), stats, *tensors, *ctx.settings, need, kept, peaks)
     return _of_inputs(found, need)
 
 
-def _save_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+def _save_gradient(
+    ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
+    """The tensors that `rows_gradient` or `rows_second` was called with, saved: `up` and `stats` (5), those
+    of `rows` (6), and the last ones."""
+    up, tensors, ctx.settings, ctx.need, last = split_gradient(inputs)
+    saved = *up, *tensors, *last
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs[:11], *inputs[20:])
-    ctx.settings = inputs[11:20]
+    ctx.save_for_backward(*saved)
+    return saved
 
 
-def _backward_gradient(second: Any, ctx: Any, parts: Any) -> tuple[Tensor | None, ...]:
-    """Of up, stats, the inputs, need, kept and peaks."""
-    known, need = ctx.saved_tensors[:11], ctx.settings[-1]
-    along = _along(parts, known[5:], need)
+def _backward_gradient(second: Operation, ctx: Context, parts: MaybeTensors) -> tuple[Tensor | None, ...]:
+    """Gradients of the inputs of `rows_gradient`: of up, stats, the inputs of `rows`, need, kept, peaks."""
+    known = ctx.saved_tensors[:11]
+    along = _along(parts, known[5:], ctx.need)
     asked = _need(ctx, 5)
-    found = second(*known, *ctx.settings[:-1], asked, *along)
+    found = second(*known, *ctx.settings, asked, *along)
     return *found[:4], None, *_of_inputs(found[4:], asked), None, None, None
 
 
@@ -109,55 +121,58 @@ class _Rows(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Any) -> Any:
-        return operations.rows(*inputs)
+    def forward(*inputs: Given) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = operations.rows(*inputs)
+        return outputs
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]) -> None:
         _save(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:6], *output[4:])
+        tensors, _ = split(inputs)
+        ctx.save_for_forward(*tensors, *output[4:])
 
     @staticmethod
-    def backward(ctx: Any, *parts: Any) -> Any:
-        return _backward(RowsGradient.apply, ctx, parts)
+    def backward(ctx: Context, *parts: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _backward(rows_gradient, ctx, parts)
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
+    def jvp(ctx: Context, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
         *tensors, stats, _, _ = ctx.saved_tensors
         x, W, b, _, value, _ = tangents[:6]
         none = _zeros([None] * 4, stats)
-        moved = _RowsSecond.apply(*none, stats, *tensors, *ctx.settings, 0, x, W, b, value)
+        moved = _rows_second(*none, stats, *tensors, *ctx.settings, 0, x, W, b, value)
         return *moved[:4], None, None, None
 
 
-class RowsGradient(torch.autograd.Function):
+class _RowsGradient(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Any) -> Any:
-        return operations.rows_gradient(*inputs)
+    def forward(*inputs: Given) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = operations.rows_gradient(*inputs)
+        return outputs
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _save_gradient(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:11], *inputs[20:])
+    def setup_context(ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]) -> None:
+        saved = _save_gradient(ctx, inputs, output)
+        ctx.save_for_forward(*saved)
 
     @staticmethod
-    def backward(ctx: Any, *parts: Any) -> Any:
-        return _backward_gradient(_RowsSecond.apply, ctx, parts)
+    def backward(ctx: Context, *parts: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _backward_gradient(_rows_second, ctx, parts)
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
+    def jvp(ctx: Context, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
         *known, kept, peaks = ctx.saved_tensors
         x, W, b, _, value, _ = tangents[5:11]
-        found = _RowsSecond.apply(*known, *ctx.settings, x, W, b, value)[4:]
+        found = _rows_second(*known, *ctx.settings, ctx.need, x, W, b, value)[4:]
         if not _none(tangents[:4]):
             up = _zeros(tangents[:4], known[4])
-            more = RowsGradient.apply(*up, *known[4:], *ctx.settings, kept, peaks)
+            more = rows_gradient(*up, *known[4:], *ctx.settings, ctx.need, kept, peaks)
             found = tuple(a + b for a, b in zip(found, more, strict=True))
         return tuple(
             part if here else torch.zeros_like(part)
-            for part, here in zip(found, wanted(ctx.settings[-1]), strict=True)
+            for part, here in zip(found, wanted(ctx.need), strict=True)
         )
 
 
@@ -168,21 +183,19 @@ class _RowsSecond(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Any) -> Any:
-        return operations.rows_second(*inputs)
+    def forward(*inputs: Given) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = operations.rows_second(*inputs)
+        return outputs
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.set_materialize_grads(False)
-        saved = *inputs[:11], *inputs[20:]
-        ctx.save_for_backward(*saved)
+    def setup_context(ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]) -> None:
+        saved = _save_gradient(ctx, inputs, output)
         ctx.save_for_forward(*saved)
-        ctx.settings = inputs[11:20]
 
     @staticmethod
-    def backward(ctx: Any, *parts: Any) -> Any:
+    def backward(ctx: Context, *parts: Tensor | None) -> tuple[Tensor | None, ...]:
         known, along = ctx.saved_tensors[:11], ctx.saved_tensors[11:]
-        *settings, need = ctx.settings
+        settings, need = ctx.settings, ctx.need
         of_rows = _zeros(parts[:4], known[4])
         products = _along(parts[4:], known[5:], need)
         given = *known[4:], *settings
@@ -196,53 +209,58 @@ class _RowsSecond(torch.autograd.Function):
                 *(
                     torch.zeros_like(t) if part is None else part
                     for part, t, here in zip(products, inputs[4:8], wanted(need), strict=True)
-                    if here
+                    if here and t is not None
                 ),
             )
             grads = iter(back(cotangents))
             found = [None if t is None else next(grads) for t in inputs]
         else:
             if asked and not _none(parts[:4]):
-                found[4:8] = _RowsSecond.apply(*of_rows, *given, asked, *along)[4:]
+                found[4:8] = _rows_second(*of_rows, *given, asked, *along)[4:]
             if asked_along and not _none(parts[:4]):
                 empty = known[4].new_empty(0)
-                found[8:] = RowsGradient.apply(*of_rows, *given, asked_along, empty, empty)
+                found[8:] = rows_gradient(*of_rows, *given, asked_along, empty, empty)
             if asked_along and not _none(products):
-                more = _RowsSecond.apply(*known, *settings, asked_along, *products)[4:]
+                more = _rows_second(*known, *settings, asked_along, *products)[4:]
                 found[8:] = [b if a is None else a + b for a, b in zip(found[8:], more, strict=True)]
         for_along = (g if asked_along >> i & 1 else None for i, g in enumerate(found[8:]))
         of_leaves = _of_inputs([found[4 + i] for i in range(4)], asked)
         return *found[:4], None, *of_leaves, None, *for_along
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
+    def jvp(ctx: Context, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
         of, inputs = _third(ctx)
-        moves = [*tangents[:4], *(tangents[5 + j] for j in _LEAVES), *tangents[20:]]
+        tangents = *tangents[:4], *(tangents[5 + j] for j in _LEAVES), *tangents[20:]
         moves = [
             torch.zeros_like(t) if m is None else m
-            for t, m in zip(inputs, moves, strict=True)
+            for t, m in zip(inputs, tangents, strict=True)
             if t is not None
         ]
         moved = iter(formula.push(of, [t for t in inputs if t is not None], moves))
         of_rows = [next(moved) for _ in range(4)]
-        empty = inputs[4].new_zeros(0)
-        return *of_rows, *(next(moved) if here else empty for here in wanted(ctx.settings[-1]))
+        empty = ctx.saved_tensors[5].new_zeros(0)
+        return *of_rows, *(next(moved) if here else empty for here in wanted(ctx.need))
 
 
-def _third(ctx: Any) -> tuple[Any, list[Any]]:
+def _third(ctx: Context) -> tuple[Operation, list[Tensor | None]]:
     """`formula.second` of the inputs that are not None, and the inputs: up, the leaves and along."""
-    saved, need = ctx.saved_tensors, ctx.settings[-1]
-    tensors, settings = Tensors(*saved[5:11]), Settings(*ctx.settings[:-1])
+    saved = ctx.saved_tensors
+    tensors = Tensors(*saved[5:11])
     inputs = [*saved[:4], *(tensors[j] for j in _LEAVES), *saved[11:]]
     inputs = [None if t is None else t.clone() for t in inputs]  # jvp takes none that is expanded
-    second = formula.second(tensors, settings, wanted(need))
+    second = formula.second(tensors, ctx.settings, wanted(ctx.need))
 
-    def of(*given: Any) -> Any:
+    def of(*given: Tensor) -> tuple[Tensor, ...]:
         rest = iter(given)
         return second(*(None if t is None else next(rest) for t in inputs))
 
     return of, inputs
 
+
+# Function.apply has no types: what it takes and returns is `forward`'s.
+_rows: Operation = _Rows.apply
+rows_gradient: Operation = _RowsGradient.apply
+_rows_second: Operation = _RowsSecond.apply
 
 operations.rows.register_autograd(
     lambda ctx, *parts: _backward(operations.rows_gradient, ctx, parts), setup_context=_save

@@ -8,7 +8,8 @@ the same bits on both ways.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeGuard
 
 import torch
 from torch import Tensor
@@ -16,23 +17,24 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from . import autograd, operations, whole
-from .operations import Settings, Tensors
+from .inputs import Target
+from .operations import Context, Settings, Tensors
 from .whole import Call
 
 
 def plain(
-    class_weight: Any,
-    ignore_index: Any,
-    label_smoothing: Any,
-    reduction: Any,
-    softcap: Any,
-    temperature: Any,
-    z_loss: Any,
-    max_bytes: Any,
-    returns: Any,
-    shift: Any = 0,
+    class_weight: object,
+    ignore_index: object,
+    label_smoothing: object,
+    reduction: object,
+    softcap: object,
+    temperature: object,
+    z_loss: object,
+    max_bytes: object,
+    returns: object,
+    shift: object = 0,
 ) -> bool:
-    """Whether none of the options is asked for, and the others are right."""
+    """Whether ignore_index, reduction and max_bytes are valid, and every other option is at its default."""
     return (
         class_weight is None
         and softcap is None
@@ -67,7 +69,7 @@ def loss(
     x: Tensor,
     W: Tensor | None,
     b: Tensor | None,
-    target: Any,
+    target: Target,
     ignore_index: int,
     reduction: str,
     max_bytes: int,
@@ -98,8 +100,8 @@ def loss(
     return found.reshape(lead) if reduction == "none" and len(lead) > 1 else found
 
 
-def _own(t: Any) -> bool:
-    """Whether it is a tensor, and of no class that may think otherwise of what is done to it."""
+def _own(t: object) -> TypeGuard[Tensor]:
+    """Whether it is a tensor of PyTorch's own class: a subclass may do something else with what is called."""
     return type(t) is Tensor or type(t) is Parameter
 
 
@@ -110,10 +112,14 @@ def _forward(call: Call, reduction: str, room: whole.Room = whole.NO_ROOM) -> tu
     return loss.to(call.x.dtype) if reduction == "none" else loss, rows, live
 
 
+class _Context(Context, Protocol):
+    numbers: tuple[int, int, str, int]  # ignore_index, max_bytes, reduction, and the rows that count
+
+
 class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, W: Tensor | None, b: Tensor | None, call: Call, reduction: str
+        ctx: _Context, x: Tensor, W: Tensor | None, b: Tensor | None, call: Call, reduction: str
     ) -> Tensor:
         room = whole.room(call)
         loss, rows, live = _forward(call, reduction, room)
@@ -122,7 +128,7 @@ class _Loss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, up: Tensor) -> Any:
+    def backward(ctx: _Context, up: Tensor) -> tuple[Tensor | None, ...]:
         x, W, b, target, rows, *room = ctx.saved_tensors
         ignore_index, max_bytes, reduction, live = ctx.numbers
         call, need = Call(x, W, b, target, ignore_index, max_bytes), ctx.needs_input_grad[:3]
@@ -138,16 +144,14 @@ class _Loss(torch.autograd.Function):
 
 
 # What Function.apply does besides is for torch.func, which `quiet` has ruled out.
-_apply: Any = super(torch.autograd.Function, _Loss).apply
+_apply: Callable[..., Tensor] = super(torch.autograd.Function, _Loss).apply
 
 
-def _again(call: Call, rows: Tensor, up: Tensor, need: Any) -> tuple[Tensor | None, ...]:
+def _again(call: Call, rows: Tensor, up: Tensor, need: Sequence[bool]) -> tuple[Tensor | None, ...]:
     """By the operations, which are differentiable once more, and known to torch.func."""
     stats, none, empty = whole.stats(rows, call), torch.zeros_like(up), rows.new_empty(0)
     given = Tensors(*call[:4], None, None), Settings(call.ignore_index, max_bytes=call.max_bytes)
     wanted = sum(1 << i for i, here in enumerate(need) if here)
-    operation: Any = (
-        operations.rows_gradient if torch.compiler.is_compiling() else autograd.RowsGradient.apply
-    )
+    operation = operations.rows_gradient if torch.compiler.is_compiling() else autograd.rows_gradient
     found = operation(up, none, none, none, stats, *given[0], *given[1], wanted, empty, empty)
     return tuple(g if here else None for g, here in zip(found, need, strict=False))

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-Target = Tensor | tuple[Tensor, Tensor]
-Part = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]  # x, W, b, index, value
+Target: TypeAlias = Tensor | tuple[Tensor, Tensor]
+Part: TypeAlias = tuple[
+    Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None
+]  # x, W, b, index, value
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
-def check_tensors(**given: Any) -> None:
-    """That all are tensors on one device, the first of a dtype there are kernels for."""
-    name, first = next(iter(given.items()))
-    for argument, value in given.items():
+def check_tensors(**arguments: Any) -> None:
+    """That all are tensors on one device, the first of a dtype that there are kernels for."""
+    name, first = next(iter(arguments.items()))
+    for argument, value in arguments.items():
         parts = value if argument == "target" and isinstance(value, tuple) else (value,)
         if value is None and argument in ("bias", "class_weight"):
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from .functional import cross_entropy, linear_cross_entropy
 from .inputs import Target
 
 
-def _check_options(function: Any, options: dict[str, Any]) -> None:
+def _check_options(function: Callable[..., object], options: Iterable[str]) -> None:
     """Raises TypeError, when a module is made, for options that its function does not have, and for what a
     call gives it."""
     known = inspect.signature(function).parameters.values()
@@ -75,7 +76,7 @@ class LinearCrossEntropyLoss(nn.Module):
         *,
         out_features: tuple[int, ...] = (),
         bias: bool = False,
-        device: Any = None,
+        device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
         reduction: Reduction = "mean",
         class_weight: Tensor | None = None,

@@ -8,12 +8,11 @@ last.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._types import Array
 from ..kernels import native
 from . import threads
 from .gradient import Gradients, Need, Residual, Upstream
@@ -85,7 +84,7 @@ def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: 
     return Gradients(dx)
 
 
-def _weights(logits: Logits, targets: Targets) -> Any:
+def _weights(logits: Logits, targets: Targets) -> Array | None:
     if targets.class_weight is None or not logits.options.label_smoothing:
         return None
     return memory(targets.class_weight.to(logits.dtype).contiguous())

@@ -13,14 +13,13 @@ Design
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from .._types import Array
 from ..data.batch import Batch, TopK
 from ..kernels import native
 from . import threads
@@ -42,7 +41,18 @@ _STORED = {
     torch.int64: np.int64,
 }
 KINDS = {torch.float64: "d", torch.float32: "f", torch.float16: "h", torch.bfloat16: "b"}
-Array = NDArray[Any]
+
+
+class Columns(Protocol):
+    """The softmax of rows whose logits come in tiles of classes; see `native.columns`."""
+
+    @property
+    def filled(self) -> int: ...
+    def scan(self, z: Array, first: int, peak: Array | None) -> None: ...
+    def finish(self) -> object: ...
+    def residual(self, z: Array, first: int, peak: Array | None) -> None: ...
+    def save(self, out: Array) -> None: ...
+    def restore(self, saved: Array) -> None: ...
 
 
 def serves(logits: Logits, targets: Targets, bends: bool) -> bool:
@@ -78,7 +88,7 @@ def room_to_keep(x: Tensor, W: Tensor | None, keep: bool) -> tuple[Tensor, Tenso
     return _empty((K, n), torch.bfloat16, x), _empty((tiles, n), torch.float32, x)
 
 
-def _empty(shape: Sequence[Any], dtype: torch.dtype, like: Tensor) -> Tensor:
+def _empty(shape: tuple[int, ...], dtype: torch.dtype, like: Tensor) -> Tensor:
     """A tensor to fill, which cannot be resized: nothing for callers. From NumPy, which asks the system for
     large pages: the 8192 small ones of 32 MiB took a tenth of the time of all the products over them."""
     if type(like) is not Tensor or like.device.type != "cpu":
@@ -187,7 +197,8 @@ def _given(logits: Logits, targets: Targets, stats: Rows, up: Upstream) -> Array
 
 def _filled(rows: slice) -> int:
     """So many rows, filled up to what the kernels take at once."""
-    return -(-(rows.stop - rows.start) // 16) * 16
+    n: int = rows.stop - rows.start
+    return -(-n // 16) * 16
 
 
 class _Work:
@@ -213,12 +224,12 @@ class _Work:
         self.batch = Batch(np.empty((self.n, 0)), self._targets(targets), label_smoothing=o.label_smoothing)
 
     @staticmethod
-    def _targets(targets: Targets) -> Any:
-        value = None if targets.value is None else memory(targets.value.to(wide(targets.value.dtype)))
-        if targets.index is None:
-            return value
-        index = memory(targets.index)
-        return index if value is None else TopK(index, value.astype(np.float64))
+    def _targets(targets: Targets) -> Array | TopK:
+        if targets.value is None:
+            assert targets.index is not None
+            return memory(targets.index)
+        value = memory(targets.value.to(wide(targets.value.dtype)))
+        return value if targets.index is None else TopK(memory(targets.index), value.astype(np.float64))
 
     def chunks(self, rows: slice, t: int) -> list[slice]:
         """Of `rows`, those of thread t."""
@@ -263,9 +274,11 @@ class _Part:
         if given is not None:
             self.column.restore(given[rows])
 
-    def _column(self) -> Any:
+    def _column(self) -> Columns:
         work = self.work
-        return native.columns(work.batch, np.arange(self.rows.start, self.rows.stop), len(work.W), work.dtype)
+        rows = np.arange(self.rows.start, self.rows.stop)
+        found: Columns = native.columns(work.batch, rows, len(work.W), work.dtype)
+        return found
 
     def scan(self, classes: slice, spare: Array) -> None:
         """Take a tile's classes up, and keep it where there is room."""
@@ -281,7 +294,7 @@ class _Part:
         kept, peaks = self.work.room
         return kept[classes, self.rows], peaks[classes.start // self.work.step, self.rows]
 
-    def _narrow(self, column: Any, z: Array, classes: slice, kept: Array, peaks: Array) -> None:
+    def _narrow(self, column: Columns, z: Array, classes: slice, kept: Array, peaks: Array) -> None:
         """exp(z − m) into `kept`, and the m of this tile's time into `peaks`."""
         at = np.empty(column.filled, z.dtype)
         column.scan(z, classes.start, at)

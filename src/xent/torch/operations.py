@@ -7,7 +7,8 @@ logits x (N, K) alone; targets as `tiles.Targets` has them. `autograd` makes the
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,6 +19,10 @@ from .gradient import Gradients, Need, Upstream
 from .second import Directions
 from .tiles import Logits, Options, Rows, Targets
 
+if TYPE_CHECKING:
+    from torch._library.custom_ops import CustomOpDef
+
+Given: TypeAlias = Tensor | int | float | bool | None  # what an operation takes, in the order of its schema
 FIELDS = ("peak", "rest", "mass", "share", "live", "winner", "entropy", "target")  # of stats
 WIDE = 16  # a bit of `need`: leave the gradient of x in the dtype that it was summed in
 
@@ -59,9 +64,38 @@ _UP = "Tensor loss, Tensor lse, Tensor target, Tensor spread, Tensor stats"
 _ALONG = "Tensor? along_x, Tensor? along_W, Tensor? along_b, Tensor? along_value"
 
 
-def split(given: Any) -> tuple[Tensors, Settings, tuple[Any, ...]]:
-    """_INPUTS, and what follows them."""
-    return Tensors(*given[:6]), Settings(*given[6:14]), tuple(given[14:])
+class Context(Protocol):
+    """What autograd hands to a function, whose class in PyTorch does not name all of this."""
+
+    saved_tensors: tuple[Any, ...]  # tensors, or None
+    needs_input_grad: tuple[bool, ...]
+    settings: Settings
+    need: int  # see `wanted`
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
+    def save_for_forward(self, *tensors: Tensor | None) -> None: ...
+    def mark_non_differentiable(self, *tensors: Tensor) -> None: ...
+    def set_materialize_grads(self, value: bool) -> None: ...
+
+
+class Vmap(Protocol):
+    """What vmap says of its batch."""
+
+    batch_size: int
+
+
+def split(given: Sequence[Given]) -> tuple[Tensors, Settings]:
+    """The inputs of `rows` and of `above`, by name."""
+    return Tensors._make(given[:6]), Settings._make(given[6:14])
+
+
+def split_gradient(
+    given: Sequence[Given],
+) -> tuple[tuple[Tensor, ...], Tensors, Settings, int, tuple[Any, ...]]:
+    """The inputs of `rows_gradient` and of `rows_second`: gradients by the outputs of `rows` and its stats
+    (5), those of `rows`, which gradients are needed, and what forward kept (2) or the directions (4)."""
+    inputs: tuple[Any, ...] = tuple(given)
+    return inputs[:5], *split(inputs[5:]), inputs[19], inputs[20:]
 
 
 class _Call:
@@ -101,7 +135,7 @@ class _Call:
         """Of all rows, in memory of their own."""
         return tuple(self.widen(self.masked(part)).clone() for part in parts)
 
-    def upstream(self, parts: Any) -> Upstream:
+    def upstream(self, parts: Iterable[Tensor]) -> Upstream:
         return Upstream(*(self.masked(self.narrow(part.double())) for part in parts))
 
     def stats(self, kept: Tensor) -> Rows:
@@ -164,8 +198,9 @@ def check_targets(tensors: Tensors, settings: Settings) -> None:
 @torch.library.custom_op(
     "xent::rows", mutates_args=(), schema=f"({_INPUTS}) -> ({', '.join(['Tensor'] * 7)})"
 )
-def rows(*given: Any) -> Any:
-    tensors, settings, _ = split(given)
+def rows(*given: Given) -> tuple[Tensor, ...]:
+    """The outputs that this file opens with, and what forward keeps: `native_tiles.room_to_keep`."""
+    tensors, settings = split(given)
     check_targets(tensors, settings)
     room = native_tiles.room_to_keep(tensors.x, tensors.W, settings.keep)
     if (whole := _whole_call(tensors, settings)) is not None:
@@ -187,8 +222,8 @@ def rows(*given: Any) -> Any:
 
 
 @rows.register_fake
-def _(*given: Any) -> Any:
-    (x, W, *_), settings, _ = split(given)
+def _(*given: Given) -> tuple[Tensor, ...]:
+    (x, W, *_), settings = split(given)
     of_row = [x.new_empty(x.shape[0], dtype=torch.float64) for _ in range(4)]
     stats = x.new_empty((len(FIELDS), x.shape[0]), dtype=torch.float64)
     return *of_row, stats, *native_tiles.room_to_keep(x, W, settings.keep)
@@ -199,30 +234,30 @@ def _(*given: Any) -> Any:
     mutates_args=(),
     schema=f"({_UP}, {_INPUTS}, int need, Tensor kept, Tensor peaks) -> (Tensor, Tensor, Tensor, Tensor)",
 )
-def rows_gradient(*given: Any) -> Any:
-    tensors, settings, (need, *room) = split(given[5:])
+def rows_gradient(*given: Given) -> tuple[Tensor, ...]:
+    """Gradients of x, W, b and values, of nothing where none is needed."""
+    (*up, stats), tensors, settings, need, room = split_gradient(given)
     asked, whole = wanted(need), _whole_call(tensors, settings)
-    if whole is not None and not need & WIDE and not any(bool(part.any()) for part in given[1:4]):
+    if whole is not None and not need & WIDE and not any(bool(part.any()) for part in up[1:]):
         kept = (None, *room) if room[0].numel() else whole_call.NO_ROOM
-        of = whole_call.backward(whole, whole_call.known(given[4]), given[0].contiguous(), asked[:3], kept)
+        of = whole_call.backward(whole, whole_call.known(stats), up[0].contiguous(), asked[:3], kept)
         return *(tensors.x.new_empty(0) if g is None else g for g in of), tensors.x.new_empty(0)
     call = _Call(tensors, settings)
     logits, targets = call.logits, call.targets
-    up, known = call.upstream(given[:4]), call.stats(given[4])
+    weights, known = call.upstream(up), call.stats(stats)
     if native_tiles.serves(logits, targets, settings.entropy) and not asked[3]:
-        found = native_tiles.backward(
-            logits, targets, known, up, asked, tuple(room) if room[0].numel() else None
-        )
+        kept_tiles = room if room[0].numel() else None
+        found = native_tiles.backward(logits, targets, known, weights, asked, kept_tiles)
     elif native_logits.serves(logits, targets, settings.entropy):
-        found = native_logits.backward(logits, targets, known, up, asked)
+        found = native_logits.backward(logits, targets, known, weights, asked)
     else:
-        found = gradient.backward(logits, targets, known, up, asked)
+        found = gradient.backward(logits, targets, known, weights, asked)
     return call.gradients(found, need)
 
 
 @rows_gradient.register_fake
-def _(*given: Any) -> Any:
-    tensors, _, (need, *_) = split(given[5:])
+def _(*given: Given) -> tuple[Tensor, ...]:
+    _, tensors, _, need, _ = split_gradient(given)
     return _fake_gradients(tensors, need)
 
 
@@ -231,27 +266,27 @@ def _(*given: Any) -> Any:
     mutates_args=(),
     schema=f"({_UP}, {_INPUTS}, int need, {_ALONG}) -> ({', '.join(['Tensor'] * 8)})",
 )
-def rows_second(*given: Any) -> Any:
+def rows_second(*given: Given) -> tuple[Tensor, ...]:
     """The tangents of what `rows` returns, and of what `rows_gradient` does."""
-    tensors, settings, (need, along_x, *along) = split(given[5:])
+    (*up, stats), tensors, settings, need, (along_x, *along) = split_gradient(given)
     call = _Call(tensors, settings)
-    up, known = call.upstream(given[:4]), call.stats(given[4])
+    weights, known = call.upstream(up), call.stats(stats)
     at = Directions(None if along_x is None else call.narrow(along_x), *along)
-    moved, found = second.second_order(call.logits, call.targets, known, up, at, wanted(need))
+    moved, found = second.second_order(call.logits, call.targets, known, weights, at, wanted(need))
     entropy = moved.entropy * settings.entropy
     return *call.outputs(moved.loss, moved.log_sum, moved.target, entropy), *call.gradients(found, need)
 
 
 @rows_second.register_fake
-def _(*given: Any) -> Any:
-    tensors, _, (need, *_) = split(given[5:])
-    return *(torch.empty_like(part) for part in given[:4]), *_fake_gradients(tensors, need)
+def _(*given: Given) -> tuple[Tensor, ...]:
+    up, tensors, _, need, _ = split_gradient(given)
+    return *(torch.empty_like(part) for part in up[:4]), *_fake_gradients(tensors, need)
 
 
 @torch.library.custom_op("xent::above", mutates_args=(), schema=f"({_INPUTS}) -> Tensor")
-def above(*given: Any) -> Any:
-    """How many logits of a row are above that of its class, 0 of ignored rows."""
-    tensors, settings, _ = split(given)
+def above(*given: Given) -> Tensor:
+    """How many logits of a row are above that of its class, 0 for ignored rows."""
+    tensors, settings = split(given)
     call = _Call(tensors, settings)
     assert call.targets.index is not None
     if native_tiles.serves(call.logits, call.targets, False):
@@ -262,25 +297,31 @@ def above(*given: Any) -> Any:
 
 
 @above.register_fake
-def _(x: Tensor, *given: Any) -> Tensor:
+def _(x: Tensor, *given: Given) -> Tensor:
     return x.new_empty(x.shape[0], dtype=torch.int64)
 
 
-def _one_by_one(operation: Any) -> None:
-    """vmap: a call for each of the batch."""
+def _one_by_one(operation: CustomOpDef) -> None:
+    """Under vmap: one call for each member of the batch."""
 
-    @operation.register_vmap
-    def _(info: Any, in_dims: Any, *args: Any) -> Any:
+    def over_batch(
+        info: Vmap, in_dims: Sequence[int | None], *args: Given
+    ) -> tuple[Tensor | tuple[Tensor, ...], int | tuple[int, ...]]:
         if not info.batch_size:
             raise ValueError("vmap: expected a batch of one or more, got an empty one")
         calls = []
         for i in range(info.batch_size):
-            given = [a.select(d, i) if isinstance(d, int) else a for a, d in zip(args, in_dims, strict=True)]
+            given = [
+                a.select(d, i) if isinstance(a, Tensor) and isinstance(d, int) else a
+                for a, d in zip(args, in_dims, strict=True)
+            ]
             calls.append(operation(*given))
         if isinstance(calls[0], Tensor):
             return torch.stack(calls), 0
         outputs = tuple(torch.stack(parts) for parts in zip(*calls, strict=True))
         return outputs, tuple(0 for _ in outputs)
+
+    operation.register_vmap(over_batch)
 
 
 for operation in (rows, rows_gradient, rows_second, above):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from . import operations
 from .asked import Asked, Reduction
 from .inputs import Target, check_tensors, flat_targets, layer, rows_of, shifted
-from .operations import FIELDS, WIDE, Settings, Tensors
+from .operations import FIELDS, WIDE, Context, Settings, Tensors
 from .tiles import Options, Rows, Targets, wide
 from .tiles import rows_of as rows_from
 
@@ -91,11 +91,11 @@ def vocab_parallel_linear_cross_entropy(
         operations.check_classes(index, ignore_index if value is None else None, K)
         index, value = _own(index if live is None else index[live], value, first, len(weight), out)
     tensors = Tensors(x if live is None else x[live], weight, bias, index, value, class_weight)
-    found = _Parallel.apply(*tensors, asked.settings(tensors), group, before, first)
+    found = _parallel(*tensors, asked.settings(tensors), group, before, first)
     if class_weight is not None and labels is not None and "target_log_prob" in asked.returns:
         # A weight is no part of a probability; of one that is 0 nothing would be left.
         unweighted = replace(asked, class_weight=None, label_smoothing=0.0).settings(tensors)
-        other = _Parallel.apply(*tensors._replace(class_weight=None), unweighted, group, before, first)
+        other = _parallel(*tensors._replace(class_weight=None), unweighted, group, before, first)
         found = (*found[:2], other[2], *found[3:])
     outputs = [f if live is None else f.new_zeros(len(x)).index_copy(0, live, f) for f in found]
     *outputs, mass = outputs
@@ -103,8 +103,8 @@ def vocab_parallel_linear_cross_entropy(
     return asked.result(outputs, labels, counts, lead, out, {})
 
 
-def _gathered(t: Tensor, group: Any) -> Tensor:
-    """t of each process, (processes, *t.shape)."""
+def _gathered(t: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    """The t of every process, (processes, *t.shape)."""
     parts = [torch.empty_like(t) for _ in range(dist.get_world_size(group))]
     dist.all_gather(parts, t.contiguous(), group)
     return torch.stack(parts)
@@ -121,16 +121,31 @@ def _own(
     return (index - first).clamp(0, max(size - 1, 0)), torch.where(inside, value, 0)
 
 
+class _Context(Context, Protocol):
+    group: dist.ProcessGroup | None
+
+
 class _Parallel(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *given: Any) -> Any:
-        tensors, (settings, group, before, first) = Tensors(*given[:6]), given[6:]
+    def forward(
+        ctx: _Context,
+        x: Tensor,
+        W: Tensor,
+        b: Tensor | None,
+        index: Tensor | None,
+        value: Tensor | None,
+        class_weight: Tensor | None,
+        settings: Settings,
+        group: dist.ProcessGroup | None,
+        before: Tensor,
+        first: int,
+    ) -> tuple[Tensor, ...]:
+        tensors = Tensors(x, W, b, index, value, class_weight)
         # z-loss is of all classes' lse; local losses are those of the targets and of smoothing.
         found = operations.rows(*tensors, *settings._replace(z_loss=0.0))
         parts = _gathered(torch.stack([found[0], *found[4]]), group)
         rows = _combined(parts, before, tensors, settings)
-        assert tensors.W is not None
-        own, size = rows.winner - first, len(tensors.W)
+        own, size = rows.winner - first, len(W)
         own = torch.where((own >= 0) & (own < size), own, -1)
         stats = torch.stack([getattr(rows, name).double() for name in FIELDS])
         stats[FIELDS.index("winner")] = own.double()
@@ -143,7 +158,7 @@ class _Parallel(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *parts: Any) -> Any:
+    def backward(ctx: _Context, *parts: Tensor | None) -> tuple[Tensor | None, ...]:
         *tensors, stats, kept, peaks = ctx.saved_tensors
         up = [torch.zeros_like(stats[0]) if part is None else part for part in parts[:4]]
         need = sum(1 << i for i in range(3) if ctx.needs_input_grad[i])
@@ -157,6 +172,10 @@ class _Parallel(torch.autograd.Function):
             dist.all_reduce(x, group=ctx.group)
             x = x.to(tensors[0].dtype)
         return x, W, b, *(None,) * 7
+
+
+# Function.apply has no types: what it takes and returns is `forward`'s.
+_parallel: Callable[..., tuple[Tensor, ...]] = _Parallel.apply
 
 
 def _combined(parts: Tensor, first: Tensor, tensors: Tensors, settings: Settings) -> Rows:

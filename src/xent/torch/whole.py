@@ -3,6 +3,7 @@ on the tensors' own memory."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -105,7 +106,7 @@ def forward(call: Call, reduction: str = "none", room: Room = NO_ROOM) -> tuple[
 
 
 def backward(
-    call: Call, rows: Tensor, up: Tensor | float, need: Any, room: Room = NO_ROOM
+    call: Call, rows: Tensor, up: Tensor | float, need: Sequence[bool], room: Room = NO_ROOM
 ) -> tuple[Tensor | None, ...]:
     """Gradients of x, W and b, None of what is not needed; `up`: float64 (N,), or one number for all; the
     others as `forward` left them."""
