@@ -21,12 +21,29 @@ Reduction = Literal["none", "mean", "sum"]
 
 @dataclass(frozen=True)
 class CrossEntropyOutput:
-    """The loss, and what `returns` asked for besides, None if not asked; of the targets' shape.
+    """The loss, and the outputs that `returns` names; the others are None.
 
-    lse: log Σ_k exp z_k. target_log_prob: log p of the target. entropy: −Σ_k p_k log p_k; these three in
-    nats and differentiable. argmax: the first class of the largest logit. correct: whether that is the
-    target. rank: 1 plus the number of logits above the target's, which takes two passes of its own. Of
-    ignored rows: 0, False, and −1 for argmax.
+    Attributes
+    ----------
+    loss : Tensor
+        In nats, reduced as `reduction` says.
+    lse : Tensor or None
+        log Σ_k exp z_k of each row, in nats; like all that follow of the shape of the targets' classes.
+    target_log_prob : Tensor or None
+        log p of the target, in nats.
+    entropy : Tensor or None
+        −Σ_k p_k log p_k, in nats. It, lse and target_log_prob are differentiable.
+    argmax : Tensor or None
+        int64, the first class of the largest logit; −1 for ignored rows.
+    correct : Tensor or None
+        bool, whether argmax is the target; False for ignored rows.
+    rank : Tensor or None
+        int64, 1 plus the number of logits above the target's, which takes two passes of its own; 0 for
+        ignored rows.
+
+    Notes
+    -----
+    Ignored rows have 0 in lse, target_log_prob and entropy.
     """
 
     loss: Tensor
@@ -44,7 +61,7 @@ _OF_CLASSES = ("target_log_prob", "correct", "rank")  # of targets that are clas
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of a call, checked."""
+    """The options of one call of a loss, as `linear_cross_entropy` has them, checked."""
 
     class_weight: Tensor | None
     ignore_index: int

@@ -118,40 +118,42 @@ class _Call:
         self.targets = Targets(index, value, class_weight)
 
     def widen(self, rows: Tensor) -> Tensor:
-        """A tensor a live row, with 0 for the rows that were left out."""
+        """From the live rows to all rows, 0 for those that were left out."""
         if self.live is None or len(rows) == self.n:
             return rows
         return rows.new_zeros((self.n, *rows.shape[1:])).index_copy_(0, self.live, rows)
 
     def narrow(self, rows: Tensor) -> Tensor:
-        """Of the live rows."""
+        """From all rows to the live ones."""
         return rows if self.live is None or self.logits.shape[0] == self.n else rows[self.live]
 
     def masked(self, rows: Tensor) -> Tensor:
-        """0 where a row is ignored."""
+        """The same with 0 where a row is ignored."""
         return rows if self.logits.dead is None else rows.masked_fill(self.logits.dead, 0)
 
     def outputs(self, *parts: Tensor) -> tuple[Tensor, ...]:
-        """Of all rows, in memory of their own."""
+        """`parts` of the live rows as outputs of all rows, in memory of their own."""
         return tuple(self.widen(self.masked(part)).clone() for part in parts)
 
     def upstream(self, parts: Iterable[Tensor]) -> Upstream:
+        """Gradients by the outputs of `rows`, of the live rows."""
         return Upstream(*(self.masked(self.narrow(part.double())) for part in parts))
 
     def stats(self, kept: Tensor) -> Rows:
+        """What forward found of the live rows, from `stats` (8, N)."""
         rows = dict(zip(FIELDS, self.narrow(kept.T).T, strict=True))
         winner = rows.pop("winner").long()
         return Rows(winner=winner, loss=torch.empty(0), **rows)
 
     def gradients(self, found: Gradients, need: int) -> tuple[Tensor, ...]:
-        """Of x, W, b and values; of nothing where none was asked for."""
+        """Gradients of x, W, b and values as outputs: empty where none is needed."""
         dx = None if found.x is None else self.widen(found.x)
         dx = dx if dx is None or need & WIDE else dx.to(self.x.dtype)
         return tuple(self.x.new_empty(0) if g is None else g for g in (dx, found.W, found.b, found.value))
 
 
 def _whole_call(tensors: Tensors, settings: Settings) -> whole_call.Call | None:
-    """The call, if it is one for `whole`."""
+    """The call as `whole` takes it; None if it does not serve it."""
     x, W, b, index, value, class_weight = tensors
     _, smoothing, softcap, temperature, z_loss, _, entropy, _ = settings
     options = smoothing or softcap or z_loss or entropy or temperature != 1
@@ -162,11 +164,12 @@ def _whole_call(tensors: Tensors, settings: Settings) -> whole_call.Call | None:
 
 
 def wanted(need: int) -> Need:
-    """Of x, W, b and the targets' values: the bits of a number, since vmap takes no lists."""
+    """Whether gradients of x, W, b and values are needed: bits of a number, since vmap takes no lists."""
     return bool(need & 1), bool(need & 2), bool(need & 4), bool(need & 8)
 
 
 def _fake_gradients(tensors: Tensors, need: int) -> tuple[Tensor, ...]:
+    """Tensors of the shapes and dtypes of `rows_gradient`'s outputs."""
     x, W, b, _, value, _ = tensors
     found = []
     for asked, like in zip(wanted(need), (x, W, b, value), strict=True):
@@ -190,7 +193,7 @@ def check_classes(index: Tensor, ignore_index: int | None, K: int) -> None:
 
 
 def check_targets(tensors: Tensors, settings: Settings) -> None:
-    """`check_classes` of an operation's."""
+    """`check_classes` of the targets of an operation."""
     if tensors.target is not None:
         check_classes(tensors.target, settings.ignore_index if tensors.value is None else None, tensors.K)
 
@@ -235,7 +238,7 @@ def _(*given: Given) -> tuple[Tensor, ...]:
     schema=f"({_UP}, {_INPUTS}, int need, Tensor kept, Tensor peaks) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def rows_gradient(*given: Given) -> tuple[Tensor, ...]:
-    """Gradients of x, W, b and values, of nothing where none is needed."""
+    """Gradients of x, W, b and values: empty where none is needed."""
     (*up, stats), tensors, settings, need, room = split_gradient(given)
     asked, whole = wanted(need), _whole_call(tensors, settings)
     if whole is not None and not need & WIDE and not any(bool(part.any()) for part in up[1:]):

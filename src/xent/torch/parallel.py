@@ -39,24 +39,52 @@ def vocab_parallel_linear_cross_entropy(
 ) -> Any:
     """`linear_cross_entropy` of a weight whose rows are spread over the processes of a group.
 
-    With m_r, R_r, … what process r finds of its own classes, m = max_r m_r and s_r = exp(m_r − m),
+    Parameters
+    ----------
+    input : Tensor (…, D)
+        The same in every process, as `linear_cross_entropy` has it.
+    weight : Tensor (K_r, D), of input's dtype
+        The classes of this process, those of rank 0 first. K_r may differ between processes, and be 0.
+    target : Tensor of integers or floats, or a pair of Tensors
+        Classes (…) in [0, K), K = Σ_r K_r, or a pair (…, t), (…, t) of classes and their probabilities, the
+        same in every process; or probabilities (…, K_r) of this process' classes.
+    group : torch.distributed.ProcessGroup, optional
+        None is the default group.
+    bias, class_weight : Tensor (K_r,), optional
+        Of this process' classes.
+    returns : sequence of str
+        As in `linear_cross_entropy`, but not "rank".
+    ignore_index, label_smoothing, reduction, softcap, temperature, z_loss, shift, max_bytes
+        As `linear_cross_entropy` has them. Label smoothing spreads over all K classes.
+
+    Returns
+    -------
+    Tensor, or CrossEntropyOutput if `returns` names anything
+        The loss in nats, the same in every process.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        As `linear_cross_entropy` does; ValueError also for "rank".
+    NotImplementedError
+        For targets that require a gradient.
+    RuntimeError
+        By PyTorch, for a second derivative.
+
+    Notes
+    -----
+    With m_r, R_r, … the sums over the classes of process r, m = max_r m_r and s_r = exp(m_r − m),
 
         lse = m + log1p(R),   R = Σ_r s_r (1 + R_r) − 1,
 
-    the sum written so that nothing cancels where the model is confident; and so for the other sums. Label
-    smoothing spreads over all K = Σ_r K_r classes.
+    the sum written so that nothing cancels where the model is confident; and so for the other sums.
 
-    weight (K_r, D), bias (K_r,) and class_weight (K_r,) are this process' classes, those of rank 0 first;
-    K_r may differ, and be 0. input and target are the same everywhere; target holds indices in [0, K), or
-    a pair of such and their probabilities, or (…, K_r) probabilities of this process' classes. group is the
-    process group, None the default one. Everything else as `linear_cross_entropy`, but rank.
+    Every process gets the gradients of its own classes, and input's whole gradient, which is summed over
+    the processes before it is rounded. Each process must call forward and backward in the same order. The
+    loss is differentiable once, backward, and not by the targets; neither torch.func nor torch.compile
+    takes it. Two gathers of some numbers per row and, backward, a sum of input's gradient are all that is
+    sent.
 
-    Every process gets the same loss, input's whole gradient, summed over the processes before it is
-    rounded, and its own classes' gradients. Each must call forward and backward in the same order.
-    Differentiable once, backward; not by the targets. Two gathers of some numbers a row and, backward, a
-    sum of input's gradient are all that is sent.
-    Raises what `linear_cross_entropy` raises; NotImplementedError for targets that require a gradient.
-    Neither torch.func nor torch.compile takes it, and a second derivative raises PyTorch's RuntimeError.
     Source: `xent.reference.cross_entropy`, of all classes together.
     """
     asked = Asked(
