@@ -34,6 +34,7 @@ class _Count(io.TextIOWrapper):
     lines = 0
 
     def write(self, text: str) -> int:
+        """Count the lines."""
         self.lines += text.count("\n")
         return len(text)
 
@@ -58,6 +59,7 @@ def main(folder: Path) -> None:
 
 
 def _report(given: Task, folder: Path) -> Report:
+    """Load the file, find the function and check it; writes the stage that it is at."""
     from . import examiner, recognise
     from . import subject as subjects
 
@@ -110,6 +112,7 @@ def _named(module: ModuleType, name: str) -> Callable[..., object]:
 
 
 def _made(kind: type) -> object:
+    """An object of a class, made without arguments."""
     from .subject import Refused
 
     try:

@@ -34,6 +34,7 @@ class Examiner(GradientChecks):
         self.begin, self.where = begin, where
 
     def run(self) -> Report:
+        """All checks that concern the function, one after the other."""
         checks: list[tuple[str, Callable[[], Check]]] = [
             ("the same answer twice", self.twice),
             ("loss is cross-entropy", self.value),
@@ -61,6 +62,7 @@ class Examiner(GradientChecks):
         return self.report
 
     def _guarded(self, name: str, check: Callable[[], Check]) -> Check:
+        """A check's result; an error in it is a failure."""
         try:
             with np.errstate(all="ignore"):
                 found = check()
@@ -74,6 +76,7 @@ class Examiner(GradientChecks):
         return found
 
     def damage(self) -> Check:
+        """Arguments are as they were after all calls."""
         damaged = sorted(self.subject.damaged)
         if not damaged:
             return passed("arguments unchanged")
@@ -85,6 +88,7 @@ class Examiner(GradientChecks):
         )
 
     def training(self) -> Check:
+        """L-BFGS with the function reaches the certified optimum."""
         if not self.subject.has_gradient:
             return skipped("it returns no gradient")
         if self.subject.shape is not None:
@@ -109,6 +113,7 @@ class Examiner(GradientChecks):
         )
 
     def speed(self) -> Check:
+        """The function's time, beside that of `xent.reference`."""
         rng = np.random.default_rng(3)
         X, W, y = rng.normal(size=(300, 20)), rng.normal(size=(20, 10)), rng.integers(0, 10, 300)
         z = X @ W
@@ -141,6 +146,7 @@ def line_in(file: str) -> Callable[[BaseException], str]:
     """Finds where in a file an error was raised."""
 
     def where(error: BaseException) -> str:
+        """Line and text, in brackets."""
         frames = reversed(traceback.extract_tb(error.__traceback__))
         at = next((frame for frame in frames if frame.filename == file), None)
         return "" if at is None else f"(line {at.lineno}: {at.line})"

@@ -63,6 +63,7 @@ class Given:
         return name_loss(found, self.rows) or OTHER
 
     def _known_gradient(self) -> Blame | None:
+        """What is wrong with the gradient at ordinary logits, if it can be named."""
         found = self.subject.loss(self.z, self.y).gradient
         if found is None:
             return None
@@ -71,6 +72,7 @@ class Given:
         return named(found, self.subject.raw, self.rows, np.asarray)
 
     def _loss(self, found: float, want: float, shown: str) -> Check:
+        """The check that a loss is as it should be."""
         if self._close(found, want):
             return passed(f"{found:.9g}")
         return failed(f"{found:.9g}", shown, *(self._known() or OTHER))
@@ -98,10 +100,12 @@ class Given:
         return loss, bool(np.abs(found.gradient - G).max() <= 10 * near * size)
 
     def _close(self, found: float, want: float, slack: float = 1.0) -> bool:
+        """Whether a loss is right, but for rounding."""
         return abs(found - want) <= DIGITS[self.bytes] * slack * max(abs(want), FLOOR[self.bytes])
 
     @staticmethod
     def _finite(answer: Answer) -> bool:
+        """Whether loss and gradient are finite."""
         return math.isfinite(answer.loss) and (
             answer.gradient is None or bool(np.isfinite(answer.gradient).all())
         )
@@ -112,6 +116,7 @@ class Given:
 
 
 def named(found: Float, raw: object, rows: Rows, through: Callable[[Float], Float]) -> Blame | None:
+    """The mistake that makes a gradient, `raw` as it was returned."""
     whole = isinstance(raw, np.ndarray) and raw.dtype.kind in "iub"
     if whole or (found.any() and np.array_equal(found, np.round(found))):
         return "integer division", "// rounds down: divide with /, and keep floats."
@@ -119,12 +124,15 @@ def named(found: Float, raw: object, rows: Rows, through: Callable[[Float], Floa
 
 
 def passed(found: str) -> Check:
+    """A check that passed."""
     return Check("", "pass", found)
 
 
 def skipped(why: str) -> Check:
+    """A check that does not apply."""
     return Check("", "skip", why)
 
 
 def failed(found: str, expected: str, mistake: str, advice: str) -> Check:
+    """A check that failed."""
     return Check("", "fail", found, expected, mistake, advice)

@@ -103,6 +103,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _outcome(folder: Path, file: Path, function: str, code: int | None, seconds: float) -> Outcome:
+    """What the child left in the folder, read with suspicion."""
     name = f"{file}:{function}"
     stage = _text(folder / "stage") or "starting Python"
     if code is None:

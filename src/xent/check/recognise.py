@@ -41,6 +41,7 @@ class _Parameters:
 
 
 def _parameters(f: Callable[..., object]) -> _Parameters:
+    """What the signature says; of a module, that of its forward."""
     try:
         found = list(inspect.signature(getattr(f, "forward", f)).parameters.values())
     except (TypeError, ValueError):
@@ -101,6 +102,7 @@ def _candidates(
 
 
 def _ask(subject: Subject) -> Answer:
+    """A first answer, at random."""
     rng, y = np.random.default_rng(0), np.arange(6) % 4
     if subject.is_linear:
         return subject.linear(rng.normal(size=(5, 4)), rng.normal(size=(6, 5)), y, 0.1)
@@ -108,6 +110,7 @@ def _ask(subject: Subject) -> Answer:
 
 
 def _answers(subject: Subject) -> bool:
+    """Whether a gradient that fits comes."""
     try:
         return _ask(subject).gradient is not None
     except Exception:

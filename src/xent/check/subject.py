@@ -26,7 +26,7 @@ DType: TypeAlias = np.dtype[Any]
 
 
 class Refused(Exception):
-    """The function follows no convention that can be checked; the text says why."""
+    """Raised where a function follows no convention that can be checked; the text says why."""
 
     __module__ = "xent.check"
 
@@ -65,10 +65,12 @@ class Subject:
 
     @property
     def regularised(self) -> bool:
+        """Whether it takes reg."""
         return bool(self.reg)
 
     @property
     def has_gradient(self) -> bool:
+        """Whether a gradient comes with the loss, or by autograd."""
         return self.convention not in ("loss", "d2l") or self.tensors
 
     @property
@@ -101,12 +103,14 @@ class Subject:
         return found
 
     def _call(self, given: Arguments, shape: tuple[int, ...]) -> Answer:
+        """The answer to a call with copies, warnings off."""
         copies = {name: np.array(a) if isinstance(a, np.ndarray) else a for name, a in given.items()}
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return (self._of_tensors if self.tensors else self._of_arrays)(given, copies, shape)
 
     def _of_arrays(self, given: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
+        """The answer of a function of NumPy arrays."""
         found = self._answer(copies)
         self._note_damage(given, copies)
         loss, gradient = _pair(found) if self.has_gradient else (found, None)
@@ -121,6 +125,7 @@ class Subject:
         return _answered(losses, gradient, _coarsest(kinds), np.size(given["y"]))
 
     def _of_tensors(self, given: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
+        """The answer of a function of PyTorch tensors."""
         import torch
 
         tensors: dict[str, Any] = {
@@ -148,12 +153,14 @@ class Subject:
         return _answered(losses, gradient, losses.dtype, np.size(given["y"]))
 
     def _answer(self, given: Mapping[str, object]) -> object:
+        """What the function returns, reg handed over as it takes it."""
         if self.reg in ("", "positional"):
             return self.f(*given.values())
         *places, reg = given.values()
         return self.f(*places, **{self.reg: reg})
 
     def _note_damage(self, given: Arguments, copies: Arguments) -> None:
+        """Note the arguments that the function has written into."""
         for name, a in given.items():
             if isinstance(a, np.ndarray) and not np.array_equal(a, copies[name], equal_nan=True):
                 self.damaged.add(name)
@@ -204,5 +211,6 @@ def _answered(losses: Array, gradient: Float | None, kind: DType, n: int) -> Ans
 
 
 def _coarsest(kinds: list[DType]) -> DType:
+    """The float dtype with the fewest bytes; float64 if there is none."""
     floats = [kind for kind in kinds if kind.kind == "f"]
     return min(floats, key=lambda kind: kind.itemsize, default=np.dtype(np.float64))

@@ -118,6 +118,8 @@ def _backward_gradient(second: Operation, ctx: Context, parts: MaybeTensors) -> 
 
 
 class _Rows(torch.autograd.Function):
+    """`xent::rows`, in forward mode too."""
+
     generate_vmap_rule = True
 
     @staticmethod
@@ -145,6 +147,8 @@ class _Rows(torch.autograd.Function):
 
 
 class _RowsGradient(torch.autograd.Function):
+    """`xent::rows_gradient`, in forward mode too."""
+
     generate_vmap_rule = True
 
     @staticmethod
@@ -251,6 +255,7 @@ def _third(ctx: Context) -> tuple[Operation, list[Tensor | None]]:
     second = formula.second(tensors, ctx.settings, wanted(ctx.need))
 
     def of(*given: Tensor) -> tuple[Tensor, ...]:
+        """The second order of the inputs that are there."""
         rest = iter(given)
         return second(*(None if t is None else next(rest) for t in inputs))
 

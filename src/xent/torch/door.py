@@ -106,6 +106,7 @@ def _own(t: object) -> TypeGuard[Tensor]:
 
 
 def _forward(call: Call, reduction: str, room: whole.Room = whole.NO_ROOM) -> tuple[Tensor, Tensor, int]:
+    """The loss, what is known of rows, and how many count; IndexError for a target that is no class."""
     loss, rows, live = whole.forward(call, reduction, room)
     if live < 0:
         operations.check_classes(call.target, call.ignore_index, call.K)
@@ -113,10 +114,14 @@ def _forward(call: Call, reduction: str, room: whole.Room = whole.NO_ROOM) -> tu
 
 
 class _Context(Context, Protocol):
+    """What backward takes besides tensors."""
+
     numbers: tuple[int, int, str, int]  # ignore_index, max_bytes, reduction, and the rows that count
 
 
 class _Loss(torch.autograd.Function):
+    """The loss of a plain call, with its gradients by x, W and b."""
+
     @staticmethod
     def forward(
         ctx: _Context, x: Tensor, W: Tensor | None, b: Tensor | None, call: Call, reduction: str

@@ -85,6 +85,7 @@ def second(tensors: Tensors, settings: Settings, need: Sequence[bool]) -> Map:
     names = [name for name in ("x", "W", "b", "value") if getattr(tensors, name) is not None]
 
     def of(*inputs: Tensor | None) -> tuple[Tensor, ...]:
+        """The tangents of the four outputs, and of the gradients that are needed."""
         up, primals, along = inputs[:4], inputs[4:8], inputs[8:]
         start = [p for p in primals if p is not None]
         towards = [
@@ -94,9 +95,11 @@ def second(tensors: Tensors, settings: Settings, need: Sequence[bool]) -> Map:
         ]
 
         def outputs(*leaves: Tensor) -> tuple[Tensor, ...]:
+            """The four outputs, as a function of x, W, b and value."""
             return rows(tensors._replace(**dict(zip(names, leaves, strict=True))), settings)[:4]
 
         def gradient(*leaves: Tensor) -> tuple[Tensor, ...]:
+            """Their gradients, weighed by `up`."""
             found: tuple[Tensor, ...] = vjp(outputs, *leaves)[1](tuple(up))
             return found
 

@@ -23,6 +23,7 @@ class Upstream:
     entropy: Tensor
 
     def rows(self, rows: slice) -> Upstream:
+        """The same of some rows."""
         return Upstream(self.loss[rows], self.log_sum[rows], self.target[rows], self.entropy[rows])
 
 
@@ -65,6 +66,7 @@ class Residual:
         return z - self.origin.to(self.dtype)[:, None]
 
     def probabilities(self, z: Tensor) -> Tensor:
+        """p of a tile z."""
         return torch.exp(self.above(z)).mul_(self.inverse.to(self.dtype)[:, None])
 
     def of(self, z: Tensor, p: Tensor, classes: slice) -> Tensor:
@@ -123,6 +125,7 @@ class Sums:
         self.value = torch.zeros_like(value) if need[3] and value is not None else None
 
     def begin(self, classes: slice) -> None:
+        """Make room for the sums of a tile's classes."""
         x, size = self.logits.x, classes.stop - classes.start
         dtype = self.logits.dtype
         self.of_classes = None if self.W is None else x.new_zeros((size, x.shape[1]), dtype=dtype)
@@ -146,6 +149,7 @@ class Sums:
             self.scatter(lse, residual.rows, classes)
 
     def scatter(self, per_class: Tensor, rows: slice, classes: slice) -> None:
+        """Add ∂/∂q of a tile to the gradient of the targets' values."""
         targets = self.targets
         assert self.value is not None
         if targets.class_weight is not None:
@@ -160,10 +164,12 @@ class Sums:
             self.value[rows] += torch.where(inside, per_class.gather(1, at), 0).to(self.value.dtype)
 
     def end(self, classes: slice) -> None:
+        """Round the sums of a tile's classes, which are complete."""
         if self.W is not None and self.of_classes is not None:
             self.W[classes] = self.of_classes.to(self.W.dtype)
         if self.b is not None and self.of_bias is not None:
             self.b[classes] = self.of_bias.to(self.b.dtype)
 
     def found(self) -> Gradients:
+        """The gradients."""
         return Gradients(self.x, self.W, self.b, self.value)

@@ -42,6 +42,7 @@ def check_tensors(**arguments: Any) -> None:
 
 
 def _differentiated(t: Tensor) -> bool:
+    """Whether a gradient by it is asked for."""
     if t.requires_grad or torch.compiler.is_compiling():
         return t.requires_grad
     return torch._C._functorch.is_gradtrackingtensor(t)
@@ -132,6 +133,7 @@ def flat_targets(target: Target, lead: Sequence[int], K: int) -> tuple[Tensor | 
 
 
 def _is_index(t: Tensor) -> bool:
+    """Whether its dtype is one of integers."""
     return not t.is_floating_point() and not t.is_complex() and t.dtype != torch.bool
 
 

@@ -85,6 +85,7 @@ def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: 
 
 
 def _weights(logits: Logits, targets: Targets) -> Array | None:
+    """The class weights where smoothing needs them."""
     if targets.class_weight is None or not logits.options.label_smoothing:
         return None
     return memory(targets.class_weight.to(logits.dtype).contiguous())

@@ -225,6 +225,7 @@ class _Work:
 
     @staticmethod
     def _targets(targets: Targets) -> Array | TopK:
+        """Targets as `Batch` takes them."""
         if targets.value is None:
             assert targets.index is not None
             return memory(targets.index)
@@ -239,6 +240,7 @@ class _Work:
         return found[share(len(found), t, self.threads)]
 
     def multiply(self, A: Array, B: Array, out: Array, add: bool = False) -> None:
+        """out = A B, or out += A B."""
         native.multiply(self.mixed, A, B, out, add=add, round_A=self.rounds)
 
     def spare(self, rows: int) -> Array:
@@ -275,6 +277,7 @@ class _Part:
             self.column.restore(given[rows])
 
     def _column(self) -> Columns:
+        """A softmax that has seen no tile."""
         work = self.work
         rows = np.arange(self.rows.start, self.rows.stop)
         found: Columns = native.columns(work.batch, rows, len(work.W), work.dtype)
@@ -290,6 +293,7 @@ class _Part:
         self._narrow(self.column, z, classes, kept, peaks)
 
     def _kept(self, classes: slice) -> tuple[Array, Array]:
+        """What forward keeps of a tile: exp(z − m), and m."""
         assert self.work.room is not None
         kept, peaks = self.work.room
         return kept[classes, self.rows], peaks[classes.start // self.work.step, self.rows]
@@ -352,6 +356,7 @@ class _Sums:
             self.of_bias += g.sum(axis=1, dtype=np.float64)
 
     def end(self) -> None:
+        """Round the sums into dW and db."""
         if self.db is not None:
             self.db[...] = torch.from_numpy(self.of_bias).to(self.db.dtype)
         if self.dW is None or self.dW.element_size() > 2:

@@ -39,6 +39,7 @@ class Tensors(NamedTuple):
 
     @property
     def K(self) -> int:
+        """The number of classes."""
         return self.x.shape[-1] if self.W is None else self.W.shape[0]
 
 
@@ -310,6 +311,7 @@ def _one_by_one(operation: CustomOpDef) -> None:
     def over_batch(
         info: Vmap, in_dims: Sequence[int | None], *args: Given
     ) -> tuple[Tensor | tuple[Tensor, ...], int | tuple[int, ...]]:
+        """One call for each member of the batch, and the outputs stacked on axis 0."""
         if not info.batch_size:
             raise ValueError("vmap: expected a batch of one or more, got an empty one")
         calls = []

@@ -150,10 +150,14 @@ def _own(
 
 
 class _Context(Context, Protocol):
+    """What backward takes besides tensors."""
+
     group: dist.ProcessGroup | None
 
 
 class _Parallel(torch.autograd.Function):
+    """The outputs of this process' classes and all others, with input's and its own classes' gradients."""
+
     @staticmethod
     def forward(
         ctx: _Context,

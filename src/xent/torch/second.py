@@ -112,6 +112,7 @@ class _Second:
         self.first, self.second, self.given, self.shared, self.along, self.mass = (zeros for _ in range(6))
 
     def scan(self, classes: slice, W: Tensor | None, dW: Tensor | None) -> None:
+        """Take a tile up: the first sums."""
         z = self.logits.tile(self.rows, classes, W)
         _, dz = self.tangent.tile(z, W, dW, classes)
         p = self.residual.probabilities(z)
@@ -128,6 +129,7 @@ class _Second:
             self.along, self.mass = self.along + along, self.mass + mass
 
     def finish(self) -> None:
+        """The tangents of the outputs, from the sums over all tiles."""
         r, o = self.residual, self.logits.options
         kept, stats, rows = 1 - o.label_smoothing, self.stats, self.rows
         mass, live = stats.mass[rows], stats.live[rows].clamp(min=1)
@@ -143,6 +145,7 @@ class _Second:
         self.entropy = -(self.second + (stats.entropy[rows] - r.log_rest) * self.first)
 
     def add(self, sums: Sums, classes: slice, W: Tensor | None, dW: Tensor | None) -> None:
+        """Add a tile's part of the products with the Hessian."""
         logits, r, up = self.logits, self.residual, self.up
         z = logits.tile(self.rows, classes, W)
         dy, dz = self.tangent.tile(z, W, dW, classes)

@@ -47,6 +47,7 @@ def over(n: int, work: Callable[[slice], None]) -> None:
 
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
+    """A pool of that many threads, made once."""
     return ThreadPoolExecutor(threads, thread_name_prefix="xent")
 
 

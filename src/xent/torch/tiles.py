@@ -63,13 +63,16 @@ class Logits:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and classes, (N, K)."""
         return self.x.shape[0], (self.x if self.W is None else self.W).shape[-1 if self.W is None else 0]
 
     @property
     def dtype(self) -> torch.dtype:
+        """What tiles are computed in."""
         return wide(self.x.dtype)
 
     def row_blocks(self) -> list[slice]:
+        """The rows in blocks of at most _MOST_ROWS."""
         return pieces(self.shape[0], _MOST_ROWS)
 
     def class_blocks(self) -> Iterator[tuple[slice, Tensor | None]]:
@@ -147,6 +150,7 @@ class Targets:
         return (index - classes.start).clamp(0, like.shape[1] - 1), torch.where(inside, counts, 0)
 
     def _dense(self, rows: slice, classes: slice, like: Tensor) -> Tensor:
+        """q of a tile, (rows, classes), times the class weights."""
         assert self.value is not None
         q = self.value[rows, classes].to(like.dtype)
         return q if self.class_weight is None else q * self.class_weight[classes].to(like.dtype)
@@ -204,6 +208,7 @@ class Rows:
 
     @property
     def log_sum(self) -> Tensor:
+        """log Σ_k exp z_k."""
         return self.peak + torch.log1p(self.rest)
 
     @property
@@ -253,6 +258,7 @@ def forward(logits: Logits, targets: Targets, entropy: bool = False) -> Rows:
 
 
 def _forward(logits: Logits, targets: Targets, rows: slice, entropy: bool) -> Rows:
+    """`forward` of one block of rows."""
     o, size = logits.options, rows.stop - rows.start
     zeros = torch.zeros(size, dtype=torch.float64, device=logits.x.device)
     m = torch.full((size,), -torch.inf, dtype=logits.dtype, device=logits.x.device)

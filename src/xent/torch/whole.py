@@ -35,6 +35,7 @@ class Call(NamedTuple):
 
     @property
     def K(self) -> int:
+        """The number of classes."""
         return self.x.shape[1] if self.W is None else self.W.shape[0]
 
 
