@@ -29,7 +29,7 @@ class Task(TypedDict):
 
 
 class _Count(io.TextIOWrapper):
-    """A terminal that nobody reads."""
+    """A terminal that nobody reads; it counts the lines."""
 
     lines = 0
 
@@ -41,7 +41,7 @@ class _Count(io.TextIOWrapper):
 
 def main(folder: Path) -> None:
     """Reads given.json in the folder, and writes result.json beside it."""
-    given: Task = json.loads((folder / "given.json").read_text(encoding="utf-8"))
+    task: Task = json.loads((folder / "given.json").read_text(encoding="utf-8"))
     printed = _Count(open(os.devnull, "wb"), encoding="utf-8")  # noqa: SIM115, open to the end
     sys.stdout = sys.stderr = printed
     trace = (folder / "trace").open("w", encoding="utf-8")
@@ -49,16 +49,16 @@ def main(folder: Path) -> None:
         faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
     report, trouble = None, ""
     try:
-        report = _report(given, folder).to_dict()
+        report = _report(task, folder).to_dict()
     except BaseException as error:
-        trouble = _said(error, given["file"])
+        trouble = _said(error, task["file"])
     result = {"report": report, "trouble": trouble, "printed": printed.lines}
     (folder / "result.part").write_text(json.dumps(result), encoding="utf-8")
     os.replace(folder / "result.part", folder / "result.json")
     os._exit(0)  # threads that the file left behind may not keep it
 
 
-def _report(given: Task, folder: Path) -> Report:
+def _report(task: Task, folder: Path) -> Report:
     """Load the file, find the function and check it; writes the stage that it is at."""
     from . import examiner, recognise
     from . import subject as subjects
@@ -66,9 +66,9 @@ def _report(given: Task, folder: Path) -> Report:
     def stage(what: str) -> None:
         (folder / "stage").write_text(what, encoding="utf-8")
 
-    file, name = given["file"], given["function"]
+    file, name = task["file"], task["function"]
     examiner.ready()
-    _limit(given["bytes"])
+    _limit(task["bytes"])
     stage("loading the file")
     root, qualified = _place(Path(file))
     sys.path[:0] = list(dict.fromkeys([str(Path(file).parent), str(root)]))
@@ -80,7 +80,7 @@ def _report(given: Task, folder: Path) -> Report:
     spec.loader.exec_module(module)
     f = _named(module, name)
     stage("recognising the convention")
-    subject = recognise.recognise(f, given["convention"])
+    subject = recognise.recognise(f, task["convention"])
     return examiner.Examiner(subject, name, stage, examiner.line_in(file)).run()
 
 
@@ -142,7 +142,7 @@ def _said(error: BaseException, file: str) -> str:
 
 
 def _limit(most: int) -> None:
-    """Of memory, beyond what the libraries took; where the system knows such a limit."""
+    """Limits memory to what the libraries took and `most` bytes more, where the system has such a limit."""
     try:
         import resource
     except ImportError:

@@ -24,7 +24,7 @@ from .subject import Refused, Subject
 
 
 class Examiner(GradientChecks):
-    """Of one subject; `run` makes its report. `begin` is told each check's name before it is run, and
+    """All checks of one subject; `run` makes the report. `begin` gets each check's name before it runs, and
     `where` finds the line of an error that is worth showing."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the checks share: the subject, what it is asked, how near is near, and names of what is wrong."""
+"""What the checks share: the subject, its arguments, tolerances, and names of what is wrong."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CUT_OFF = (
 
 
 class Given:
-    """A subject and the logits, labels, weights and rows that it is asked about."""
+    """A subject, and the logits, labels, weights and rows that it is called with."""
 
     where: Callable[[BaseException], str]  # finds the line of an error that is worth showing
 

@@ -158,7 +158,7 @@ def _why(errors: list[tuple[Subject, Exception]], wants: _Parameters, convention
     if not errors:
         return Refused(f"f({', '.join(wants.names)}) is none of what can be checked: {kinds}")
     subject, error = next((e for e in errors if isinstance(e[1], Refused)), errors[0])
-    # Arrays to who wants tensors, and no pair from who returns a loss: what came of the other try says more.
+    # If the call got the wrong kind of input, the other attempt's error is more telling.
     wants_tensors = re.search("Tensor|ndarray", str(error))
     returns_one = subject.convention == "logits" and "expected a pair" in str(error)
     for other, said in errors:

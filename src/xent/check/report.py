@@ -63,7 +63,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed."""
+        """Whether there are checks and none failed."""
         return bool(self.checks) and all(check.status != "fail" for check in self.checks)
 
     @property
@@ -93,19 +93,19 @@ class Report:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> Report:
+    def from_dict(cls, values: dict[str, Any]) -> Report:
         """The report that `to_dict` made these values of; KeyError, TypeError or ValueError if none did."""
-        checks = [Check(**check) for check in given["checks"]]
+        checks = [Check(**check) for check in values["checks"]]
         if not all(
             check.status in MARKS and all(isinstance(v, str) for v in asdict(check).values())
             for check in checks
         ):
             raise ValueError("no report")
-        curve = [(float(h), float(error)) for h, error in given["curve"]]
-        return cls(given["function"], given["convention"], checks, curve, given["pace"])
+        curve = [(float(h), float(error)) for h, error in values["curve"]]
+        return cls(values["function"], values["convention"], checks, curve, values["pace"])
 
     def to_html(self) -> str:
-        """One page that needs nothing else."""
+        """The report as one HTML page that loads nothing else."""
         return page([self])
 
 

@@ -33,8 +33,8 @@ class Refused(Exception):
 
 @dataclass
 class Answer:
-    """A loss, its gradient by what it was asked at, None if there is none, and the coarsest dtype of the
-    two."""
+    """A loss in nats, its gradient by the logits or by W (None if there is none), and the coarsest dtype of
+    the two."""
 
     loss: float
     gradient: Float | None
@@ -94,25 +94,25 @@ class Subject:
     def linear(self, W: Float, X: Float, y: Index, reg: float) -> Answer:
         """The loss and gradient at W (D, K) of rows X (N, D)."""
         turned = self.convention == "rows"
-        given: Arguments = {"W": np.ascontiguousarray(W.T) if turned else W, "X": X, "y": y}
+        arguments: Arguments = {"W": np.ascontiguousarray(W.T) if turned else W, "X": X, "y": y}
         if self.regularised:
-            given["reg"] = reg
-        found = self._call(given, W.shape[::-1] if turned else W.shape)
+            arguments["reg"] = reg
+        found = self._call(arguments, W.shape[::-1] if turned else W.shape)
         if turned and found.gradient is not None:
             found.gradient = found.gradient.T
         return found
 
-    def _call(self, given: Arguments, shape: tuple[int, ...]) -> Answer:
+    def _call(self, arguments: Arguments, shape: tuple[int, ...]) -> Answer:
         """The answer to a call with copies, warnings off."""
-        copies = {name: np.array(a) if isinstance(a, np.ndarray) else a for name, a in given.items()}
+        copies = {name: np.array(a) if isinstance(a, np.ndarray) else a for name, a in arguments.items()}
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return (self._of_tensors if self.tensors else self._of_arrays)(given, copies, shape)
+            return (self._of_tensors if self.tensors else self._of_arrays)(arguments, copies, shape)
 
-    def _of_arrays(self, given: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
+    def _of_arrays(self, arguments: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
         """The answer of a function of NumPy arrays."""
         found = self._answer(copies)
-        self._note_damage(given, copies)
+        self._note_damage(arguments, copies)
         loss, gradient = _pair(found) if self.has_gradient else (found, None)
         losses = _array(loss, "loss")
         self.by_row |= self.has_gradient and losses.size > 1
@@ -122,9 +122,9 @@ class Subject:
             gradient = _array(gradient, "gradient")
             kinds.append(gradient.dtype)
             gradient = self._fitting(gradient, shape)
-        return _answered(losses, gradient, _coarsest(kinds), np.size(given["y"]))
+        return _answered(losses, gradient, _coarsest(kinds), np.size(arguments["y"]))
 
-    def _of_tensors(self, given: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
+    def _of_tensors(self, arguments: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
         """The answer of a function of PyTorch tensors."""
         import torch
 
@@ -133,12 +133,12 @@ class Subject:
         }
         if self.is_linear or self.convention == "logits":
             loss, gradient = _pair(self._answer(tensors))
-            self._note_damage(given, copies)
+            self._note_damage(arguments, copies)
             losses, self.raw = _array(loss, "loss"), _array(gradient, "gradient")
             self.by_row |= losses.size > 1
             grad = self.raw
             kind = _coarsest([losses.dtype, grad.dtype])
-            return _answered(losses, self._fitting(grad, shape), kind, np.size(given["y"]))
+            return _answered(losses, self._fitting(grad, shape), kind, np.size(arguments["y"]))
         first = next(iter(tensors.values())).requires_grad_()
         loss = self._answer(tensors)
         losses, gradient = _array(loss, "loss"), None
@@ -149,19 +149,19 @@ class Subject:
             mean: Any = loss.mean()
             mean.backward()
             gradient = None if first.grad is None else _array(first.grad, "gradient")
-        self._note_damage(given, copies)
-        return _answered(losses, gradient, losses.dtype, np.size(given["y"]))
+        self._note_damage(arguments, copies)
+        return _answered(losses, gradient, losses.dtype, np.size(arguments["y"]))
 
-    def _answer(self, given: Mapping[str, object]) -> object:
+    def _answer(self, arguments: Mapping[str, object]) -> object:
         """What the function returns, reg handed over as it takes it."""
         if self.reg in ("", "positional"):
-            return self.f(*given.values())
-        *places, reg = given.values()
+            return self.f(*arguments.values())
+        *places, reg = arguments.values()
         return self.f(*places, **{self.reg: reg})
 
-    def _note_damage(self, given: Arguments, copies: Arguments) -> None:
+    def _note_damage(self, arguments: Arguments, copies: Arguments) -> None:
         """Note the arguments that the function has written into."""
-        for name, a in given.items():
+        for name, a in arguments.items():
             if isinstance(a, np.ndarray) and not np.array_equal(a, copies[name], equal_nan=True):
                 self.damaged.add(name)
 
@@ -199,7 +199,7 @@ def _array(value: Any, what: str) -> Array:
 
 
 def _answered(losses: Array, gradient: Float | None, kind: DType, n: int) -> Answer:
-    """Of one loss, or of one for each of n rows."""
+    """An `Answer` of one loss, or of a loss for each of n rows."""
     if losses.shape not in ((), (1,), (1, 1), (n,), (n, 1)):
         raise Refused(
             f"the loss it returned is of shape {losses.shape} and {losses.dtype}; expected a number, or one "

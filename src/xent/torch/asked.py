@@ -60,7 +60,7 @@ _OF_CLASSES = ("target_log_prob", "correct", "rank")  # of targets that are clas
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallOptions:
     """The options of one call of a loss, as `linear_cross_entropy` has them, checked."""
 
     class_weight: Tensor | None
@@ -104,8 +104,8 @@ class Asked:
         calls = [Tensors(*part, self.class_weight) for part in parts]
         labels = calls[0].target is not None and calls[0].value is None
         self.check(calls[0].K, labels)
-        found = [autograd.apply(call, self.settings(call)) for call in calls]
-        outputs = [_side_by_side(outs) for outs in zip(*found, strict=True)]
+        results = [autograd.apply(call, self.settings(call)) for call in calls]
+        outputs = [_side_by_side(outs) for outs in zip(*results, strict=True)]
         target = _side_by_side([call.target for call in calls if call.target is not None]) if labels else None
         more = {}
         if "rank" in self.returns:
@@ -115,7 +115,7 @@ class Asked:
         return self.result(outputs, target, self._counts(outputs[0], target), shape, dtype, more)
 
     def check(self, K: int, labels: bool) -> None:
-        """What depends on the tensors: K classes, targets that are class indices or not."""
+        """Check what depends on the tensors: K classes, and whether targets are class indices."""
         if self.class_weight is not None and self.class_weight.shape != (K,):
             raise ValueError(f"class_weight: expected ({K},), got {tuple(self.class_weight.shape)}")
         if not labels and (wrong := [name for name in self.returns if name in _OF_CLASSES]):
@@ -154,7 +154,7 @@ class Asked:
         )
 
     def settings(self, call: Tensors) -> Settings:
-        """The operation's numbers."""
+        """The numbers of the operation for these tensors."""
         x, W, softcap, max_bytes = call.x, call.W, float(self.softcap or 0), int(self.max_bytes or MAX_BYTES)
         keep = False
         # What is exported is for any number of rows, so none may be asked for how many it has.
@@ -173,7 +173,7 @@ class Asked:
         )
 
     def _counts(self, loss: Tensor, labels: Tensor | None) -> Tensor:
-        """What rows weigh in the mean: class weights where targets are class indices."""
+        """The weight of each row in the mean: that of its class where targets are class indices, else 1."""
         if labels is None:
             return torch.ones_like(loss)
         counts = (labels != self.ignore_index).to(loss.dtype)

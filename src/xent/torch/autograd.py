@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.func import vjp
 
 from . import formula, operations
-from .operations import FIELDS, Context, Given, Settings, Tensors, split, split_gradient, wanted
+from .operations import FIELDS, Context, Input, Settings, Tensors, split, split_gradient, wanted
 
 _LEAVES = (0, 1, 2, 4)  # x, W, b and value among the tensors
 Operation: TypeAlias = Callable[..., tuple[Tensor, ...]]
@@ -40,8 +40,8 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
         return formula.rows(tensors, settings)
     else:
         operation = _rows
-    *found, stats, _, _ = operation(*tensors, *settings)
-    return *found, stats[FIELDS.index("winner")].long()
+    *outputs, stats, _, _ = operation(*tensors, *settings)
+    return *outputs, stats[FIELDS.index("winner")].long()
 
 
 def _deep() -> bool:
@@ -74,13 +74,13 @@ def _along(parts: MaybeTensors, tensors: MaybeTensors, need: int) -> list[Tensor
     return [part if here else None for part, here in zip(parts, there, strict=True)]
 
 
-def _of_inputs(found: MaybeTensors, need: int) -> tuple[Tensor | None, ...]:
+def _of_inputs(gradients: MaybeTensors, need: int) -> tuple[Tensor | None, ...]:
     """Gradients of x, W, b and values, where needed, as gradients of all inputs of `rows`."""
-    x, W, b, value = (part if here else None for part, here in zip(found, wanted(need), strict=True))
+    x, W, b, value = (part if here else None for part, here in zip(gradients, wanted(need), strict=True))
     return x, W, b, None, value, None, *(None for _ in Settings._fields)
 
 
-def _save(ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]) -> None:
+def _save(ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]) -> None:
     """What the gradient of `rows` needs; of its outputs the first four are differentiable."""
     tensors, ctx.settings = split(inputs)
     ctx.mark_non_differentiable(*output[4:])
@@ -92,12 +92,12 @@ def _backward(gradient: Operation, ctx: Context, parts: MaybeTensors) -> tuple[T
     """Gradients of the inputs of `rows`, by `gradient`: `rows_gradient` or the function around it."""
     *tensors, stats, kept, peaks = ctx.saved_tensors
     need = _need(ctx, 0)
-    found = gradient(*_zeros(parts[:4], stats), stats, *tensors, *ctx.settings, need, kept, peaks)
-    return _of_inputs(found, need)
+    gradients = gradient(*_zeros(parts[:4], stats), stats, *tensors, *ctx.settings, need, kept, peaks)
+    return _of_inputs(gradients, need)
 
 
 def _save_gradient(
-    ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]
+    ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]
 ) -> tuple[Tensor | None, ...]:
     """The tensors that `rows_gradient` or `rows_second` was called with, saved: `up` and `stats` (5), those
     of `rows` (6), and the last ones."""
@@ -110,11 +110,11 @@ def _save_gradient(
 
 def _backward_gradient(second: Operation, ctx: Context, parts: MaybeTensors) -> tuple[Tensor | None, ...]:
     """Gradients of the inputs of `rows_gradient`: of up, stats, the inputs of `rows`, need, kept, peaks."""
-    known = ctx.saved_tensors[:11]
-    along = _along(parts, known[5:], ctx.need)
-    asked = _need(ctx, 5)
-    found = second(*known, *ctx.settings, asked, *along)
-    return *found[:4], None, *_of_inputs(found[4:], asked), None, None, None
+    saved = ctx.saved_tensors[:11]
+    along = _along(parts, saved[5:], ctx.need)
+    need_leaves = _need(ctx, 5)
+    gradients = second(*saved, *ctx.settings, need_leaves, *along)
+    return *gradients[:4], None, *_of_inputs(gradients[4:], need_leaves), None, None, None
 
 
 class _Rows(torch.autograd.Function):
@@ -123,12 +123,12 @@ class _Rows(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Given) -> tuple[Tensor, ...]:
+    def forward(*inputs: Input) -> tuple[Tensor, ...]:
         outputs: tuple[Tensor, ...] = operations.rows(*inputs)
         return outputs
 
     @staticmethod
-    def setup_context(ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]) -> None:
         _save(ctx, inputs, output)
         tensors, _ = split(inputs)
         ctx.save_for_forward(*tensors, *output[4:])
@@ -152,12 +152,12 @@ class _RowsGradient(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Given) -> tuple[Tensor, ...]:
+    def forward(*inputs: Input) -> tuple[Tensor, ...]:
         outputs: tuple[Tensor, ...] = operations.rows_gradient(*inputs)
         return outputs
 
     @staticmethod
-    def setup_context(ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]) -> None:
         saved = _save_gradient(ctx, inputs, output)
         ctx.save_for_forward(*saved)
 
@@ -167,16 +167,16 @@ class _RowsGradient(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Context, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
-        *known, kept, peaks = ctx.saved_tensors
+        *saved, kept, peaks = ctx.saved_tensors
         x, W, b, _, value, _ = tangents[5:11]
-        found = _rows_second(*known, *ctx.settings, ctx.need, x, W, b, value)[4:]
+        gradients = _rows_second(*saved, *ctx.settings, ctx.need, x, W, b, value)[4:]
         if not _none(tangents[:4]):
-            up = _zeros(tangents[:4], known[4])
-            more = rows_gradient(*up, *known[4:], *ctx.settings, ctx.need, kept, peaks)
-            found = tuple(a + b for a, b in zip(found, more, strict=True))
+            up = _zeros(tangents[:4], saved[4])
+            more = rows_gradient(*up, *saved[4:], *ctx.settings, ctx.need, kept, peaks)
+            gradients = tuple(a + b for a, b in zip(gradients, more, strict=True))
         return tuple(
             part if here else torch.zeros_like(part)
-            for part, here in zip(found, wanted(ctx.need), strict=True)
+            for part, here in zip(gradients, wanted(ctx.need), strict=True)
         )
 
 
@@ -187,25 +187,25 @@ class _RowsSecond(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Given) -> tuple[Tensor, ...]:
+    def forward(*inputs: Input) -> tuple[Tensor, ...]:
         outputs: tuple[Tensor, ...] = operations.rows_second(*inputs)
         return outputs
 
     @staticmethod
-    def setup_context(ctx: Context, inputs: tuple[Given, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]) -> None:
         saved = _save_gradient(ctx, inputs, output)
         ctx.save_for_forward(*saved)
 
     @staticmethod
     def backward(ctx: Context, *parts: Tensor | None) -> tuple[Tensor | None, ...]:
-        known, along = ctx.saved_tensors[:11], ctx.saved_tensors[11:]
+        saved, along = ctx.saved_tensors[:11], ctx.saved_tensors[11:]
         settings, need = ctx.settings, ctx.need
-        of_rows = _zeros(parts[:4], known[4])
-        products = _along(parts[4:], known[5:], need)
-        given = *known[4:], *settings
-        asked, asked_along = _need(ctx, 5), sum(1 << i for i in range(4) if ctx.needs_input_grad[20 + i])
-        found: list[Tensor | None] = [None] * 12  # of up, the leaves and along
-        if not _none(products) and (asked or any(ctx.needs_input_grad[:4])):
+        of_rows = _zeros(parts[:4], saved[4])
+        products = _along(parts[4:], saved[5:], need)
+        rest = *saved[4:], *settings
+        need_leaves, need_along = _need(ctx, 5), sum(1 << i for i in range(4) if ctx.needs_input_grad[20 + i])
+        gradients: list[Tensor | None] = [None] * 12  # of up, the leaves and along
+        if not _none(products) and (need_leaves or any(ctx.needs_input_grad[:4])):
             of, inputs = _third(ctx)
             back = vjp(of, *(t for t in inputs if t is not None))[1]
             cotangents = (
@@ -217,19 +217,19 @@ class _RowsSecond(torch.autograd.Function):
                 ),
             )
             grads = iter(back(cotangents))
-            found = [None if t is None else next(grads) for t in inputs]
+            gradients = [None if t is None else next(grads) for t in inputs]
         else:
-            if asked and not _none(parts[:4]):
-                found[4:8] = _rows_second(*of_rows, *given, asked, *along)[4:]
-            if asked_along and not _none(parts[:4]):
-                empty = known[4].new_empty(0)
-                found[8:] = rows_gradient(*of_rows, *given, asked_along, empty, empty)
-            if asked_along and not _none(products):
-                more = _rows_second(*known, *settings, asked_along, *products)[4:]
-                found[8:] = [b if a is None else a + b for a, b in zip(found[8:], more, strict=True)]
-        for_along = (g if asked_along >> i & 1 else None for i, g in enumerate(found[8:]))
-        of_leaves = _of_inputs([found[4 + i] for i in range(4)], asked)
-        return *found[:4], None, *of_leaves, None, *for_along
+            if need_leaves and not _none(parts[:4]):
+                gradients[4:8] = _rows_second(*of_rows, *rest, need_leaves, *along)[4:]
+            if need_along and not _none(parts[:4]):
+                empty = saved[4].new_empty(0)
+                gradients[8:] = rows_gradient(*of_rows, *rest, need_along, empty, empty)
+            if need_along and not _none(products):
+                more = _rows_second(*saved, *settings, need_along, *products)[4:]
+                gradients[8:] = [b if a is None else a + b for a, b in zip(gradients[8:], more, strict=True)]
+        for_along = (g if need_along >> i & 1 else None for i, g in enumerate(gradients[8:]))
+        of_leaves = _of_inputs([gradients[4 + i] for i in range(4)], need_leaves)
+        return *gradients[:4], None, *of_leaves, None, *for_along
 
     @staticmethod
     def jvp(ctx: Context, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -254,10 +254,10 @@ def _third(ctx: Context) -> tuple[Operation, list[Tensor | None]]:
     inputs = [None if t is None else t.clone() for t in inputs]  # jvp takes none that is expanded
     second = formula.second(tensors, ctx.settings, wanted(ctx.need))
 
-    def of(*given: Tensor) -> tuple[Tensor, ...]:
+    def of(*leaves: Tensor) -> tuple[Tensor, ...]:
         """The second order of the inputs that are there."""
-        rest = iter(given)
-        return second(*(None if t is None else next(rest) for t in inputs))
+        remaining = iter(leaves)
+        return second(*(None if t is None else next(remaining) for t in inputs))
 
     return of, inputs
 

@@ -54,7 +54,7 @@ def plain(
 
 
 def quiet() -> bool:
-    """Whether nothing looks on but autograd, in its first order's forward or backward."""
+    """Whether nothing but autograd looks on: no torch.compile, torch.func, forward mode or dispatch mode."""
     return not (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
@@ -94,10 +94,10 @@ def loss(
     if not whole.serves(call):
         return None
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, W, b)):
-        found = _apply(x, W, b, call, reduction)
+        total = _apply(x, W, b, call, reduction)
     else:
-        found = _forward(call, reduction)[0]
-    return found.reshape(lead) if reduction == "none" and len(lead) > 1 else found
+        total = _forward(call, reduction)[0]
+    return total.reshape(lead) if reduction == "none" and len(lead) > 1 else total
 
 
 def _own(t: object) -> TypeGuard[Tensor]:
@@ -139,13 +139,13 @@ class _Loss(torch.autograd.Function):
         call, need = Call(x, W, b, target, ignore_index, max_bytes), ctx.needs_input_grad[:3]
         if torch.is_grad_enabled() or not torch._C._has_storage(up) or not quiet():
             up = up.double() / live if reduction == "mean" else up.double()
-            found = _again(call, rows, up.expand(x.shape[0]), need)
+            gradients = _again(call, rows, up.expand(x.shape[0]), need)
         elif reduction == "none":
-            found = whole.backward(call, rows, up.double().contiguous(), need, tuple(room))
+            gradients = whole.backward(call, rows, up.double().contiguous(), need, tuple(room))
         else:
             every = up.item() / live if reduction == "mean" else up.item()
-            found = whole.backward(call, rows, every, need, tuple(room))
-        return *found, None, None
+            gradients = whole.backward(call, rows, every, need, tuple(room))
+        return *gradients, None, None
 
 
 # What Function.apply does besides is for torch.func, which `quiet` has ruled out.
@@ -153,10 +153,10 @@ _apply: Callable[..., Tensor] = super(torch.autograd.Function, _Loss).apply
 
 
 def _again(call: Call, rows: Tensor, up: Tensor, need: Sequence[bool]) -> tuple[Tensor | None, ...]:
-    """By the operations, which are differentiable once more, and known to torch.func."""
+    """The gradients by the operations, which are differentiable once more and which torch.func can take."""
     stats, none, empty = whole.stats(rows, call), torch.zeros_like(up), rows.new_empty(0)
-    given = Tensors(*call[:4], None, None), Settings(call.ignore_index, max_bytes=call.max_bytes)
+    inputs = Tensors(*call[:4], None, None), Settings(call.ignore_index, max_bytes=call.max_bytes)
     wanted = sum(1 << i for i, here in enumerate(need) if here)
     operation = operations.rows_gradient if torch.compiler.is_compiling() else autograd.rows_gradient
-    found = operation(up, none, none, none, stats, *given[0], *given[1], wanted, empty, empty)
-    return tuple(g if here else None for g, here in zip(found, need, strict=False))
+    gradients = operation(up, none, none, none, stats, *inputs[0], *inputs[1], wanted, empty, empty)
+    return tuple(g if here else None for g, here in zip(gradients, need, strict=False))

@@ -74,9 +74,9 @@ def _weights(
 def push(f: Map, primals: list[Tensor], tangents: list[Tensor]) -> tuple[Tensor, ...]:
     """The tangents of f's outputs, by reverse mode twice: forward mode does not nest inside a function's own
     jvp."""
-    found = vjp(f, *primals)
-    zeros = [torch.zeros_like(part) for part in found[0]]
-    return tuple(vjp(lambda *up: found[1](up), *zeros)[1](tuple(tangents)))
+    outputs, pull, *_ = vjp(f, *primals)
+    zeros = [torch.zeros_like(part) for part in outputs]
+    return tuple(vjp(lambda *up: pull(up), *zeros)[1](tuple(tangents)))
 
 
 def second(tensors: Tensors, settings: Settings, need: Sequence[bool]) -> Map:
@@ -100,14 +100,14 @@ def second(tensors: Tensors, settings: Settings, need: Sequence[bool]) -> Map:
 
         def gradient(*leaves: Tensor) -> tuple[Tensor, ...]:
             """Their gradients, weighed by `up`."""
-            found: tuple[Tensor, ...] = vjp(outputs, *leaves)[1](tuple(up))
-            return found
+            pulled: tuple[Tensor, ...] = vjp(outputs, *leaves)[1](tuple(up))
+            return pulled
 
         moved = push(outputs, start, towards)
         if not any(need):
             return moved
         products = dict(zip(names, push(gradient, start, towards), strict=True))
-        asked = zip(("x", "W", "b", "value"), need, strict=True)
-        return *moved, *(products[name] for name, here in asked if here)
+        leaves = zip(("x", "W", "b", "value"), need, strict=True)
+        return *moved, *(products[name] for name, here in leaves if here)
 
     return of

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import door
-from .asked import MAX_BYTES, Asked, Reduction
+from .asked import MAX_BYTES, CallOptions, Reduction
 from .inputs import Target, autocast, check_tensors, flat_targets, layer, positions, rows_of, shifted
 
 
@@ -125,16 +125,16 @@ def linear_cross_entropy(
         loss = door.loss(input, weight, bias, target, ignore_index, reduction, max_bytes or MAX_BYTES)
         if loss is not None:
             return loss
-    asked = Asked(*options)
+    call = CallOptions(*options)
     check_tensors(input=input, weight=weight, bias=bias, target=target, class_weight=class_weight)
     input, target = shifted(input, target, shift)
     input, weight, bias, out = layer(input, weight, bias)
     if weight.ndim == 2:
         index, value = flat_targets(target, input.shape[:-1], weight.shape[0])
-        return asked.of([(rows_of(input), weight, bias, index, value)], input.shape[:-1], out)
+        return call.of([(rows_of(input), weight, bias, index, value)], input.shape[:-1], out)
     if input.element_size() == 2:  # autograd adds the positions' gradients up
         input, weight, bias = input.float(), weight.float(), None if bias is None else bias.float()
-    return asked.of(positions(input, weight, bias, target), (len(input), *weight.shape[1:-1]), out)
+    return call.of(positions(input, weight, bias, target), (len(input), *weight.shape[1:-1]), out)
 
 
 def cross_entropy(
@@ -208,7 +208,7 @@ def cross_entropy(
         loss = door.loss(logits, None, None, target, ignore_index, reduction, max_bytes or MAX_BYTES)
         if loss is not None:
             return loss
-    asked = Asked(*options)
+    call = CallOptions(*options)
     check_tensors(logits=logits, target=target, class_weight=class_weight)
     if not logits.ndim:
         raise ValueError("logits: expected (K,), (N, K) or (N, K, …), got a scalar")
@@ -221,4 +221,4 @@ def cross_entropy(
     out = logits.dtype if autocast(logits) is None else torch.float32
     logits = logits.movedim(axis, -1)
     index, value = flat_targets(target, logits.shape[:-1], logits.shape[-1])
-    return asked.of([(rows_of(logits), None, None, index, value)], logits.shape[:-1], out)
+    return call.of([(rows_of(logits), None, None, index, value)], logits.shape[:-1], out)

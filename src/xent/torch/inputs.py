@@ -70,7 +70,7 @@ def layer(
 
 
 def rows_of(input: Tensor) -> Tensor:
-    """(N, D), of any leading shape."""
+    """Rows (N, D) of an input (…, D)."""
     return input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
 
 
@@ -138,15 +138,17 @@ def _is_index(t: Tensor) -> bool:
 
 
 def _long(index: Tensor) -> Tensor:
-    """int64; uint64 that is larger is no class either."""
-    found = index.long()
+    """The index as int64; a uint64 beyond int64 becomes its largest number, which is no class either."""
+    signed = index.long()
     return (
-        found if index.dtype != torch.uint64 else torch.where(found < 0, torch.iinfo(torch.int64).max, found)
+        signed
+        if index.dtype != torch.uint64
+        else torch.where(signed < 0, torch.iinfo(torch.int64).max, signed)
     )
 
 
 def shifted(x: Tensor, target: Target, shift: int) -> tuple[Tensor, Target]:
-    """Positions and the targets `shift` after them."""
+    """The positions that have a target `shift` after them, and those targets."""
     if not isinstance(shift, int):
         raise TypeError(f"shift: expected an integer, got {type(shift).__name__}")
     if not shift:
@@ -162,7 +164,7 @@ def shifted(x: Tensor, target: Target, shift: int) -> tuple[Tensor, Target]:
 
 
 def autocast(x: Tensor) -> torch.dtype | None:
-    """What products are computed in under autocast; the loss is then float32. None without it."""
+    """The dtype of products under autocast, where the loss is float32; None without autocast."""
     kind = x.device.type
     if x.dtype != torch.float64 and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)

@@ -17,18 +17,18 @@ from .inputs import Target
 
 def _check_options(function: Callable[..., object], options: Iterable[str]) -> None:
     """Raises TypeError for options that the function does not have, and for its arguments of each call."""
-    known = inspect.signature(function).parameters.values()
-    called = [parameter.name for parameter in known if parameter.default is parameter.empty]
-    named = [parameter.name for parameter in known if parameter.name not in called]
+    parameters = inspect.signature(function).parameters.values()
+    of_calls = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+    of_options = [parameter.name for parameter in parameters if parameter.name not in of_calls]
     for name in options:
-        if name in named:
+        if name in of_options:
             continue
         if name == "weight":
             hint = "class weights are class_weight"
-        elif name in ("input", *called):
+        elif name in ("input", *of_calls):
             hint = "it is given when the loss is called"
         else:
-            hint = f"there are {', '.join(named)}"
+            hint = f"there are {', '.join(of_options)}"
         raise TypeError(f"{name}: no such option; {hint}")
 
 
@@ -141,8 +141,8 @@ class LinearCrossEntropyLoss(nn.Module):
         shape = (self.num_classes, *self.out_features)
         weight, linear_bias = self.linear.weight.reshape(*shape, -1), self.linear.bias
         bias: Tensor | None = None if linear_bias is None else linear_bias.reshape(shape)
-        given = {"bias": bias, "class_weight": self.class_weight} | self.options
-        return linear_cross_entropy(input, weight, target, **given)
+        options = {"bias": bias, "class_weight": self.class_weight} | self.options
+        return linear_cross_entropy(input, weight, target, **options)
 
     def extra_repr(self) -> str:
         """Sizes and options, for `repr`."""

@@ -22,7 +22,7 @@ from .tiles import Logits, Options, Rows, Targets
 if TYPE_CHECKING:
     from torch._library.custom_ops import CustomOpDef
 
-Given: TypeAlias = Tensor | int | float | bool | None  # what an operation takes, in the order of its schema
+Input: TypeAlias = Tensor | int | float | bool | None  # what an operation takes, in the order of its schema
 FIELDS = ("peak", "rest", "mass", "share", "live", "winner", "entropy", "target")  # of stats
 WIDE = 16  # a bit of `need`: leave the gradient of x in the dtype that it was summed in
 
@@ -85,18 +85,18 @@ class Vmap(Protocol):
     batch_size: int
 
 
-def split(given: Sequence[Given]) -> tuple[Tensors, Settings]:
+def split(inputs: Sequence[Input]) -> tuple[Tensors, Settings]:
     """The inputs of `rows` and of `above`, by name."""
-    return Tensors._make(given[:6]), Settings._make(given[6:14])
+    return Tensors._make(inputs[:6]), Settings._make(inputs[6:14])
 
 
 def split_gradient(
-    given: Sequence[Given],
+    inputs: Sequence[Input],
 ) -> tuple[tuple[Tensor, ...], Tensors, Settings, int, tuple[Any, ...]]:
     """The inputs of `rows_gradient` and of `rows_second`: gradients by the outputs of `rows` and its stats
     (5), those of `rows`, which gradients are needed, and what forward kept (2) or the directions (4)."""
-    inputs: tuple[Any, ...] = tuple(given)
-    return inputs[:5], *split(inputs[5:]), inputs[19], inputs[20:]
+    values: tuple[Any, ...] = tuple(inputs)
+    return values[:5], *split(values[5:]), values[19], values[20:]
 
 
 class _Call:
@@ -146,11 +146,13 @@ class _Call:
         winner = rows.pop("winner").long()
         return Rows(winner=winner, loss=torch.empty(0), **rows)
 
-    def gradients(self, found: Gradients, need: int) -> tuple[Tensor, ...]:
+    def gradients(self, gradients: Gradients, need: int) -> tuple[Tensor, ...]:
         """Gradients of x, W, b and values as outputs: empty where none is needed."""
-        dx = None if found.x is None else self.widen(found.x)
+        dx = None if gradients.x is None else self.widen(gradients.x)
         dx = dx if dx is None or need & WIDE else dx.to(self.x.dtype)
-        return tuple(self.x.new_empty(0) if g is None else g for g in (dx, found.W, found.b, found.value))
+        return tuple(
+            self.x.new_empty(0) if g is None else g for g in (dx, gradients.W, gradients.b, gradients.value)
+        )
 
 
 def _whole_call(tensors: Tensors, settings: Settings) -> whole_call.Call | None:
@@ -172,11 +174,11 @@ def wanted(need: int) -> Need:
 def _fake_gradients(tensors: Tensors, need: int) -> tuple[Tensor, ...]:
     """Tensors of the shapes and dtypes of `rows_gradient`'s outputs."""
     x, W, b, _, value, _ = tensors
-    found = []
-    for asked, like in zip(wanted(need), (x, W, b, value), strict=True):
-        dtype = x.dtype if like is None or not asked else like.dtype
-        found.append(x.new_empty(like.shape if asked and like is not None else 0, dtype=dtype))
-    return tuple(found)
+    gradients = []
+    for needs, like in zip(wanted(need), (x, W, b, value), strict=True):
+        dtype = x.dtype if like is None or not needs else like.dtype
+        gradients.append(x.new_empty(like.shape if needs and like is not None else 0, dtype=dtype))
+    return tuple(gradients)
 
 
 def check_classes(index: Tensor, ignore_index: int | None, K: int) -> None:
@@ -202,9 +204,9 @@ def check_targets(tensors: Tensors, settings: Settings) -> None:
 @torch.library.custom_op(
     "xent::rows", mutates_args=(), schema=f"({_INPUTS}) -> ({', '.join(['Tensor'] * 7)})"
 )
-def rows(*given: Given) -> tuple[Tensor, ...]:
+def rows(*inputs: Input) -> tuple[Tensor, ...]:
     """The outputs that this file opens with, and what forward keeps: `native_tiles.room_to_keep`."""
-    tensors, settings = split(given)
+    tensors, settings = split(inputs)
     check_targets(tensors, settings)
     room = native_tiles.room_to_keep(tensors.x, tensors.W, settings.keep)
     if (whole := _whole_call(tensors, settings)) is not None:
@@ -215,19 +217,19 @@ def rows(*given: Given) -> tuple[Tensor, ...]:
     call = _Call(tensors, settings)
     logits, targets, entropy = call.logits, call.targets, settings.entropy
     if native_tiles.serves(logits, targets, entropy):
-        found = native_tiles.forward(logits, targets, room if settings.keep else None)
+        result = native_tiles.forward(logits, targets, room if settings.keep else None)
     elif native_logits.serves(logits, targets, entropy):
-        found = native_logits.forward(logits, targets)
+        result = native_logits.forward(logits, targets)
     else:
-        found = tiles.forward(logits, targets, entropy)
-    kept = torch.stack([getattr(found, name).double() for name in FIELDS], 1)
-    outputs = call.outputs(found.loss, found.log_sum, found.log_prob, found.entropy * entropy)
+        result = tiles.forward(logits, targets, entropy)
+    kept = torch.stack([getattr(result, name).double() for name in FIELDS], 1)
+    outputs = call.outputs(result.loss, result.log_sum, result.log_prob, result.entropy * entropy)
     return *outputs, call.widen(kept).T.contiguous(), *room
 
 
 @rows.register_fake
-def _(*given: Given) -> tuple[Tensor, ...]:
-    (x, W, *_), settings = split(given)
+def _(*inputs: Input) -> tuple[Tensor, ...]:
+    (x, W, *_), settings = split(inputs)
     of_row = [x.new_empty(x.shape[0], dtype=torch.float64) for _ in range(4)]
     stats = x.new_empty((len(FIELDS), x.shape[0]), dtype=torch.float64)
     return *of_row, stats, *native_tiles.room_to_keep(x, W, settings.keep)
@@ -238,30 +240,32 @@ def _(*given: Given) -> tuple[Tensor, ...]:
     mutates_args=(),
     schema=f"({_UP}, {_INPUTS}, int need, Tensor kept, Tensor peaks) -> (Tensor, Tensor, Tensor, Tensor)",
 )
-def rows_gradient(*given: Given) -> tuple[Tensor, ...]:
+def rows_gradient(*inputs: Input) -> tuple[Tensor, ...]:
     """Gradients of x, W, b and values: empty where none is needed."""
-    (*up, stats), tensors, settings, need, room = split_gradient(given)
-    asked, whole = wanted(need), _whole_call(tensors, settings)
+    (*up, stats), tensors, settings, need, room = split_gradient(inputs)
+    needs, whole = wanted(need), _whole_call(tensors, settings)
     if whole is not None and not need & WIDE and not any(bool(part.any()) for part in up[1:]):
         kept = (None, *room) if room[0].numel() else whole_call.NO_ROOM
-        of = whole_call.backward(whole, whole_call.known(stats), up[0].contiguous(), asked[:3], kept)
+        of = whole_call.backward(
+            whole, whole_call.rows_for_backward(stats), up[0].contiguous(), needs[:3], kept
+        )
         return *(tensors.x.new_empty(0) if g is None else g for g in of), tensors.x.new_empty(0)
     call = _Call(tensors, settings)
     logits, targets = call.logits, call.targets
-    weights, known = call.upstream(up), call.stats(stats)
-    if native_tiles.serves(logits, targets, settings.entropy) and not asked[3]:
+    weights, of_rows = call.upstream(up), call.stats(stats)
+    if native_tiles.serves(logits, targets, settings.entropy) and not needs[3]:
         kept_tiles = room if room[0].numel() else None
-        found = native_tiles.backward(logits, targets, known, weights, asked, kept_tiles)
+        gradients = native_tiles.backward(logits, targets, of_rows, weights, needs, kept_tiles)
     elif native_logits.serves(logits, targets, settings.entropy):
-        found = native_logits.backward(logits, targets, known, weights, asked)
+        gradients = native_logits.backward(logits, targets, of_rows, weights, needs)
     else:
-        found = gradient.backward(logits, targets, known, weights, asked)
-    return call.gradients(found, need)
+        gradients = gradient.backward(logits, targets, of_rows, weights, needs)
+    return call.gradients(gradients, need)
 
 
 @rows_gradient.register_fake
-def _(*given: Given) -> tuple[Tensor, ...]:
-    _, tensors, _, need, _ = split_gradient(given)
+def _(*inputs: Input) -> tuple[Tensor, ...]:
+    _, tensors, _, need, _ = split_gradient(inputs)
     return _fake_gradients(tensors, need)
 
 
@@ -270,38 +274,38 @@ def _(*given: Given) -> tuple[Tensor, ...]:
     mutates_args=(),
     schema=f"({_UP}, {_INPUTS}, int need, {_ALONG}) -> ({', '.join(['Tensor'] * 8)})",
 )
-def rows_second(*given: Given) -> tuple[Tensor, ...]:
+def rows_second(*inputs: Input) -> tuple[Tensor, ...]:
     """The tangents of what `rows` returns, and of what `rows_gradient` does."""
-    (*up, stats), tensors, settings, need, (along_x, *along) = split_gradient(given)
+    (*up, stats), tensors, settings, need, (along_x, *along) = split_gradient(inputs)
     call = _Call(tensors, settings)
-    weights, known = call.upstream(up), call.stats(stats)
+    weights, of_rows = call.upstream(up), call.stats(stats)
     at = Directions(None if along_x is None else call.narrow(along_x), *along)
-    moved, found = second.second_order(call.logits, call.targets, known, weights, at, wanted(need))
+    moved, gradients = second.second_order(call.logits, call.targets, of_rows, weights, at, wanted(need))
     entropy = moved.entropy * settings.entropy
-    return *call.outputs(moved.loss, moved.log_sum, moved.target, entropy), *call.gradients(found, need)
+    return *call.outputs(moved.loss, moved.log_sum, moved.target, entropy), *call.gradients(gradients, need)
 
 
 @rows_second.register_fake
-def _(*given: Given) -> tuple[Tensor, ...]:
-    up, tensors, _, need, _ = split_gradient(given)
+def _(*inputs: Input) -> tuple[Tensor, ...]:
+    up, tensors, _, need, _ = split_gradient(inputs)
     return *(torch.empty_like(part) for part in up[:4]), *_fake_gradients(tensors, need)
 
 
 @torch.library.custom_op("xent::above", mutates_args=(), schema=f"({_INPUTS}) -> Tensor")
-def above(*given: Given) -> Tensor:
+def above(*inputs: Input) -> Tensor:
     """How many logits of a row are above that of its class, 0 for ignored rows."""
-    tensors, settings = split(given)
+    tensors, settings = split(inputs)
     call = _Call(tensors, settings)
     assert call.targets.index is not None
     if native_tiles.serves(call.logits, call.targets, False):
-        found = native_tiles.above(call.logits, call.targets)
+        counts = native_tiles.above(call.logits, call.targets)
     else:
-        found = tiles.above(call.logits, call.targets.index)
-    return call.outputs(found)[0]
+        counts = tiles.above(call.logits, call.targets.index)
+    return call.outputs(counts)[0]
 
 
 @above.register_fake
-def _(x: Tensor, *given: Given) -> Tensor:
+def _(x: Tensor, *inputs: Input) -> Tensor:
     return x.new_empty(x.shape[0], dtype=torch.int64)
 
 
@@ -309,18 +313,18 @@ def _one_by_one(operation: CustomOpDef) -> None:
     """Under vmap: one call for each member of the batch."""
 
     def over_batch(
-        info: Vmap, in_dims: Sequence[int | None], *args: Given
+        info: Vmap, in_dims: Sequence[int | None], *args: Input
     ) -> tuple[Tensor | tuple[Tensor, ...], int | tuple[int, ...]]:
         """One call for each member of the batch, and the outputs stacked on axis 0."""
         if not info.batch_size:
             raise ValueError("vmap: expected a batch of one or more, got an empty one")
         calls = []
         for i in range(info.batch_size):
-            given = [
+            inputs = [
                 a.select(d, i) if isinstance(a, Tensor) and isinstance(d, int) else a
                 for a, d in zip(args, in_dims, strict=True)
             ]
-            calls.append(operation(*given))
+            calls.append(operation(*inputs))
         if isinstance(calls[0], Tensor):
             return torch.stack(calls), 0
         outputs = tuple(torch.stack(parts) for parts in zip(*calls, strict=True))

@@ -12,11 +12,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from . import operations
-from .asked import Asked, Reduction
+from .asked import CallOptions, Reduction
 from .inputs import Target, check_tensors, flat_targets, layer, rows_of, shifted
 from .operations import FIELDS, WIDE, Context, Settings, Tensors
-from .tiles import Options, Rows, Targets, wide
-from .tiles import rows_of as rows_from
+from .tiles import Options, Rows, Targets, rows_from_sums, wide
 
 
 def vocab_parallel_linear_cross_entropy(
@@ -87,7 +86,7 @@ def vocab_parallel_linear_cross_entropy(
 
     Source: `xent.reference.cross_entropy`, of all classes together.
     """
-    asked = Asked(
+    call = CallOptions(
         class_weight,
         ignore_index,
         label_smoothing,
@@ -106,8 +105,8 @@ def vocab_parallel_linear_cross_entropy(
     lead, x = input.shape[:-1], rows_of(input)
     index, value = flat_targets(target, lead, len(weight))
     labels = index if value is None else None
-    asked.check(len(weight), labels is not None)
-    if "rank" in asked.returns:
+    call.check(len(weight), labels is not None)
+    if "rank" in call.returns:
         raise ValueError("returns: rank needs all classes in one process")
     if value is not None and value.requires_grad:
         raise NotImplementedError("target: no gradient by probabilities over processes; detach them")
@@ -119,16 +118,16 @@ def vocab_parallel_linear_cross_entropy(
         operations.check_classes(index, ignore_index if value is None else None, K)
         index, value = _own(index if live is None else index[live], value, first, len(weight), out)
     tensors = Tensors(x if live is None else x[live], weight, bias, index, value, class_weight)
-    found = _parallel(*tensors, asked.settings(tensors), group, before, first)
-    if class_weight is not None and labels is not None and "target_log_prob" in asked.returns:
+    live_outputs = _parallel(*tensors, call.settings(tensors), group, before, first)
+    if class_weight is not None and labels is not None and "target_log_prob" in call.returns:
         # A weight is no part of a probability; of one that is 0 nothing would be left.
-        unweighted = replace(asked, class_weight=None, label_smoothing=0.0).settings(tensors)
+        unweighted = replace(call, class_weight=None, label_smoothing=0.0).settings(tensors)
         other = _parallel(*tensors._replace(class_weight=None), unweighted, group, before, first)
-        found = (*found[:2], other[2], *found[3:])
-    outputs = [f if live is None else f.new_zeros(len(x)).index_copy(0, live, f) for f in found]
+        live_outputs = (*live_outputs[:2], other[2], *live_outputs[3:])
+    outputs = [f if live is None else f.new_zeros(len(x)).index_copy(0, live, f) for f in live_outputs]
     *outputs, mass = outputs
     counts = torch.ones_like(mass) if labels is None else mass
-    return asked.result(outputs, labels, counts, lead, out, {})
+    return call.result(outputs, labels, counts, lead, out, {})
 
 
 def _gathered(t: Tensor, group: dist.ProcessGroup | None) -> Tensor:
@@ -174,14 +173,14 @@ class _Parallel(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         tensors = Tensors(x, W, b, index, value, class_weight)
         # z-loss is of all classes' lse; local losses are those of the targets and of smoothing.
-        found = operations.rows(*tensors, *settings._replace(z_loss=0.0))
-        parts = _gathered(torch.stack([found[0], *found[4]]), group)
+        local = operations.rows(*tensors, *settings._replace(z_loss=0.0))
+        parts = _gathered(torch.stack([local[0], *local[4]]), group)
         rows = _combined(parts, before, tensors, settings)
         own, size = rows.winner - first, len(W)
         own = torch.where((own >= 0) & (own < size), own, -1)
         stats = torch.stack([getattr(rows, name).double() for name in FIELDS])
         stats[FIELDS.index("winner")] = own.double()
-        ctx.save_for_backward(*tensors, stats, *found[5:])
+        ctx.save_for_backward(*tensors, stats, *local[5:])
         ctx.settings, ctx.group = settings, group
         ctx.mark_non_differentiable(rows.winner, rows.mass)
         ctx.set_materialize_grads(False)
@@ -195,11 +194,13 @@ class _Parallel(torch.autograd.Function):
         up = [torch.zeros_like(stats[0]) if part is None else part for part in parts[:4]]
         need = sum(1 << i for i in range(3) if ctx.needs_input_grad[i])
         if len(tensors[1]):
-            found = operations.rows_gradient(*up, stats, *tensors, *ctx.settings, need | WIDE, kept, peaks)
+            gradients = operations.rows_gradient(
+                *up, stats, *tensors, *ctx.settings, need | WIDE, kept, peaks
+            )
         else:
             wide_x = tensors[0].to(wide(tensors[0].dtype))
-            found = (torch.zeros_like(wide_x), *(t if t is None else t.clone() for t in tensors[1:3]))
-        x, W, b = (g if need >> i & 1 else None for i, g in enumerate(found[:3]))
+            gradients = (torch.zeros_like(wide_x), *(t if t is None else t.clone() for t in tensors[1:3]))
+        x, W, b = (g if need >> i & 1 else None for i, g in enumerate(gradients[:3]))
         if x is not None:
             dist.all_reduce(x, group=ctx.group)
             x = x.to(tensors[0].dtype)
@@ -230,7 +231,7 @@ def _combined(parts: Tensor, first: Tensor, tensors: Tensors, settings: Settings
         shares = torch.where((at["live"] > 0) & (gap < torch.inf), shares, 0) + at["share"] * rise
     spread = (at["entropy"] - torch.log1p(at["rest"])) * (1 + at["rest"])
     spread = (shrink * (spread + (1 + at["rest"]) * rise)).sum(0)
-    return rows_from(
+    return rows_from_sums(
         options,
         Targets(tensors.target, tensors.value, tensors.class_weight),
         slice(None),
