@@ -1,17 +1,12 @@
 /** The state as the URL's fragment and back: #z=2,1,0.1,-1&y=0&T=1&lang=en&panel=rounding&format=e4m3. */
 import { panels } from './panels';
+import type { Own, Shared, State } from './types';
 
 export const MIN_CLASSES = 2;
 export const MAX_CLASSES = 10;
 export const MIN_T = 0.01;
 export const MAX_T = 100;
 export const MAX_Z = 1e6; // its quotient by MIN_T, and that squared, stay finite in float32 too
-
-export type Lang = 'en' | 'zh';
-/** What a panel sets besides, by its keys, as text. */
-export type Own = Record<string, string>;
-export type Shared = { z: number[]; y: number; T: number; lang: Lang; panel: string };
-export type State = Shared & { own: Record<string, Own> };
 
 /** The settings that there are, as panel.key, and which texts they take. */
 export const declared = new Map<string, (text: string) => boolean>();

@@ -1,4 +1,4 @@
-import type { Text } from './text';
+import type { Text } from './types';
 
 /** The panels in their order; each lives in src/panels/<id>/Panel.svelte. Those with data of their own, or none,
  *  do without the shared example beside them. */

@@ -9,23 +9,39 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+class Task(TypedDict):
+    """What given.json holds; `process.check_file` writes it."""
+
+    file: str
+    function: str
+    convention: str | None
+    bytes: int  # of memory
+    seconds: float
 
 
 class _Count(io.TextIOWrapper):
-    """A terminal that nobody reads."""
+    """A terminal that nobody reads; it counts the lines."""
 
     lines = 0
 
     def write(self, text: str) -> int:
+        """Count the lines."""
         self.lines += text.count("\n")
         return len(text)
 
 
 def main(folder: Path) -> None:
     """Reads given.json in the folder, and writes result.json beside it."""
-    given = json.loads((folder / "given.json").read_text(encoding="utf-8"))
+    task: Task = json.loads((folder / "given.json").read_text(encoding="utf-8"))
     printed = _Count(open(os.devnull, "wb"), encoding="utf-8")  # noqa: SIM115, open to the end
     sys.stdout = sys.stderr = printed
     trace = (folder / "trace").open("w", encoding="utf-8")
@@ -33,25 +49,26 @@ def main(folder: Path) -> None:
         faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
     report, trouble = None, ""
     try:
-        report = _report(given, folder).to_dict()
+        report = _report(task, folder).to_dict()
     except BaseException as error:
-        trouble = _said(error, given["file"])
+        trouble = _said(error, task["file"])
     result = {"report": report, "trouble": trouble, "printed": printed.lines}
     (folder / "result.part").write_text(json.dumps(result), encoding="utf-8")
     os.replace(folder / "result.part", folder / "result.json")
     os._exit(0)  # threads that the file left behind may not keep it
 
 
-def _report(given: dict[str, Any], folder: Path) -> Any:
+def _report(task: Task, folder: Path) -> Report:
+    """Load the file, find the function and check it; writes the stage that it is at."""
     from . import examiner, recognise
     from . import subject as subjects
 
     def stage(what: str) -> None:
         (folder / "stage").write_text(what, encoding="utf-8")
 
-    file, name = given["file"], given["function"]
+    file, name = task["file"], task["function"]
     examiner.ready()
-    _limit(given["bytes"])
+    _limit(task["bytes"])
     stage("loading the file")
     root, qualified = _place(Path(file))
     sys.path[:0] = list(dict.fromkeys([str(Path(file).parent), str(root)]))
@@ -63,7 +80,7 @@ def _report(given: dict[str, Any], folder: Path) -> Any:
     spec.loader.exec_module(module)
     f = _named(module, name)
     stage("recognising the convention")
-    subject = recognise.recognise(f, given["convention"])
+    subject = recognise.recognise(f, task["convention"])
     return examiner.Examiner(subject, name, stage, examiner.line_in(file)).run()
 
 
@@ -75,11 +92,11 @@ def _place(file: Path) -> tuple[Path, str]:
     return root, ".".join(parts)
 
 
-def _named(module: Any, name: str) -> Any:
+def _named(module: ModuleType, name: str) -> Callable[..., object]:
     """The function of a name; a method's with a dot, of an object that its class makes without arguments."""
     from .subject import Refused
 
-    found = module
+    found: object = module
     for part in name.split("."):
         if isinstance(found, type) and not isinstance(found.__dict__.get(part), staticmethod | classmethod):
             found = _made(found)
@@ -94,7 +111,8 @@ def _named(module: Any, name: str) -> Any:
     return found
 
 
-def _made(kind: type) -> Any:
+def _made(kind: type) -> object:
+    """An object of a class, made without arguments."""
     from .subject import Refused
 
     try:
@@ -124,7 +142,7 @@ def _said(error: BaseException, file: str) -> str:
 
 
 def _limit(most: int) -> None:
-    """Of memory, beyond what the libraries took; where the system knows such a limit."""
+    """Limits memory to what the libraries took and `most` bytes more, where the system has such a limit."""
     try:
         import resource
     except ImportError:

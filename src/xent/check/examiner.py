@@ -12,8 +12,7 @@ from __future__ import annotations
 import statistics
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from .subject import Refused, Subject
 
 
 class Examiner(GradientChecks):
-    """Of one subject; `run` makes its report. `begin` is told each check's name before it is run, and
+    """All checks of one subject; `run` makes the report. `begin` gets each check's name before it runs, and
     `where` finds the line of an error that is worth showing."""
 
     def __init__(
@@ -35,6 +34,7 @@ class Examiner(GradientChecks):
         self.begin, self.where = begin, where
 
     def run(self) -> Report:
+        """All checks that concern the function, one after the other."""
         checks: list[tuple[str, Callable[[], Check]]] = [
             ("the same answer twice", self.twice),
             ("loss is cross-entropy", self.value),
@@ -62,6 +62,7 @@ class Examiner(GradientChecks):
         return self.report
 
     def _guarded(self, name: str, check: Callable[[], Check]) -> Check:
+        """A check's result; an error in it is a failure."""
         try:
             with np.errstate(all="ignore"):
                 found = check()
@@ -75,6 +76,7 @@ class Examiner(GradientChecks):
         return found
 
     def damage(self) -> Check:
+        """Arguments are as they were after all calls."""
         damaged = sorted(self.subject.damaged)
         if not damaged:
             return passed("arguments unchanged")
@@ -86,6 +88,7 @@ class Examiner(GradientChecks):
         )
 
     def training(self) -> Check:
+        """L-BFGS with the function reaches the certified optimum."""
         if not self.subject.has_gradient:
             return skipped("it returns no gradient")
         if self.subject.shape is not None:
@@ -110,6 +113,7 @@ class Examiner(GradientChecks):
         )
 
     def speed(self) -> Check:
+        """The function's time, beside that of `xent.reference`."""
         rng = np.random.default_rng(3)
         X, W, y = rng.normal(size=(300, 20)), rng.normal(size=(20, 10)), rng.integers(0, 10, 300)
         z = X @ W
@@ -128,7 +132,8 @@ class Examiner(GradientChecks):
         )
 
 
-def _median(f: Callable[[], Any]) -> float:
+def _median(f: Callable[[], object]) -> float:
+    """Seconds of three calls, in the middle."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -141,7 +146,8 @@ def line_in(file: str) -> Callable[[BaseException], str]:
     """Finds where in a file an error was raised."""
 
     def where(error: BaseException) -> str:
-        frames: Iterator[Any] = reversed(traceback.extract_tb(error.__traceback__))
+        """Line and text, in brackets."""
+        frames = reversed(traceback.extract_tb(error.__traceback__))
         at = next((frame for frame in frames if frame.filename == file), None)
         return "" if at is None else f"(line {at.lineno}: {at.line})"
 

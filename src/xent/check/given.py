@@ -1,17 +1,16 @@
-"""What the checks share: the subject, what it is asked, how near is near, and names of what is wrong."""
+"""What the checks share: the subject, its arguments, tolerances, and names of what is wrong."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._types import Float, Index
 from .mistakes import Blame, Rows, name_gradient, name_loss
 from .report import Check, Report
-from .subject import CONVENTIONS, Answer, Float, Subject
+from .subject import CONVENTIONS, Answer, Subject
 
 DIGITS = {8: 1e-11, 4: 2e-5, 2: 2e-2}  # relative, by the bytes of a float
 BEST_STEP = {8: 1e-6, 4: 1e-2, 2: 0.7}  # the same, of the V-curve at its lowest
@@ -38,7 +37,7 @@ CUT_OFF = (
 
 
 class Given:
-    """A subject and the logits, labels, weights and rows that it is asked about."""
+    """A subject, and the logits, labels, weights and rows that it is called with."""
 
     where: Callable[[BaseException], str]  # finds the line of an error that is worth showing
 
@@ -64,6 +63,7 @@ class Given:
         return name_loss(found, self.rows) or OTHER
 
     def _known_gradient(self) -> Blame | None:
+        """What is wrong with the gradient at ordinary logits, if it can be named."""
         found = self.subject.loss(self.z, self.y).gradient
         if found is None:
             return None
@@ -72,6 +72,7 @@ class Given:
         return named(found, self.subject.raw, self.rows, np.asarray)
 
     def _loss(self, found: float, want: float, shown: str) -> Check:
+        """The check that a loss is as it should be."""
         if self._close(found, want):
             return passed(f"{found:.9g}")
         return failed(f"{found:.9g}", shown, *(self._known() or OTHER))
@@ -80,7 +81,7 @@ class Given:
         self,
         found: Answer,
         z: Float,
-        y: NDArray[Any],
+        y: Index,
         through: Callable[[Float], Float] = np.asarray,
         within: float | None = None,
     ) -> tuple[bool, bool]:
@@ -99,10 +100,12 @@ class Given:
         return loss, bool(np.abs(found.gradient - G).max() <= 10 * near * size)
 
     def _close(self, found: float, want: float, slack: float = 1.0) -> bool:
+        """Whether a loss is right, but for rounding."""
         return abs(found - want) <= DIGITS[self.bytes] * slack * max(abs(want), FLOOR[self.bytes])
 
     @staticmethod
     def _finite(answer: Answer) -> bool:
+        """Whether loss and gradient are finite."""
         return math.isfinite(answer.loss) and (
             answer.gradient is None or bool(np.isfinite(answer.gradient).all())
         )
@@ -112,7 +115,8 @@ class Given:
         return next(((c.mistake, c.advice) for c in self.report.checks if c.mistake), None)
 
 
-def named(found: Float, raw: Any, rows: Rows, through: Callable[[Float], Float]) -> Blame | None:
+def named(found: Float, raw: object, rows: Rows, through: Callable[[Float], Float]) -> Blame | None:
+    """The mistake that makes a gradient, `raw` as it was returned."""
     whole = isinstance(raw, np.ndarray) and raw.dtype.kind in "iub"
     if whole or (found.any() and np.array_equal(found, np.round(found))):
         return "integer division", "// rounds down: divide with /, and keep floats."
@@ -120,12 +124,15 @@ def named(found: Float, raw: Any, rows: Rows, through: Callable[[Float], Float])
 
 
 def passed(found: str) -> Check:
+    """A check that passed."""
     return Check("", "pass", found)
 
 
 def skipped(why: str) -> Check:
+    """A check that does not apply."""
     return Check("", "skip", why)
 
 
 def failed(found: str, expected: str, mistake: str, advice: str) -> Check:
+    """A check that failed."""
     return Check("", "fail", found, expected, mistake, advice)

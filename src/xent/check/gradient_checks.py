@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from .. import reference
+from .._types import Float
 from .given import BEST_STEP, DIGITS, OTHER, failed, named, passed, skipped
 from .loss_checks import CUT, LossChecks
 from .mistakes import Rows
 from .report import Check
-from .subject import Answer, Float
+from .subject import Answer
 
 STEPS = [10.0**-i for i in range(1, 13)]
 
@@ -50,11 +51,13 @@ class GradientChecks(LossChecks):
         )
 
     def _at(self, at: Float) -> Answer:
+        """The answer at W, or at logits."""
         if not self.subject.is_linear:
             return self.subject.loss(at, self.y)
         return self.subject.linear(at, self.X, self.y, 0.1)
 
     def _numerical(self, at: Float, h: float) -> Float:
+        """The gradient by centred differences of step h."""
         found = np.empty_like(at)
         for place in np.ndindex(at.shape):
             up, down = at.copy(), at.copy()
@@ -64,6 +67,7 @@ class GradientChecks(LossChecks):
         return found
 
     def gradient(self) -> Check:
+        """The gradient by the logits is (p − y)/N."""
         if not self.subject.has_gradient:
             return skipped("it returns no gradient")
         found, want = self.subject.loss(self.z, self.y), (self.rows.p - self.rows.Y) / len(self.z)
@@ -101,6 +105,7 @@ class GradientChecks(LossChecks):
         )
 
     def sums(self) -> Check:
+        """The gradient of each row sums to 0 over the classes."""
         if not self.subject.has_gradient:
             return skipped("it returns no gradient")
         found = self.subject.loss(self.z, self.y).gradient
@@ -123,6 +128,7 @@ class GradientChecks(LossChecks):
         )
 
     def layer(self) -> Check:
+        """The gradient of a dense layer is Xᵀ(P − Y)/N."""
         found = self.subject.linear(self.W, self.X, self.y, 0.0)
         if found.gradient is None:
             return self._no_gradient()
@@ -160,6 +166,7 @@ class GradientChecks(LossChecks):
         return None if gradient else failed(f"another gradient {of}", "Xᵀ(P − Y)/N", *CUT)
 
     def _through_layer(self, G: Float) -> Float:
+        """∂L/∂W (D, K) from ∂L/∂z (N, K)."""
         return np.asarray(self.X.T @ G)
 
     def regulariser(self) -> Check:
@@ -196,6 +203,7 @@ class GradientChecks(LossChecks):
         return of_loss, (with_.gradient - without.gradient) / reg
 
     def _no_gradient(self) -> Check:
+        """The check failed since no gradient came, or one of another shape."""
         shape = self.subject.shape
         if shape is None and not self.subject.by_autograd:
             return failed("none", "a gradient", "gradient missing", "Return (loss, gradient).")

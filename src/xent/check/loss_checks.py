@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import reference
+from .._types import Float, Index
 from .given import BIG, CUT_OFF, DIGITS, LOST, NO_SHIFT, OTHER, Given, failed, passed, skipped
 from .mistakes import Blame, Rows
 from .report import Check
-from .subject import Answer, Float
+from .subject import Answer
 
 LOSS, GRADIENT = "the cross-entropy", "(p − y)/N"  # what was expected
 CLIPPED = "logits are clipped", "Far from 0 the loss is still z's: subtract the largest, clip nothing."
@@ -66,6 +66,7 @@ class LossChecks(Given):
     """Each method is a check."""
 
     def twice(self) -> Check:
+        """The same call gives the same answer, and leaves the first one alone."""
         first = self.subject.loss(self.z, self.y)
         kept = self.subject.raw
         before = np.array(kept) if isinstance(kept, np.ndarray) else None
@@ -94,6 +95,7 @@ class LossChecks(Given):
         )
 
     def at_zero(self) -> Check:
+        """The loss of equal logits is log K."""
         K = self.z.shape[1]
         if self.subject.is_linear:
             found = self.subject.linear(np.zeros_like(self.W), self.X, self.y, 0.3).loss
@@ -102,6 +104,7 @@ class LossChecks(Given):
         return self._loss(found, math.log(K), f"log {K} = {math.log(K):.6f}")
 
     def value(self) -> Check:
+        """The loss of ordinary logits is the cross-entropy, digit by digit."""
         base = self.subject.loss(self.z, self.y)
         found, want = base.loss, float(self.rows.losses.mean())
         if odd := self._odd(found, want):
@@ -166,6 +169,7 @@ class LossChecks(Given):
         return abs(found - 4 * more) < 1e-3 * abs(found)
 
     def mean(self) -> Check:
+        """The loss is a mean over the rows."""
         once = self.subject.loss(self.z, self.y)
         if self.subject.by_row:
             return failed(
@@ -185,6 +189,7 @@ class LossChecks(Given):
         )
 
     def sizes(self) -> Check:
+        """Loss and gradient are right for other numbers of rows, classes and features."""
         base, (loss, gradient) = self._sized(self.z, self.W, self.X, self.y)
         gradient &= base.gradient is not None
         if not loss:
@@ -228,7 +233,7 @@ class LossChecks(Given):
         small = not self.subject.is_linear and self._fit(self.subject.loss(*row), *row)[1]
         return CUT if alone == SINGLE and small else alone
 
-    def _sized(self, z: Float, W: Float, X: Float, y: NDArray[np.int64]) -> tuple[Answer, tuple[bool, bool]]:
+    def _sized(self, z: Float, W: Float, X: Float, y: Index) -> tuple[Answer, tuple[bool, bool]]:
         """The answer of logits z, or of W and X, and whether its loss and its gradient are right."""
         if not self.subject.is_linear:
             found = self.subject.loss(z, y)
@@ -237,6 +242,7 @@ class LossChecks(Given):
         return found, self._fit(found, X @ W, y, X.T.__matmul__)
 
     def shift(self) -> Check:
+        """The same number added to all logits changes nothing."""
         if self.subject.convention == "d2l":
             return skipped("it takes probabilities")
         once, moved = self.subject.loss(self.z, self.y).loss, self.subject.loss(self.z + 3, self.y).loss
@@ -250,6 +256,7 @@ class LossChecks(Given):
         )
 
     def large(self) -> Check:
+        """Large logits, and rows far apart, neither overflow nor underflow."""
         if self.subject.convention == "d2l":
             return skipped("it takes probabilities")
         big = BIG[self.bytes]
@@ -278,6 +285,7 @@ class LossChecks(Given):
         return failed(f"another gradient of {shown}", GRADIENT, *HIDDEN)
 
     def gap(self) -> Check:
+        """The loss of a label far below the largest logit is their difference."""
         big = BIG[self.bytes]
         z, y, want = np.array([[0.0, big], [big, 0.0]]), np.array([0, 0]), big / 2
         if self.subject.convention == "d2l":
@@ -302,6 +310,7 @@ class LossChecks(Given):
 
     @staticmethod
     def _underflowed(found: str, want: float, also: str = "") -> Check:
+        """A note: −log p of a p that underflowed."""
         return Check(
             "",
             "note",
@@ -311,6 +320,7 @@ class LossChecks(Given):
         )
 
     def _said(self, error: BaseException) -> str:
+        """One line of an error, and where it was raised."""
         said = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
         return f"{said} {self.where(error)}".strip()
 
@@ -336,6 +346,7 @@ class LossChecks(Given):
         return found.gradient is None or not self._fit(found, self.z, self.y)[1]
 
     def _small_probability(self) -> Check:
+        """`gap` of a function of probabilities."""
         p, none = np.array([[1e-200, 1.0], [1.0, 1e-200]]), np.array([[0.0, 1.0], [0.0, 1.0]])
         found, at_zero = (self._of_probabilities(q) for q in (p, none))
         want = 100 * math.log(10)
@@ -355,6 +366,7 @@ class LossChecks(Given):
             return math.inf
 
     def _not_the_gap(self, found: float, want: str) -> Check:
+        """The check failed since the loss is not the gap; names the mistake."""
         known = self._known()
         if any(check.mistake == NO_SHIFT[0] for check in self.report.checks):
             return failed(f"{found:.6g}", want, *NO_SHIFT)
@@ -370,6 +382,7 @@ class LossChecks(Given):
         return failed(f"{found:.6g}", want, *CUT_OFF)
 
     def _imprecise(self, error: float, what: str) -> Check:
+        """The check failed since digits are missing; further checks expect no more digits than float32's."""
         self.bytes = 4  # what else is wrong is to be seen without that
         gap = self.gap()
         if gap.status == "fail" and gap.mistake.startswith("something added"):

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import reference
-from .._types import Float
+from .._types import Float, Index
 
 
 @dataclass(frozen=True)
@@ -17,18 +16,21 @@ class Rows:
     """Logits z (N, K) and labels y (N,), and what is right of them: p and one-hot rows Y."""
 
     z: Float
-    y: NDArray[np.int64]
+    y: Index
 
     @property
     def p(self) -> Float:
+        """The softmax of each row, (N, K)."""
         return np.asarray(reference.softmax(self.z))
 
     @property
     def Y(self) -> Float:
+        """One-hot labels, (N, K)."""
         return np.eye(self.z.shape[1])[self.y]
 
     @property
     def losses(self) -> Float:
+        """The cross-entropy of each row in nats, (N,)."""
         return np.asarray(reference.cross_entropy(self.z, self.y))
 
     def of_label(self, rows: Float) -> Float:
@@ -49,23 +51,28 @@ class Mistake:
 
 
 def _loss(p: Float, rows: Rows) -> float:
+    """The mean of −log p_label."""
     return float(-np.log(rows.of_label(p)).mean())
 
 
 def _of_axis_0(z: Float) -> Float:
+    """A softmax over the rows."""
     return np.asarray(reference.softmax(z.T)).T
 
 
 def _minus_max(z: Float) -> Float:
+    """exp(z) − max z, normalised."""
     e = np.exp(z) - z.max(axis=1, keepdims=True)
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
 def _of_all(z: Float) -> Float:
+    """A softmax over the whole batch."""
     return np.asarray(reference.softmax(z.ravel())).reshape(z.shape)
 
 
 def _by_column(z: Float) -> Float:
+    """A softmax after a shift by each column's maximum."""
     e = np.exp(z - z.max(axis=0))
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
@@ -76,18 +83,23 @@ def _last_of_label(rows: Rows) -> Float:
 
 
 def _hard(rows: Rows) -> Float:
-    return np.eye(rows.z.shape[1])[rows.z.argmax(axis=1)]
+    """One-hot rows of the largest logit."""
+    one_hot: Float = np.eye(rows.z.shape[1])[rows.z.argmax(axis=1)]
+    return one_hot
 
 
 def _shifted_labels(rows: Rows, by: int) -> Rows:
+    """The same rows with every label moved by so many classes."""
     return Rows(rows.z, (rows.y + by) % rows.z.shape[1])
 
 
 def _n(rows: Rows) -> int:
+    """The number of rows."""
     return len(rows.y)
 
 
 def _jacobian_times(p: Float, v: Float) -> Float:
+    """The softmax's Jacobian times v, for each row."""
     return np.asarray(reference.softmax_jacobian_product(p, v))
 
 
@@ -354,6 +366,7 @@ def _matching(
     rows: Rows,
     through: Callable[[Float], Float] = np.asarray,
 ) -> Iterator[Blame]:
+    """The mistakes that make what was found."""
     with np.errstate(all="ignore"):
         for mistake in mistakes:
             wrong = through(np.asarray(mistake.wrong(rows), np.float64))

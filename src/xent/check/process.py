@@ -37,14 +37,14 @@ def check_file(
 ) -> Outcome:
     """`softmax_loss` of a function in a file. It sees no terminal; what it prints is counted, not shown."""
     with _leaving_nothing(), tempfile.TemporaryDirectory(prefix="xent-check-") as folder:
-        given = {
+        task = {
             "file": str(file.resolve()),
             "function": function,
             "convention": convention,
             "bytes": int(gigabytes * 2**30),
             "seconds": seconds,
         }
-        Path(folder, "given.json").write_text(json.dumps(given), encoding="utf-8")
+        Path(folder, "given.json").write_text(json.dumps(task), encoding="utf-8")
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "xent.check.child", folder],
             stdin=subprocess.DEVNULL,
@@ -67,7 +67,7 @@ def check_file(
 
 @contextlib.contextmanager
 def _leaving_nothing() -> Iterator[None]:
-    """Who ends this process (a cancelled CI job) ends the file's as well."""
+    """A signal that ends this process (a cancelled CI job) ends the file's process as well."""
 
     def leave(number: int, _: object) -> None:
         raise SystemExit(128 + number)
@@ -93,7 +93,7 @@ def _started(child: subprocess.Popen[bytes], stage: Path) -> None:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """The process and what it started."""
+    """Ends the process and what it has started."""
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -103,6 +103,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _outcome(folder: Path, file: Path, function: str, code: int | None, seconds: float) -> Outcome:
+    """What the child left in the folder, read with suspicion."""
     name = f"{file}:{function}"
     stage = _text(folder / "stage") or "starting Python"
     if code is None:
@@ -122,7 +123,7 @@ def _outcome(folder: Path, file: Path, function: str, code: int | None, seconds:
 
 
 def _text(path: Path) -> str:
-    """A file's; of what the student's code may have put in its place, nothing."""
+    """The text of a file; empty for anything else that the student's code may have put in its place."""
     if not path.is_file() or path.stat().st_size > _LONGEST:
         return ""
     return path.read_text(encoding="utf-8", errors="replace")

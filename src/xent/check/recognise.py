@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 
@@ -41,7 +40,8 @@ class _Parameters:
     open: bool  # *args, or no signature to see
 
 
-def _parameters(f: Callable[..., Any]) -> _Parameters:
+def _parameters(f: Callable[..., object]) -> _Parameters:
+    """What the signature says; of a module, that of its forward."""
     try:
         found = list(inspect.signature(getattr(f, "forward", f)).parameters.values())
     except (TypeError, ValueError):
@@ -57,7 +57,7 @@ def _parameters(f: Callable[..., Any]) -> _Parameters:
     return _Parameters(tuple(p.name for p in filled), required, keyword, many)
 
 
-def recognise(f: Callable[..., Any], convention: str | None = None) -> Subject:
+def recognise(f: Callable[..., object], convention: str | None = None) -> Subject:
     """The function as a `Subject`; raises Refused if it is none that can be checked, or its first error."""
     if convention is not None and convention not in CONVENTIONS:
         raise Refused(f"there is no convention {convention!r}; there are {', '.join(CONVENTIONS)}")
@@ -82,7 +82,7 @@ def recognise(f: Callable[..., Any], convention: str | None = None) -> Subject:
 
 
 def _candidates(
-    f: Callable[..., Any], wants: _Parameters, convention: str | None
+    f: Callable[..., object], wants: _Parameters, convention: str | None
 ) -> list[Callable[[], Subject]]:
     """Makers of subjects to try, the likeliest first."""
     how = wants.keyword or "positional"
@@ -102,6 +102,7 @@ def _candidates(
 
 
 def _ask(subject: Subject) -> Answer:
+    """A first answer, at random."""
     rng, y = np.random.default_rng(0), np.arange(6) % 4
     if subject.is_linear:
         return subject.linear(rng.normal(size=(5, 4)), rng.normal(size=(6, 5)), y, 0.1)
@@ -109,6 +110,7 @@ def _ask(subject: Subject) -> Answer:
 
 
 def _answers(subject: Subject) -> bool:
+    """Whether a gradient that fits comes."""
     try:
         return _ask(subject).gradient is not None
     except Exception:
@@ -137,7 +139,7 @@ def _logits_or_probabilities(make: Callable[[], Subject], wants: _Parameters) ->
 _BY_ORDER = (TypeError, ValueError, IndexError, KeyError, AttributeError, AssertionError, RuntimeError)
 
 
-def _of_tensors(f: Callable[..., Any], make: Callable[[], Subject]) -> Callable[[], Subject]:
+def _of_tensors(f: Callable[..., object], make: Callable[[], Subject]) -> Callable[[], Subject]:
     """With PyTorch's tensors where the loss of arrays is one: then autograd may have its gradient."""
     if make().tensors:
         return make
@@ -156,7 +158,7 @@ def _why(errors: list[tuple[Subject, Exception]], wants: _Parameters, convention
     if not errors:
         return Refused(f"f({', '.join(wants.names)}) is none of what can be checked: {kinds}")
     subject, error = next((e for e in errors if isinstance(e[1], Refused)), errors[0])
-    # Arrays to who wants tensors, and no pair from who returns a loss: what came of the other try says more.
+    # If the call got the wrong kind of input, the other attempt's error is more telling.
     wants_tensors = re.search("Tensor|ndarray", str(error))
     returns_one = subject.convention == "logits" and "expected a pair" in str(error)
     for other, said in errors:

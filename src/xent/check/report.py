@@ -15,7 +15,18 @@ MARKS = {"pass": "✓", "fail": "✗", "note": "·", "skip": "–"}
 
 @dataclass
 class Check:
-    """One check: what was found and expected, and if it failed, the mistake's name and what to look at."""
+    """One check and its result.
+
+    Attributes
+    ----------
+    name : str
+    status : "pass", "fail", "note" or "skip"
+        A note is no failure, but worth a look.
+    found, expected : str
+        What came and what should have come.
+    mistake, advice : str
+        Of a check that failed: the mistake's name, and what to look at.
+    """
 
     name: str
     status: Status
@@ -29,9 +40,19 @@ class Check:
 class Report:
     """What `softmax_loss` found.
 
-    function: its name. convention: what it was taken for. checks: in order. curve: steps h and the largest
-    error of centred differences with them, relative to the largest entry of the gradient: the V-curve.
-    pace: its time over that of `xent.reference`'s vectorised form.
+    Attributes
+    ----------
+    function : str
+        The function's name.
+    convention : str
+        The convention that it was taken for, in words.
+    checks : list of Check
+        In the order in which they ran.
+    curve : list of (float, float)
+        The V-curve: steps h, and the largest error of centred differences with each, relative to the largest
+        entry of the gradient. Empty where there is no gradient.
+    pace : float
+        The function's time over that of `xent.reference`'s vectorised form; NaN if it was not timed.
     """
 
     function: str
@@ -42,7 +63,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed."""
+        """Whether there are checks and none failed."""
         return bool(self.checks) and all(check.status != "fail" for check in self.checks)
 
     @property
@@ -51,6 +72,7 @@ class Report:
         return list(dict.fromkeys(check.mistake for check in self.checks if check.mistake))
 
     def __str__(self) -> str:
+        """One line per check, and what to look at where it failed."""
         lines = [f"{self.function}: {self.convention}"]
         for check in self.checks:
             expected = f", expected {check.expected}" if check.status == "fail" and check.expected else ""
@@ -67,21 +89,23 @@ class Report:
         return ". ".join(part for part in parts if part)
 
     def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, for JSON."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> Report:
-        checks = [Check(**check) for check in given["checks"]]
+    def from_dict(cls, values: dict[str, Any]) -> Report:
+        """The report that `to_dict` made these values of; KeyError, TypeError or ValueError if none did."""
+        checks = [Check(**check) for check in values["checks"]]
         if not all(
             check.status in MARKS and all(isinstance(v, str) for v in asdict(check).values())
             for check in checks
         ):
             raise ValueError("no report")
-        curve = [(float(h), float(error)) for h, error in given["curve"]]
-        return cls(given["function"], given["convention"], checks, curve, given["pace"])
+        curve = [(float(h), float(error)) for h, error in values["curve"]]
+        return cls(values["function"], values["convention"], checks, curve, values["pace"])
 
     def to_html(self) -> str:
-        """One page that needs nothing else."""
+        """The report as one HTML page that loads nothing else."""
         return page([self])
 
 
@@ -107,6 +131,7 @@ def page(reports: list[Report], troubles: list[str] | None = None) -> str:
 
 
 def _section(report: Report) -> str:
+    """A report's part of the page."""
     verdict = "passes" if report.passed else f"{sum(c.status == 'fail' for c in report.checks)} checks failed"
     rows = "".join(_row(check, report.why(check)) for check in report.checks)
     return (
@@ -116,6 +141,7 @@ def _section(report: Report) -> str:
 
 
 def _row(check: Check, why: str) -> str:
+    """A check's row of the table."""
     name, found, expected = (html.escape(text) for text in (check.name, check.found, check.expected))
     more = f"<br><small>{html.escape(why)}</small>" if why else ""
     mark = f'<span class="{check.status}">{MARKS[check.status]} {check.status}</span>'

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import reference
-from .._types import Float
+from .._types import Array, Float, Index
 
 CONVENTIONS = {
     "cs231n": "f(W (D, K), X (N, D), y (N,), reg) → (loss, dW)",
@@ -22,21 +21,24 @@ CONVENTIONS = {
     "d2l": "f(y_hat (N, K) probabilities, y (N,)) → losses (N,), or their mean",
 }
 
+Arguments: TypeAlias = dict[str, Array | float]  # of a call, in order: arrays, and reg
+DType: TypeAlias = np.dtype[Any]
+
 
 class Refused(Exception):
-    """The function follows no convention that can be checked; the text says why."""
+    """Raised where a function follows no convention that can be checked; the text says why."""
 
     __module__ = "xent.check"
 
 
 @dataclass
 class Answer:
-    """A loss, its gradient by what it was asked at, None if there is none, and the coarsest dtype of the
-    two."""
+    """A loss in nats, its gradient by the logits or by W (None if there is none), and the coarsest dtype of
+    the two."""
 
     loss: float
     gradient: Float | None
-    dtype: np.dtype[Any]
+    dtype: DType
     rows: Float | None = None  # the loss of each row, if that came
 
 
@@ -45,7 +47,7 @@ class Subject:
     """The function, and what was seen of it. `loss` and `linear` call it with copies of its own, and note
     which it damages."""
 
-    f: Callable[..., Any]
+    f: Callable[..., object]
     convention: str
     tensors: bool = False  # whether it wants PyTorch's
     reg: str = ""  # if it takes reg, the name of the keyword, or "positional"
@@ -63,10 +65,12 @@ class Subject:
 
     @property
     def regularised(self) -> bool:
+        """Whether it takes reg."""
         return bool(self.reg)
 
     @property
     def has_gradient(self) -> bool:
+        """Whether a gradient comes with the loss, or by autograd."""
         return self.convention not in ("loss", "d2l") or self.tensors
 
     @property
@@ -74,7 +78,7 @@ class Subject:
         """Whether PyTorch finds the gradient, not the function."""
         return self.tensors and self.convention in ("loss", "torch", "d2l")
 
-    def loss(self, z: Float, y: NDArray[Any]) -> Answer:
+    def loss(self, z: Float, y: Index) -> Answer:
         """The mean loss of logits (N, K), and its gradient by them."""
         if self.is_linear:
             return self.linear(z, np.eye(len(z)), y, 0.0)
@@ -87,26 +91,28 @@ class Subject:
         through = reference.softmax_jacobian_product(p, found.gradient)
         return replace(found, gradient=np.asarray(through))
 
-    def linear(self, W: Float, X: Float, y: NDArray[Any], reg: float) -> Answer:
+    def linear(self, W: Float, X: Float, y: Index, reg: float) -> Answer:
         """The loss and gradient at W (D, K) of rows X (N, D)."""
         turned = self.convention == "rows"
-        given: dict[str, Any] = {"W": np.ascontiguousarray(W.T) if turned else W, "X": X, "y": y}
+        arguments: Arguments = {"W": np.ascontiguousarray(W.T) if turned else W, "X": X, "y": y}
         if self.regularised:
-            given["reg"] = reg
-        found = self._call(given, W.shape[::-1] if turned else W.shape)
+            arguments["reg"] = reg
+        found = self._call(arguments, W.shape[::-1] if turned else W.shape)
         if turned and found.gradient is not None:
             found.gradient = found.gradient.T
         return found
 
-    def _call(self, given: dict[str, Any], shape: tuple[int, ...]) -> Answer:
-        copies = {name: np.array(a) if isinstance(a, np.ndarray) else a for name, a in given.items()}
+    def _call(self, arguments: Arguments, shape: tuple[int, ...]) -> Answer:
+        """The answer to a call with copies, warnings off."""
+        copies = {name: np.array(a) if isinstance(a, np.ndarray) else a for name, a in arguments.items()}
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return (self._of_tensors if self.tensors else self._of_arrays)(given, copies, shape)
+            return (self._of_tensors if self.tensors else self._of_arrays)(arguments, copies, shape)
 
-    def _of_arrays(self, given: dict[str, Any], copies: dict[str, Any], shape: tuple[int, ...]) -> Answer:
+    def _of_arrays(self, arguments: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
+        """The answer of a function of NumPy arrays."""
         found = self._answer(copies)
-        self._note_damage(given, copies)
+        self._note_damage(arguments, copies)
         loss, gradient = _pair(found) if self.has_gradient else (found, None)
         losses = _array(loss, "loss")
         self.by_row |= self.has_gradient and losses.size > 1
@@ -116,20 +122,23 @@ class Subject:
             gradient = _array(gradient, "gradient")
             kinds.append(gradient.dtype)
             gradient = self._fitting(gradient, shape)
-        return _answered(losses, gradient, _coarsest(kinds), len(given["y"]))
+        return _answered(losses, gradient, _coarsest(kinds), np.size(arguments["y"]))
 
-    def _of_tensors(self, given: dict[str, Any], copies: dict[str, Any], shape: tuple[int, ...]) -> Answer:
+    def _of_tensors(self, arguments: Arguments, copies: Arguments, shape: tuple[int, ...]) -> Answer:
+        """The answer of a function of PyTorch tensors."""
         import torch
 
-        tensors = {n: torch.from_numpy(a) if isinstance(a, np.ndarray) else a for n, a in copies.items()}
+        tensors: dict[str, Any] = {
+            n: torch.from_numpy(a) if isinstance(a, np.ndarray) else a for n, a in copies.items()
+        }
         if self.is_linear or self.convention == "logits":
             loss, gradient = _pair(self._answer(tensors))
-            self._note_damage(given, copies)
+            self._note_damage(arguments, copies)
             losses, self.raw = _array(loss, "loss"), _array(gradient, "gradient")
             self.by_row |= losses.size > 1
             grad = self.raw
             kind = _coarsest([losses.dtype, grad.dtype])
-            return _answered(losses, self._fitting(grad, shape), kind, len(given["y"]))
+            return _answered(losses, self._fitting(grad, shape), kind, np.size(arguments["y"]))
         first = next(iter(tensors.values())).requires_grad_()
         loss = self._answer(tensors)
         losses, gradient = _array(loss, "loss"), None
@@ -137,23 +146,26 @@ class Subject:
             if self.comes_in is not None:
                 weights = torch.from_numpy(self.comes_in[: loss.numel()]).to(loss.dtype)
                 loss = loss * weights.reshape(loss.shape)
-            loss.mean().backward()
+            mean: Any = loss.mean()
+            mean.backward()
             gradient = None if first.grad is None else _array(first.grad, "gradient")
-        self._note_damage(given, copies)
-        return _answered(losses, gradient, losses.dtype, len(given["y"]))
+        self._note_damage(arguments, copies)
+        return _answered(losses, gradient, losses.dtype, np.size(arguments["y"]))
 
-    def _answer(self, given: dict[str, Any]) -> Any:
+    def _answer(self, arguments: Mapping[str, object]) -> object:
+        """What the function returns, reg handed over as it takes it."""
         if self.reg in ("", "positional"):
-            return self.f(*given.values())
-        *places, reg = given.values()
+            return self.f(*arguments.values())
+        *places, reg = arguments.values()
         return self.f(*places, **{self.reg: reg})
 
-    def _note_damage(self, given: dict[str, Any], copies: dict[str, Any]) -> None:
-        for name, a in given.items():
+    def _note_damage(self, arguments: Arguments, copies: Arguments) -> None:
+        """Note the arguments that the function has written into."""
+        for name, a in arguments.items():
             if isinstance(a, np.ndarray) and not np.array_equal(a, copies[name], equal_nan=True):
                 self.damaged.add(name)
 
-    def _fitting(self, gradient: NDArray[Any], shape: tuple[int, ...]) -> Float | None:
+    def _fitting(self, gradient: Array, shape: tuple[int, ...]) -> Float | None:
         """The gradient, if it is of its argument's shape."""
         if gradient.shape != shape:
             self.shape, self.turned = gradient.shape, gradient.shape == shape[::-1]
@@ -161,19 +173,21 @@ class Subject:
         return gradient.astype(np.float64)
 
 
-def _pair(found: Any) -> tuple[Any, Any]:
+def _pair(found: object) -> tuple[object, object]:
+    """Loss and gradient; Refused where no pair came back."""
     if not isinstance(found, tuple | list) or len(found) != 2:
         raise Refused(f"it returned {_kind(found)}; expected a pair, (loss, gradient)")
     return found[0], found[1]
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
+    """What it is, with its article, for messages."""
     kind = type(value).__name__
     many = f" of {len(value)}" if isinstance(value, tuple) else ""
     return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}{many}"
 
 
-def _array(value: Any, what: str) -> NDArray[Any]:
+def _array(value: Any, what: str) -> Array:
     """Numbers as NumPy's; bfloat16 as the float of as many bytes."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
@@ -184,8 +198,8 @@ def _array(value: Any, what: str) -> NDArray[Any]:
     return found
 
 
-def _answered(losses: NDArray[Any], gradient: Float | None, kind: np.dtype[Any], n: int) -> Answer:
-    """Of one loss, or of one for each of n rows."""
+def _answered(losses: Array, gradient: Float | None, kind: DType, n: int) -> Answer:
+    """An `Answer` of one loss, or of a loss for each of n rows."""
     if losses.shape not in ((), (1,), (1, 1), (n,), (n, 1)):
         raise Refused(
             f"the loss it returned is of shape {losses.shape} and {losses.dtype}; expected a number, or one "
@@ -196,6 +210,7 @@ def _answered(losses: NDArray[Any], gradient: Float | None, kind: np.dtype[Any],
     return Answer(float(losses.mean(dtype=np.float64)), gradient, kind, rows)
 
 
-def _coarsest(kinds: list[np.dtype[Any]]) -> np.dtype[Any]:
+def _coarsest(kinds: list[DType]) -> DType:
+    """The float dtype with the fewest bytes; float64 if there is none."""
     floats = [kind for kind in kinds if kind.kind == "f"]
     return min(floats, key=lambda kind: kind.itemsize, default=np.dtype(np.float64))

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .. import reference
-from .subject import Float, Subject
+from .._types import Float
+from .subject import Subject
 
 _REG = 0.05
 
@@ -29,6 +30,7 @@ def distance(subject: Subject, half: float) -> float:
     penalty = 2 * half * reg
 
     def objective(flat: Float) -> tuple[float, Float]:
+        """Loss and gradient as SciPy wants them."""
         W = flat.reshape(4, 3)
         if subject.is_linear:
             found = subject.linear(W, X, y, reg)

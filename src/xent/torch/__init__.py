@@ -1,4 +1,4 @@
-"""Cross-entropy for PyTorch, exact and small: without the logits, differentiable twice.
+"""Cross-entropy for PyTorch, without holding a layer's logits; differentiable to any order.
 
 Needs PyTorch, `pip install torch`; `import xent` alone does not load it.
 """

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,12 +21,29 @@ Reduction = Literal["none", "mean", "sum"]
 
 @dataclass(frozen=True)
 class CrossEntropyOutput:
-    """The loss, and what `returns` asked for besides, None if not asked; of the targets' shape.
+    """The loss, and the outputs that `returns` names; the others are None.
 
-    lse: log Σ_k exp z_k. target_log_prob: log p of the target. entropy: −Σ_k p_k log p_k; these three in
-    nats and differentiable. argmax: the first class of the largest logit. correct: whether that is the
-    target. rank: 1 plus the number of logits above the target's, which takes two passes of its own. Of
-    ignored rows: 0, False, and −1 for argmax.
+    Attributes
+    ----------
+    loss : Tensor
+        In nats, reduced as `reduction` says.
+    lse : Tensor or None
+        log Σ_k exp z_k of each row, in nats; like all that follow of the shape of the targets' classes.
+    target_log_prob : Tensor or None
+        log p of the target, in nats.
+    entropy : Tensor or None
+        −Σ_k p_k log p_k, in nats. It, lse and target_log_prob are differentiable.
+    argmax : Tensor or None
+        int64, the first class of the largest logit; −1 for ignored rows.
+    correct : Tensor or None
+        bool, whether argmax is the target; False for ignored rows.
+    rank : Tensor or None
+        int64, 1 plus the number of logits above the target's, which takes two passes of its own; 0 for
+        ignored rows.
+
+    Notes
+    -----
+    Ignored rows have 0 in lse, target_log_prob and entropy.
     """
 
     loss: Tensor
@@ -43,8 +60,8 @@ _OF_CLASSES = ("target_log_prob", "correct", "rank")  # of targets that are clas
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The options of a call, checked."""
+class CallOptions:
+    """The options of one call of a loss, as `linear_cross_entropy` has them, checked."""
 
     class_weight: Tensor | None
     ignore_index: int
@@ -82,14 +99,14 @@ class Asked:
         if unknown := [name for name in self.returns if name not in _RETURNS]:
             raise ValueError(f"returns: no {unknown}; there are {list(_RETURNS)}")
 
-    def of(self, parts: list[Part], shape: Sequence[int], dtype: torch.dtype) -> Any:
+    def of(self, parts: list[Part], shape: Sequence[int], dtype: torch.dtype) -> Tensor | CrossEntropyOutput:
         """The result for rows in `parts`, one for each position of a loss of more axes."""
         calls = [Tensors(*part, self.class_weight) for part in parts]
         labels = calls[0].target is not None and calls[0].value is None
         self.check(calls[0].K, labels)
-        found = [autograd.apply(call, self.settings(call)) for call in calls]
-        outputs = [_side_by_side(outs) for outs in zip(*found, strict=True)]
-        target = _side_by_side([call.target for call in calls]) if labels else None
+        results = [autograd.apply(call, self.settings(call)) for call in calls]
+        outputs = [_side_by_side(outs) for outs in zip(*results, strict=True)]
+        target = _side_by_side([call.target for call in calls if call.target is not None]) if labels else None
         more = {}
         if "rank" in self.returns:
             more["rank"] = 1 + _side_by_side(
@@ -98,7 +115,7 @@ class Asked:
         return self.result(outputs, target, self._counts(outputs[0], target), shape, dtype, more)
 
     def check(self, K: int, labels: bool) -> None:
-        """What depends on the tensors: K classes, targets that are class indices or not."""
+        """Check what depends on the tensors: K classes, and whether targets are class indices."""
         if self.class_weight is not None and self.class_weight.shape != (K,):
             raise ValueError(f"class_weight: expected ({K},), got {tuple(self.class_weight.shape)}")
         if not labels and (wrong := [name for name in self.returns if name in _OF_CLASSES]):
@@ -112,7 +129,7 @@ class Asked:
         shape: Sequence[int],
         dtype: torch.dtype,
         more: dict[str, Tensor],
-    ) -> Any:
+    ) -> Tensor | CrossEntropyOutput:
         """Of the loss, lse, the target's log-probability, the entropy and the winner of rows; `counts`: what
         each weighs in the mean; `more`: outputs that are not among these."""
         loss, lse, target, entropy, winner = outputs
@@ -137,7 +154,7 @@ class Asked:
         )
 
     def settings(self, call: Tensors) -> Settings:
-        """The operation's numbers."""
+        """The numbers of the operation for these tensors."""
         x, W, softcap, max_bytes = call.x, call.W, float(self.softcap or 0), int(self.max_bytes or MAX_BYTES)
         keep = False
         # What is exported is for any number of rows, so none may be asked for how many it has.
@@ -156,7 +173,7 @@ class Asked:
         )
 
     def _counts(self, loss: Tensor, labels: Tensor | None) -> Tensor:
-        """What rows weigh in the mean: class weights where targets are class indices."""
+        """The weight of each row in the mean: that of its class where targets are class indices, else 1."""
         if labels is None:
             return torch.ones_like(loss)
         counts = (labels != self.ignore_index).to(loss.dtype)
@@ -165,6 +182,6 @@ class Asked:
         return counts * self.class_weight.to(loss.dtype)[labels.clamp(0, len(self.class_weight) - 1)]
 
 
-def _side_by_side(parts: Any) -> Tensor:
-    """(N,) of each position, the positions next to each other."""
+def _side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """(N,) of the only position; or (N, positions)."""
     return parts[0] if len(parts) == 1 else torch.stack(list(parts), -1)

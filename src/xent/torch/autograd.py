@@ -8,7 +8,8 @@ through `formula`.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,9 +18,11 @@ from torch.autograd import forward_ad
 from torch.func import vjp
 
 from . import formula, operations
-from .operations import FIELDS, Settings, Tensors, wanted
+from .operations import FIELDS, Context, Input, Settings, Tensors, split, split_gradient, wanted
 
 _LEAVES = (0, 1, 2, 4)  # x, W, b and value among the tensors
+Operation: TypeAlias = Callable[..., tuple[Tensor, ...]]
+MaybeTensors: TypeAlias = Sequence[Tensor | None]  # None: 0, or not needed
 
 
 def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
@@ -30,15 +33,15 @@ def apply(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
         # ask what PyTorch's own FSDP then asks; tests/torch/test_compiled.py fails until Dynamo answers that.
         if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
             return formula.rows(tensors, settings)
-        operation: Any = operations.rows
+        operation: Operation = operations.rows
     elif _deep():
         if tensors.target is None or not is_functorch_wrapped_tensor(tensors.target):
             operations.check_targets(tensors, settings)  # what vmap has split is not to be looked at
         return formula.rows(tensors, settings)
     else:
-        operation = _Rows.apply
-    *found, stats, _, _ = operation(*tensors, *settings)
-    return *found, stats[FIELDS.index("winner")].long()
+        operation = _rows
+    *outputs, stats, _, _ = operation(*tensors, *settings)
+    return *outputs, stats[FIELDS.index("winner")].long()
 
 
 def _deep() -> bool:
@@ -50,114 +53,130 @@ def _deep() -> bool:
     return forward >= 2 or forward + kinds.count(TransformType.Grad) >= 3
 
 
-def _zeros(parts: Any, stats: Tensor) -> list[Tensor]:
-    """Cotangents of rows, 0 for None."""
+def _zeros(parts: MaybeTensors, stats: Tensor) -> list[Tensor]:
+    """Cotangents (N,) of rows, 0 for None."""
     return [torch.zeros_like(stats[0]) if part is None else part for part in parts]
 
 
-def _none(parts: Any) -> bool:
+def _none(parts: MaybeTensors) -> bool:
+    """Whether there are none at all."""
     return all(part is None for part in parts)
 
 
-def _need(ctx: Any, first: int) -> int:
+def _need(ctx: Context, first: int) -> int:
     """See `operations.wanted`; x is input number `first`."""
     return sum(1 << i for i, j in enumerate(_LEAVES) if ctx.needs_input_grad[first + j])
 
 
-def _along(parts: Any, tensors: Any, need: int) -> list[Tensor | None]:
-    """Cotangents of gradients: of those that were needed, of tensors that are there."""
+def _along(parts: MaybeTensors, tensors: MaybeTensors, need: int) -> list[Tensor | None]:
+    """Cotangents of gradients, None where the gradient was not needed or its tensor is not there."""
     there = (here and tensors[j] is not None for here, j in zip(wanted(need), _LEAVES, strict=True))
     return [part if here else None for part, here in zip(parts, there, strict=True)]
 
 
-def _of_inputs(found: Any, need: int) -> tuple[Tensor | None, ...]:
-    """Of `_INPUTS`: the gradients that were needed."""
-    x, W, b, value = (part if here else None for part, here in zip(found, wanted(need), strict=True))
+def _of_inputs(gradients: MaybeTensors, need: int) -> tuple[Tensor | None, ...]:
+    """Gradients of x, W, b and values, where needed, as gradients of all inputs of `rows`."""
+    x, W, b, value = (part if here else None for part, here in zip(gradients, wanted(need), strict=True))
     return x, W, b, None, value, None, *(None for _ in Settings._fields)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+def _save(ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]) -> None:
+    """What the gradient of `rows` needs; of its outputs the first four are differentiable."""
+    tensors, ctx.settings = split(inputs)
     ctx.mark_non_differentiable(*output[4:])
     ctx.set_materialize_grads(False)  # zeros as large as what is kept
-    ctx.save_for_backward(*inputs[:6], *output[4:])
-    ctx.settings = inputs[6:]
+    ctx.save_for_backward(*tensors, *output[4:])
 
 
-def _backward(gradient: Any, ctx: Any, parts: Any) -> tuple[Tensor | None, ...]:
+def _backward(gradient: Operation, ctx: Context, parts: MaybeTensors) -> tuple[Tensor | None, ...]:
+    """Gradients of the inputs of `rows`, by `gradient`: `rows_gradient` or the function around it."""
     *tensors, stats, kept, peaks = ctx.saved_tensors
     need = _need(ctx, 0)
-    found = gradient(*_zeros(parts[:4], stats), stats, *tensors, *ctx.settings, need, kept, peaks)
-    return _of_inputs(found, need)
+    gradients = gradient(*_zeros(parts[:4], stats), stats, *tensors, *ctx.settings, need, kept, peaks)
+    return _of_inputs(gradients, need)
 
 
-def _save_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+def _save_gradient(
+    ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
+    """The tensors that `rows_gradient` or `rows_second` was called with, saved: `up` and `stats` (5), those
+    of `rows` (6), and the last ones."""
+    up, tensors, ctx.settings, ctx.need, last = split_gradient(inputs)
+    saved = *up, *tensors, *last
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs[:11], *inputs[20:])
-    ctx.settings = inputs[11:20]
+    ctx.save_for_backward(*saved)
+    return saved
 
 
-def _backward_gradient(second: Any, ctx: Any, parts: Any) -> tuple[Tensor | None, ...]:
-    """Of up, stats, the inputs, need, kept and peaks."""
-    known, need = ctx.saved_tensors[:11], ctx.settings[-1]
-    along = _along(parts, known[5:], need)
-    asked = _need(ctx, 5)
-    found = second(*known, *ctx.settings[:-1], asked, *along)
-    return *found[:4], None, *_of_inputs(found[4:], asked), None, None, None
+def _backward_gradient(second: Operation, ctx: Context, parts: MaybeTensors) -> tuple[Tensor | None, ...]:
+    """Gradients of the inputs of `rows_gradient`: of up, stats, the inputs of `rows`, need, kept, peaks."""
+    saved = ctx.saved_tensors[:11]
+    along = _along(parts, saved[5:], ctx.need)
+    need_leaves = _need(ctx, 5)
+    gradients = second(*saved, *ctx.settings, need_leaves, *along)
+    return *gradients[:4], None, *_of_inputs(gradients[4:], need_leaves), None, None, None
 
 
 class _Rows(torch.autograd.Function):
+    """`xent::rows`, in forward mode too."""
+
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Any) -> Any:
-        return operations.rows(*inputs)
+    def forward(*inputs: Input) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = operations.rows(*inputs)
+        return outputs
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]) -> None:
         _save(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:6], *output[4:])
+        tensors, _ = split(inputs)
+        ctx.save_for_forward(*tensors, *output[4:])
 
     @staticmethod
-    def backward(ctx: Any, *parts: Any) -> Any:
-        return _backward(RowsGradient.apply, ctx, parts)
+    def backward(ctx: Context, *parts: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _backward(rows_gradient, ctx, parts)
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
+    def jvp(ctx: Context, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
         *tensors, stats, _, _ = ctx.saved_tensors
         x, W, b, _, value, _ = tangents[:6]
         none = _zeros([None] * 4, stats)
-        moved = _RowsSecond.apply(*none, stats, *tensors, *ctx.settings, 0, x, W, b, value)
+        moved = _rows_second(*none, stats, *tensors, *ctx.settings, 0, x, W, b, value)
         return *moved[:4], None, None, None
 
 
-class RowsGradient(torch.autograd.Function):
+class _RowsGradient(torch.autograd.Function):
+    """`xent::rows_gradient`, in forward mode too."""
+
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Any) -> Any:
-        return operations.rows_gradient(*inputs)
+    def forward(*inputs: Input) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = operations.rows_gradient(*inputs)
+        return outputs
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _save_gradient(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:11], *inputs[20:])
+    def setup_context(ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]) -> None:
+        saved = _save_gradient(ctx, inputs, output)
+        ctx.save_for_forward(*saved)
 
     @staticmethod
-    def backward(ctx: Any, *parts: Any) -> Any:
-        return _backward_gradient(_RowsSecond.apply, ctx, parts)
+    def backward(ctx: Context, *parts: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _backward_gradient(_rows_second, ctx, parts)
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        *known, kept, peaks = ctx.saved_tensors
+    def jvp(ctx: Context, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        *saved, kept, peaks = ctx.saved_tensors
         x, W, b, _, value, _ = tangents[5:11]
-        found = _RowsSecond.apply(*known, *ctx.settings, x, W, b, value)[4:]
+        gradients = _rows_second(*saved, *ctx.settings, ctx.need, x, W, b, value)[4:]
         if not _none(tangents[:4]):
-            up = _zeros(tangents[:4], known[4])
-            more = RowsGradient.apply(*up, *known[4:], *ctx.settings, kept, peaks)
-            found = tuple(a + b for a, b in zip(found, more, strict=True))
+            up = _zeros(tangents[:4], saved[4])
+            more = rows_gradient(*up, *saved[4:], *ctx.settings, ctx.need, kept, peaks)
+            gradients = tuple(a + b for a, b in zip(gradients, more, strict=True))
         return tuple(
             part if here else torch.zeros_like(part)
-            for part, here in zip(found, wanted(ctx.settings[-1]), strict=True)
+            for part, here in zip(gradients, wanted(ctx.need), strict=True)
         )
 
 
@@ -168,27 +187,25 @@ class _RowsSecond(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Any) -> Any:
-        return operations.rows_second(*inputs)
+    def forward(*inputs: Input) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = operations.rows_second(*inputs)
+        return outputs
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.set_materialize_grads(False)
-        saved = *inputs[:11], *inputs[20:]
-        ctx.save_for_backward(*saved)
+    def setup_context(ctx: Context, inputs: tuple[Input, ...], output: tuple[Tensor, ...]) -> None:
+        saved = _save_gradient(ctx, inputs, output)
         ctx.save_for_forward(*saved)
-        ctx.settings = inputs[11:20]
 
     @staticmethod
-    def backward(ctx: Any, *parts: Any) -> Any:
-        known, along = ctx.saved_tensors[:11], ctx.saved_tensors[11:]
-        *settings, need = ctx.settings
-        of_rows = _zeros(parts[:4], known[4])
-        products = _along(parts[4:], known[5:], need)
-        given = *known[4:], *settings
-        asked, asked_along = _need(ctx, 5), sum(1 << i for i in range(4) if ctx.needs_input_grad[20 + i])
-        found: list[Tensor | None] = [None] * 12  # of up, the leaves and along
-        if not _none(products) and (asked or any(ctx.needs_input_grad[:4])):
+    def backward(ctx: Context, *parts: Tensor | None) -> tuple[Tensor | None, ...]:
+        saved, along = ctx.saved_tensors[:11], ctx.saved_tensors[11:]
+        settings, need = ctx.settings, ctx.need
+        of_rows = _zeros(parts[:4], saved[4])
+        products = _along(parts[4:], saved[5:], need)
+        rest = *saved[4:], *settings
+        need_leaves, need_along = _need(ctx, 5), sum(1 << i for i in range(4) if ctx.needs_input_grad[20 + i])
+        gradients: list[Tensor | None] = [None] * 12  # of up, the leaves and along
+        if not _none(products) and (need_leaves or any(ctx.needs_input_grad[:4])):
             of, inputs = _third(ctx)
             back = vjp(of, *(t for t in inputs if t is not None))[1]
             cotangents = (
@@ -196,53 +213,59 @@ class _RowsSecond(torch.autograd.Function):
                 *(
                     torch.zeros_like(t) if part is None else part
                     for part, t, here in zip(products, inputs[4:8], wanted(need), strict=True)
-                    if here
+                    if here and t is not None
                 ),
             )
             grads = iter(back(cotangents))
-            found = [None if t is None else next(grads) for t in inputs]
+            gradients = [None if t is None else next(grads) for t in inputs]
         else:
-            if asked and not _none(parts[:4]):
-                found[4:8] = _RowsSecond.apply(*of_rows, *given, asked, *along)[4:]
-            if asked_along and not _none(parts[:4]):
-                empty = known[4].new_empty(0)
-                found[8:] = RowsGradient.apply(*of_rows, *given, asked_along, empty, empty)
-            if asked_along and not _none(products):
-                more = _RowsSecond.apply(*known, *settings, asked_along, *products)[4:]
-                found[8:] = [b if a is None else a + b for a, b in zip(found[8:], more, strict=True)]
-        for_along = (g if asked_along >> i & 1 else None for i, g in enumerate(found[8:]))
-        of_leaves = _of_inputs([found[4 + i] for i in range(4)], asked)
-        return *found[:4], None, *of_leaves, None, *for_along
+            if need_leaves and not _none(parts[:4]):
+                gradients[4:8] = _rows_second(*of_rows, *rest, need_leaves, *along)[4:]
+            if need_along and not _none(parts[:4]):
+                empty = saved[4].new_empty(0)
+                gradients[8:] = rows_gradient(*of_rows, *rest, need_along, empty, empty)
+            if need_along and not _none(products):
+                more = _rows_second(*saved, *settings, need_along, *products)[4:]
+                gradients[8:] = [b if a is None else a + b for a, b in zip(gradients[8:], more, strict=True)]
+        for_along = (g if need_along >> i & 1 else None for i, g in enumerate(gradients[8:]))
+        of_leaves = _of_inputs([gradients[4 + i] for i in range(4)], need_leaves)
+        return *gradients[:4], None, *of_leaves, None, *for_along
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
+    def jvp(ctx: Context, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
         of, inputs = _third(ctx)
-        moves = [*tangents[:4], *(tangents[5 + j] for j in _LEAVES), *tangents[20:]]
+        tangents = *tangents[:4], *(tangents[5 + j] for j in _LEAVES), *tangents[20:]
         moves = [
             torch.zeros_like(t) if m is None else m
-            for t, m in zip(inputs, moves, strict=True)
+            for t, m in zip(inputs, tangents, strict=True)
             if t is not None
         ]
         moved = iter(formula.push(of, [t for t in inputs if t is not None], moves))
         of_rows = [next(moved) for _ in range(4)]
-        empty = inputs[4].new_zeros(0)
-        return *of_rows, *(next(moved) if here else empty for here in wanted(ctx.settings[-1]))
+        empty = ctx.saved_tensors[5].new_zeros(0)
+        return *of_rows, *(next(moved) if here else empty for here in wanted(ctx.need))
 
 
-def _third(ctx: Any) -> tuple[Any, list[Any]]:
+def _third(ctx: Context) -> tuple[Operation, list[Tensor | None]]:
     """`formula.second` of the inputs that are not None, and the inputs: up, the leaves and along."""
-    saved, need = ctx.saved_tensors, ctx.settings[-1]
-    tensors, settings = Tensors(*saved[5:11]), Settings(*ctx.settings[:-1])
+    saved = ctx.saved_tensors
+    tensors = Tensors(*saved[5:11])
     inputs = [*saved[:4], *(tensors[j] for j in _LEAVES), *saved[11:]]
     inputs = [None if t is None else t.clone() for t in inputs]  # jvp takes none that is expanded
-    second = formula.second(tensors, settings, wanted(need))
+    second = formula.second(tensors, ctx.settings, wanted(ctx.need))
 
-    def of(*given: Any) -> Any:
-        rest = iter(given)
-        return second(*(None if t is None else next(rest) for t in inputs))
+    def of(*leaves: Tensor) -> tuple[Tensor, ...]:
+        """The second order of the inputs that are there."""
+        remaining = iter(leaves)
+        return second(*(None if t is None else next(remaining) for t in inputs))
 
     return of, inputs
 
+
+# Function.apply has no types: what it takes and returns is `forward`'s.
+_rows: Operation = _Rows.apply
+rows_gradient: Operation = _RowsGradient.apply
+_rows_second: Operation = _RowsSecond.apply
 
 operations.rows.register_autograd(
     lambda ctx, *parts: _backward(operations.rows_gradient, ctx, parts), setup_context=_save

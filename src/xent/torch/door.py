@@ -8,7 +8,8 @@ the same bits on both ways.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeGuard
 
 import torch
 from torch import Tensor
@@ -16,23 +17,24 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from . import autograd, operations, whole
-from .operations import Settings, Tensors
+from .inputs import Target
+from .operations import Context, Settings, Tensors
 from .whole import Call
 
 
 def plain(
-    class_weight: Any,
-    ignore_index: Any,
-    label_smoothing: Any,
-    reduction: Any,
-    softcap: Any,
-    temperature: Any,
-    z_loss: Any,
-    max_bytes: Any,
-    returns: Any,
-    shift: Any = 0,
+    class_weight: object,
+    ignore_index: object,
+    label_smoothing: object,
+    reduction: object,
+    softcap: object,
+    temperature: object,
+    z_loss: object,
+    max_bytes: object,
+    returns: object,
+    shift: object = 0,
 ) -> bool:
-    """Whether none of the options is asked for, and the others are right."""
+    """Whether ignore_index, reduction and max_bytes are valid, and every other option is at its default."""
     return (
         class_weight is None
         and softcap is None
@@ -52,7 +54,7 @@ def plain(
 
 
 def quiet() -> bool:
-    """Whether nothing looks on but autograd, in its first order's forward or backward."""
+    """Whether nothing but autograd looks on: no torch.compile, torch.func, forward mode or dispatch mode."""
     return not (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
@@ -67,7 +69,7 @@ def loss(
     x: Tensor,
     W: Tensor | None,
     b: Tensor | None,
-    target: Any,
+    target: Target,
     ignore_index: int,
     reduction: str,
     max_bytes: int,
@@ -92,28 +94,37 @@ def loss(
     if not whole.serves(call):
         return None
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, W, b)):
-        found = _apply(x, W, b, call, reduction)
+        total = _apply(x, W, b, call, reduction)
     else:
-        found = _forward(call, reduction)[0]
-    return found.reshape(lead) if reduction == "none" and len(lead) > 1 else found
+        total = _forward(call, reduction)[0]
+    return total.reshape(lead) if reduction == "none" and len(lead) > 1 else total
 
 
-def _own(t: Any) -> bool:
-    """Whether it is a tensor, and of no class that may think otherwise of what is done to it."""
+def _own(t: object) -> TypeGuard[Tensor]:
+    """Whether it is a tensor of PyTorch's own class: a subclass may do something else with what is called."""
     return type(t) is Tensor or type(t) is Parameter
 
 
 def _forward(call: Call, reduction: str, room: whole.Room = whole.NO_ROOM) -> tuple[Tensor, Tensor, int]:
+    """The loss, what is known of rows, and how many count; IndexError for a target that is no class."""
     loss, rows, live = whole.forward(call, reduction, room)
     if live < 0:
         operations.check_classes(call.target, call.ignore_index, call.K)
     return loss.to(call.x.dtype) if reduction == "none" else loss, rows, live
 
 
+class _Context(Context, Protocol):
+    """What backward takes besides tensors."""
+
+    numbers: tuple[int, int, str, int]  # ignore_index, max_bytes, reduction, and the rows that count
+
+
 class _Loss(torch.autograd.Function):
+    """The loss of a plain call, with its gradients by x, W and b."""
+
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, W: Tensor | None, b: Tensor | None, call: Call, reduction: str
+        ctx: _Context, x: Tensor, W: Tensor | None, b: Tensor | None, call: Call, reduction: str
     ) -> Tensor:
         room = whole.room(call)
         loss, rows, live = _forward(call, reduction, room)
@@ -122,32 +133,30 @@ class _Loss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, up: Tensor) -> Any:
+    def backward(ctx: _Context, up: Tensor) -> tuple[Tensor | None, ...]:
         x, W, b, target, rows, *room = ctx.saved_tensors
         ignore_index, max_bytes, reduction, live = ctx.numbers
         call, need = Call(x, W, b, target, ignore_index, max_bytes), ctx.needs_input_grad[:3]
         if torch.is_grad_enabled() or not torch._C._has_storage(up) or not quiet():
             up = up.double() / live if reduction == "mean" else up.double()
-            found = _again(call, rows, up.expand(x.shape[0]), need)
+            gradients = _again(call, rows, up.expand(x.shape[0]), need)
         elif reduction == "none":
-            found = whole.backward(call, rows, up.double().contiguous(), need, tuple(room))
+            gradients = whole.backward(call, rows, up.double().contiguous(), need, tuple(room))
         else:
             every = up.item() / live if reduction == "mean" else up.item()
-            found = whole.backward(call, rows, every, need, tuple(room))
-        return *found, None, None
+            gradients = whole.backward(call, rows, every, need, tuple(room))
+        return *gradients, None, None
 
 
 # What Function.apply does besides is for torch.func, which `quiet` has ruled out.
-_apply: Any = super(torch.autograd.Function, _Loss).apply
+_apply: Callable[..., Tensor] = super(torch.autograd.Function, _Loss).apply
 
 
-def _again(call: Call, rows: Tensor, up: Tensor, need: Any) -> tuple[Tensor | None, ...]:
-    """By the operations, which are differentiable once more, and known to torch.func."""
+def _again(call: Call, rows: Tensor, up: Tensor, need: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """The gradients by the operations, which are differentiable once more and which torch.func can take."""
     stats, none, empty = whole.stats(rows, call), torch.zeros_like(up), rows.new_empty(0)
-    given = Tensors(*call[:4], None, None), Settings(call.ignore_index, max_bytes=call.max_bytes)
+    inputs = Tensors(*call[:4], None, None), Settings(call.ignore_index, max_bytes=call.max_bytes)
     wanted = sum(1 << i for i, here in enumerate(need) if here)
-    operation: Any = (
-        operations.rows_gradient if torch.compiler.is_compiling() else autograd.RowsGradient.apply
-    )
-    found = operation(up, none, none, none, stats, *given[0], *given[1], wanted, empty, empty)
-    return tuple(g if here else None for g, here in zip(found, need, strict=False))
+    operation = operations.rows_gradient if torch.compiler.is_compiling() else autograd.rows_gradient
+    gradients = operation(up, none, none, none, stats, *inputs[0], *inputs[1], wanted, empty, empty)
+    return tuple(g if here else None for g, here in zip(gradients, need, strict=False))

@@ -3,8 +3,8 @@ have, of any order, forward or backward."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from torch.func import vjp
 
 from .operations import Settings, Tensors
 from .tiles import wide
+
+Map: TypeAlias = Callable[..., tuple[Tensor, ...]]
 
 
 def rows(tensors: Tensors, settings: Settings) -> tuple[Tensor, ...]:
@@ -69,20 +71,21 @@ def _weights(
     return q if w is None else q * w.double(), one
 
 
-def push(f: Callable[..., Any], primals: list[Tensor], tangents: list[Tensor]) -> tuple[Tensor, ...]:
-    """f's tangents, in reverse mode twice: forward mode does not nest inside a function's own jvp."""
-    found = vjp(f, *primals)
-    zeros = [torch.zeros_like(part) for part in found[0]]
-    return tuple(vjp(lambda *up: found[1](up), *zeros)[1](tuple(tangents)))
+def push(f: Map, primals: list[Tensor], tangents: list[Tensor]) -> tuple[Tensor, ...]:
+    """The tangents of f's outputs, by reverse mode twice: forward mode does not nest inside a function's own
+    jvp."""
+    outputs, pull, *_ = vjp(f, *primals)
+    zeros = [torch.zeros_like(part) for part in outputs]
+    return tuple(vjp(lambda *up: pull(up), *zeros)[1](tuple(tangents)))
 
 
-def second(given: tuple[Any, ...], settings: Settings, need: tuple[bool, ...]) -> Callable[..., Any]:
-    """`xent::rows_second` of up (4), x, W, b, value and along (4), None where `given` has None; index and
-    class_weight are given. Its outputs are those that are not None."""
-    tensors = Tensors(*given)
+def second(tensors: Tensors, settings: Settings, need: Sequence[bool]) -> Map:
+    """`xent::rows_second` of up (4), x, W, b, value and along (4), None where `tensors` has None; index and
+    class_weight are those of `tensors`. Its outputs are those that are not None."""
     names = [name for name in ("x", "W", "b", "value") if getattr(tensors, name) is not None]
 
-    def of(*inputs: Any) -> Any:
+    def of(*inputs: Tensor | None) -> tuple[Tensor, ...]:
+        """The tangents of the four outputs, and of the gradients that are needed."""
         up, primals, along = inputs[:4], inputs[4:8], inputs[8:]
         start = [p for p in primals if p is not None]
         towards = [
@@ -91,17 +94,20 @@ def second(given: tuple[Any, ...], settings: Settings, need: tuple[bool, ...]) -
             if p is not None
         ]
 
-        def outputs(*leaves: Tensor) -> Any:
+        def outputs(*leaves: Tensor) -> tuple[Tensor, ...]:
+            """The four outputs, as a function of x, W, b and value."""
             return rows(tensors._replace(**dict(zip(names, leaves, strict=True))), settings)[:4]
 
-        def gradient(*leaves: Tensor) -> Any:
-            return vjp(outputs, *leaves)[1](tuple(up))
+        def gradient(*leaves: Tensor) -> tuple[Tensor, ...]:
+            """Their gradients, weighed by `up`."""
+            pulled: tuple[Tensor, ...] = vjp(outputs, *leaves)[1](tuple(up))
+            return pulled
 
         moved = push(outputs, start, towards)
         if not any(need):
             return moved
         products = dict(zip(names, push(gradient, start, towards), strict=True))
-        asked = zip(("x", "W", "b", "value"), need, strict=True)
-        return *moved, *(products[name] for name, here in asked if here)
+        leaves = zip(("x", "W", "b", "value"), need, strict=True)
+        return *moved, *(products[name] for name, here in leaves if here)
 
     return of

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import door
-from .asked import MAX_BYTES, Asked, Reduction
+from .asked import MAX_BYTES, CallOptions, Reduction
 from .inputs import Target, autocast, check_tensors, flat_targets, layer, positions, rows_of, shifted
 
 
@@ -32,49 +32,83 @@ def linear_cross_entropy(
 ) -> Any:
     """Cross-entropy, in nats, of the logits input · weightᵀ + bias, which are never held whole.
 
-    With y = W x + b a row's logits, z = y/T (or c tanh(y/c)/T with a softcap c), lse = log Σ_k exp z_k, w
-    the class weights and ε the label smoothing, a row costs
-
-        ℓ = (1 − ε) Σ_k q_k w_k (lse − z_k) + (ε/K) Σ_k w_k (lse − z_k) + z_loss · lse²,
-
-    q being 1 at the target, or the target's row of probabilities. K counts the classes that are not
-    masked: one whose logit is −inf has p = 0, takes no share of ε and gets no gradient.
-
     Parameters
     ----------
-    input : (…, D) float64, float32, bfloat16 or float16
+    input : Tensor (…, D), float64, float32, bfloat16 or float16
         Rows of features, of any leading shape.
-    weight : (K, D), of input's dtype
-        A row a class, as `torch.nn.Linear` has it; or (K, d₁, …, D) for input (N, D): a loss for each of
-        d₁, ….
-    target : (…) integers in [0, K), or (…, K) probabilities, or a pair (…, t), (…, t) of classes and their
-    probabilities
-        Of input's leading shape; (N, d₁, …) or (N, K, d₁, …) where weight has more axes. A class named
-        twice in a row of the pair counts twice.
-    bias : (K,), or (K, d₁, …)
-    class_weight : (K,)
-        No gradient.
+    weight : Tensor (K, D), of input's dtype
+        One row per class, as `torch.nn.Linear` has it; or (K, d₁, …, D) for input (N, D): one loss for each
+        of d₁, ….
+    target : Tensor of integers or floats, or a pair of Tensors
+        Classes (…) in [0, K), or probabilities (…, K), or a pair (…, t), (…, t) of classes and their
+        probabilities, all with input's leading shape; (N, d₁, …) or (N, K, d₁, …) where weight has more
+        axes. A class that stands twice in a row of the pair counts twice.
+    bias : Tensor (K,) or (K, d₁, …), optional
+    class_weight : Tensor (K,), optional
+        It gets no gradient.
     ignore_index : int, default -100
         Rows with this target cost 0 and get gradient 0, whatever they hold.
-    reduction : "mean", "sum" or "none"
+    label_smoothing : float in [0, 1], default 0
+        ε below.
+    reduction : "mean", "sum" or "none", default "mean"
         The mean of class indices divides by Σ w over the rows that count, that of probabilities by their
         number, as PyTorch's do; without a row that counts it is 0 (PyTorch: NaN).
-    softcap, temperature, z_loss : float
-        See above; softcap None is none.
+    softcap : float, optional
+        c below; None is no cap.
+    temperature : float, default 1
+        T below.
+    z_loss : float, default 0
+        The factor of lse² below.
     shift : int, default 0
         Compare position t of the axis before the last with the target of position t + shift: 1 for the
         next token.
     max_bytes : int, default 32 MiB
-        What a tile of logits may take beside the gradients. It changes no bit beyond rounding.
-    returns : of "lse", "target_log_prob", "entropy", "argmax", "correct", "rank"
-        If any, the result is a `CrossEntropyOutput`.
+        How much memory a tile of logits may take beside the gradients. It changes no bit beyond rounding.
+    returns : sequence of "lse", "target_log_prob", "entropy", "argmax", "correct", "rank"
+        What to return besides the loss.
 
-    Returns the loss in input's dtype (float32 under autocast), summed in float64. Gradients are added up
-    in float32, or float64 for float64, and rounded once; what is frozen costs nothing. Differentiable
-    in any mode and order, under `torch.func` and `torch.compile`; docs/torch.md says which are in tiles.
-    Raises ValueError for shapes, dtypes, devices and options that do not fit, TypeError for what is no
-    tensor or number; IndexError, on the CPU, with the first target that is no class.
+    Returns
+    -------
+    Tensor, or CrossEntropyOutput if `returns` names anything
+        The loss in input's dtype (float32 under autocast), summed in float64: one number, or the target's
+        leading shape for reduction "none".
+
+    Raises
+    ------
+    ValueError
+        For shapes, dtypes, devices and options that do not fit.
+    TypeError
+        For an argument that is no tensor or no number.
+    IndexError
+        On the CPU, with the first target that is no class.
+
+    Notes
+    -----
+    With y = W x + b the logits of a row, z = y/T (or c tanh(y/c)/T with a softcap c), lse = log Σ_k exp z_k,
+    w the class weights and ε the label smoothing, a row costs
+
+        ℓ = (1 − ε) Σ_k q_k w_k (lse − z_k) + (ε/K) Σ_k w_k (lse − z_k) + z_loss · lse².
+
+    q is 1 at the target, or the target's row of probabilities. K counts the classes that are not masked: a
+    class whose logit is −inf has p = 0, takes no share of ε and gets no gradient.
+
+    Gradients are added up in float32, or in float64 for float64, and rounded once; those of tensors that
+    need none are not computed. The loss is differentiable in any mode and to any order, under `torch.func`
+    and `torch.compile`; docs/torch.md says which derivatives hold all logits in memory.
+
     Source: `xent.reference.cross_entropy`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xent.torch import linear_cross_entropy
+    >>> input, weight = torch.zeros(5, 3), torch.zeros(4, 3, requires_grad=True)
+    >>> loss = linear_cross_entropy(input, weight, torch.tensor([0, 1, 2, 3, -100]))
+    >>> round(loss.item(), 4)  # log 4: all classes are equally likely
+    1.3863
+    >>> loss.backward()
+    >>> weight.grad.shape
+    torch.Size([4, 3])
     """
     options = (
         class_weight,
@@ -91,16 +125,16 @@ def linear_cross_entropy(
         loss = door.loss(input, weight, bias, target, ignore_index, reduction, max_bytes or MAX_BYTES)
         if loss is not None:
             return loss
-    asked = Asked(*options)
+    call = CallOptions(*options)
     check_tensors(input=input, weight=weight, bias=bias, target=target, class_weight=class_weight)
     input, target = shifted(input, target, shift)
     input, weight, bias, out = layer(input, weight, bias)
     if weight.ndim == 2:
         index, value = flat_targets(target, input.shape[:-1], weight.shape[0])
-        return asked.of([(rows_of(input), weight, bias, index, value)], input.shape[:-1], out)
+        return call.of([(rows_of(input), weight, bias, index, value)], input.shape[:-1], out)
     if input.element_size() == 2:  # autograd adds the positions' gradients up
         input, weight, bias = input.float(), weight.float(), None if bias is None else bias.float()
-    return asked.of(positions(input, weight, bias, target), (len(input), *weight.shape[1:-1]), out)
+    return call.of(positions(input, weight, bias, target), (len(input), *weight.shape[1:-1]), out)
 
 
 def cross_entropy(
@@ -119,11 +153,45 @@ def cross_entropy(
 ) -> Any:
     """Cross-entropy, in nats, of logits: `torch.nn.functional.cross_entropy`, exact, with more options.
 
-    logits : (K,), (N, K) or (N, K, d₁, …), the classes on axis 1 as PyTorch has them; target () , (N,) or
-    (N, d₁, …) integers, of the shape of logits for probabilities, or a pair of classes and probabilities
-    with axis 1 the t named. Everything else, formula, options, result and errors, as
-    `linear_cross_entropy`, without its weight, bias and shift.
+    Parameters
+    ----------
+    logits : Tensor (K,), (N, K) or (N, K, d₁, …), float64, float32, bfloat16 or float16
+        The classes are on axis 1, as PyTorch has them.
+    target : Tensor of integers or floats, or a pair of Tensors
+        Classes in [0, K), of shape (), (N,) or (N, d₁, …); or probabilities of the shape of logits; or a
+        pair of classes and their probabilities, the t of each row on axis 1.
+    class_weight : Tensor (K,), optional
+        It gets no gradient.
+    ignore_index, label_smoothing, reduction, softcap, temperature, z_loss, max_bytes, returns
+        As `linear_cross_entropy` has them.
+
+    Returns
+    -------
+    Tensor, or CrossEntropyOutput if `returns` names anything
+        The loss in the dtype of logits (float32 under autocast), summed in float64: one number, or the
+        shape of target's classes for reduction "none".
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        As `linear_cross_entropy` does.
+
+    Notes
+    -----
+    The formula is that of `linear_cross_entropy`, y being the logits; so are the modes and orders in which
+    the loss is differentiable.
+
     Source: `xent.reference.cross_entropy`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from xent.torch import cross_entropy
+    >>> logits, target = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
+    >>> cross_entropy(logits, target, reduction="none")  # log(1 + e⁻²) and log 2
+    tensor([0.1269, 0.6931])
+    >>> cross_entropy(logits, target, returns=["correct"]).correct
+    tensor([ True, False])
     """
     options = (
         class_weight,
@@ -140,7 +208,7 @@ def cross_entropy(
         loss = door.loss(logits, None, None, target, ignore_index, reduction, max_bytes or MAX_BYTES)
         if loss is not None:
             return loss
-    asked = Asked(*options)
+    call = CallOptions(*options)
     check_tensors(logits=logits, target=target, class_weight=class_weight)
     if not logits.ndim:
         raise ValueError("logits: expected (K,), (N, K) or (N, K, …), got a scalar")
@@ -153,4 +221,4 @@ def cross_entropy(
     out = logits.dtype if autocast(logits) is None else torch.float32
     logits = logits.movedim(axis, -1)
     index, value = flat_targets(target, logits.shape[:-1], logits.shape[-1])
-    return asked.of([(rows_of(logits), None, None, index, value)], logits.shape[:-1], out)
+    return call.of([(rows_of(logits), None, None, index, value)], logits.shape[:-1], out)

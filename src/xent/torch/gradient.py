@@ -14,8 +14,7 @@ Need = tuple[bool, bool, bool, bool]  # of x, W, b and the targets' values
 
 @dataclass
 class Upstream:
-    """∂/∂ of what forward returns of a row, float64 (N,): the loss, lse, the target's log-probability, the
-    entropy."""
+    """The gradient by the outputs of forward, float64 (N,): loss, lse, log p of the target, entropy."""
 
     loss: Tensor
     log_sum: Tensor
@@ -23,6 +22,7 @@ class Upstream:
     entropy: Tensor
 
     def rows(self, rows: slice) -> Upstream:
+        """The part of some rows."""
         return Upstream(self.loss[rows], self.log_sum[rows], self.target[rows], self.entropy[rows])
 
 
@@ -65,10 +65,11 @@ class Residual:
         return z - self.origin.to(self.dtype)[:, None]
 
     def probabilities(self, z: Tensor) -> Tensor:
+        """p of a tile z."""
         return torch.exp(self.above(z)).mul_(self.inverse.to(self.dtype)[:, None])
 
     def of(self, z: Tensor, p: Tensor, classes: slice) -> Tensor:
-        """The tile's, p its probabilities."""
+        """∂/∂z of a tile of logits z with probabilities p."""
         A = self.A.to(self.dtype)[:, None]
         dz = p * A
         if self.bends:
@@ -84,7 +85,7 @@ class Residual:
 
 @dataclass
 class Gradients:
-    """Of x, in the wide dtype, W, b and the targets' values; None of what was not asked for."""
+    """Gradients of x (in the wide dtype), W, b and the targets' values; None where not needed."""
 
     x: Tensor | None = None
     W: Tensor | None = None
@@ -93,9 +94,8 @@ class Gradients:
 
 
 def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: Need) -> Gradients:
-    """Gradients of Σ_i of what `up` weighs, in one more pass over the classes; `need`: of x, W, b,
-    values."""
-    sums = Sums(logits, targets, need)
+    """Gradients of the outputs of all rows, weighed by `up` and summed, in one more pass over the classes."""
+    sums = GradientSums(logits, targets, need)
     residuals = [Residual(logits, targets, stats, up, rows) for rows in logits.row_blocks()]
     for classes, W in logits.class_blocks():
         sums.begin(classes)
@@ -106,10 +106,10 @@ def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: 
                 dz = residual.of(z, residual.probabilities(z), classes)
                 sums.add(dz.mul_(logits.slope(z)), W, residual.rows, classes)
         sums.end(classes)
-    return sums.found()
+    return sums.gradients()
 
 
-class Sums:
+class GradientSums:
     """Adds gradients up in the wide dtype: those of a tile's classes until it ends, those of rows to the
     end."""
 
@@ -123,13 +123,14 @@ class Sums:
         self.value = torch.zeros_like(value) if need[3] and value is not None else None
 
     def begin(self, classes: slice) -> None:
+        """Make room for the sums of a tile's classes."""
         x, size = self.logits.x, classes.stop - classes.start
         dtype = self.logits.dtype
         self.of_classes = None if self.W is None else x.new_zeros((size, x.shape[1]), dtype=dtype)
         self.of_bias = None if self.b is None else x.new_zeros(size, dtype=torch.float64)
 
     def add(self, dy: Tensor, W: Tensor | None, rows: slice, classes: slice) -> None:
-        """dy (rows, classes) times W into rows, times x into classes, and summed into the bias."""
+        """Add dy (rows, classes) times W to the rows, times x to the classes, and its sums to the bias."""
         if self.x is not None and W is None:
             self.x[rows, classes] += dy.to(self.x.dtype)
         elif self.x is not None and W is not None:
@@ -140,12 +141,13 @@ class Sums:
             self.of_bias += dy.sum(0, dtype=torch.float64)
 
     def values(self, residual: Residual, z: Tensor, classes: slice) -> None:
-        """∂/∂q_k = (1 − ε) w_k (lse − z_k), with what is upstream of it."""
+        """Add the gradient of the targets' values: ∂ℓ/∂q_k = (1 − ε) w_k (lse − z_k), times the upstream."""
         if self.value is not None:
             lse = (residual.lse[:, None] - z.double()) * residual.factor[:, None]
             self.scatter(lse, residual.rows, classes)
 
     def scatter(self, per_class: Tensor, rows: slice, classes: slice) -> None:
+        """Add ∂/∂q of a tile to the gradient of the targets' values."""
         targets = self.targets
         assert self.value is not None
         if targets.class_weight is not None:
@@ -160,10 +162,12 @@ class Sums:
             self.value[rows] += torch.where(inside, per_class.gather(1, at), 0).to(self.value.dtype)
 
     def end(self, classes: slice) -> None:
+        """Round the sums of a tile's classes, which are complete."""
         if self.W is not None and self.of_classes is not None:
             self.W[classes] = self.of_classes.to(self.W.dtype)
         if self.b is not None and self.of_bias is not None:
             self.b[classes] = self.of_bias.to(self.b.dtype)
 
-    def found(self) -> Gradients:
+    def gradients(self) -> Gradients:
+        """What has been added up."""
         return Gradients(self.x, self.W, self.b, self.value)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-Target = Tensor | tuple[Tensor, Tensor]
-Part = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]  # x, W, b, index, value
+Target: TypeAlias = Tensor | tuple[Tensor, Tensor]
+Part: TypeAlias = tuple[
+    Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None
+]  # x, W, b, index, value
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
-def check_tensors(**given: Any) -> None:
-    """That all are tensors on one device, the first of a dtype there are kernels for."""
-    name, first = next(iter(given.items()))
-    for argument, value in given.items():
+def check_tensors(**arguments: Any) -> None:
+    """That all are tensors on one device, the first of a dtype that there are kernels for."""
+    name, first = next(iter(arguments.items()))
+    for argument, value in arguments.items():
         parts = value if argument == "target" and isinstance(value, tuple) else (value,)
         if value is None and argument in ("bias", "class_weight"):
             continue
@@ -40,6 +42,7 @@ def check_tensors(**given: Any) -> None:
 
 
 def _differentiated(t: Tensor) -> bool:
+    """Whether a gradient by it is asked for."""
     if t.requires_grad or torch.compiler.is_compiling():
         return t.requires_grad
     return torch._C._functorch.is_gradtrackingtensor(t)
@@ -67,7 +70,7 @@ def layer(
 
 
 def rows_of(input: Tensor) -> Tensor:
-    """(N, D), of any leading shape."""
+    """Rows (N, D) of an input (…, D)."""
     return input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
 
 
@@ -130,19 +133,22 @@ def flat_targets(target: Target, lead: Sequence[int], K: int) -> tuple[Tensor | 
 
 
 def _is_index(t: Tensor) -> bool:
+    """Whether its dtype is one of integers."""
     return not t.is_floating_point() and not t.is_complex() and t.dtype != torch.bool
 
 
 def _long(index: Tensor) -> Tensor:
-    """int64; uint64 that is larger is no class either."""
-    found = index.long()
+    """The index as int64; a uint64 beyond int64 becomes its largest number, which is no class either."""
+    signed = index.long()
     return (
-        found if index.dtype != torch.uint64 else torch.where(found < 0, torch.iinfo(torch.int64).max, found)
+        signed
+        if index.dtype != torch.uint64
+        else torch.where(signed < 0, torch.iinfo(torch.int64).max, signed)
     )
 
 
 def shifted(x: Tensor, target: Target, shift: int) -> tuple[Tensor, Target]:
-    """Positions and the targets `shift` after them."""
+    """The positions that have a target `shift` after them, and those targets."""
     if not isinstance(shift, int):
         raise TypeError(f"shift: expected an integer, got {type(shift).__name__}")
     if not shift:
@@ -158,7 +164,7 @@ def shifted(x: Tensor, target: Target, shift: int) -> tuple[Tensor, Target]:
 
 
 def autocast(x: Tensor) -> torch.dtype | None:
-    """What products are computed in under autocast; the loss is then float32. None without it."""
+    """The dtype of products under autocast, where the loss is float32; None without autocast."""
     kind = x.device.type
     if x.dtype != torch.float64 and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)

@@ -8,17 +8,16 @@ last.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._types import Array
 from ..kernels import native
 from . import threads
 from .gradient import Gradients, Need, Residual, Upstream
 from .native_tiles import KINDS, memory
-from .tiles import Logits, Rows, Targets, rows_of
+from .tiles import Logits, Rows, Targets, rows_from_sums
 
 
 def serves(logits: Logits, targets: Targets, bends: bool) -> bool:
@@ -32,16 +31,16 @@ def serves(logits: Logits, targets: Targets, bends: bool) -> bool:
 
 
 def forward(logits: Logits, targets: Targets) -> Rows:
-    """See `tiles.forward`."""
+    """`tiles.forward` by the native kernels, for logits that are in memory."""
     o, z, w = logits.options, memory(logits.x), _weights(logits, targets)
-    found, kind = np.empty((len(z), 6)), KINDS[logits.x.dtype]
+    sums, kind = np.empty((len(z), 6)), KINDS[logits.x.dtype]
 
     def scan(rows: slice) -> None:
-        native.scan_rows(kind, z[rows], 1 / o.temperature, w, o.label_smoothing > 0, found[rows])
+        native.scan_rows(kind, z[rows], 1 / o.temperature, w, o.label_smoothing > 0, sums[rows])
 
     threads.over(len(z), scan)
-    peak, rest, winner, live, share, shares = torch.from_numpy(found).unbind(1)
-    return rows_of(
+    peak, rest, winner, live, share, shares = torch.from_numpy(sums).unbind(1)
+    return rows_from_sums(
         o,
         targets,
         slice(None),
@@ -58,20 +57,20 @@ def forward(logits: Logits, targets: Targets) -> Rows:
 
 
 def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: Need) -> Gradients:
-    """See `gradient.backward`."""
+    """`gradient.backward` by the native kernels, for logits that are in memory."""
     if not need[0]:
         return Gradients()
     x, o = logits.x, logits.options
     r = Residual(logits, targets, stats, up, slice(0, len(x)))
     scale = r.A * r.inverse
     shares = torch.zeros_like(scale) if r.smooth is None else r.smooth
-    given = memory(torch.stack((r.origin, scale, shares), 1))
+    of_residuals = memory(torch.stack((r.origin, scale, shares), 1))
     z, w, kind = memory(x), _weights(logits, targets), KINDS[x.dtype]
     dx = torch.empty(x.shape, dtype=x.dtype)
     out = memory(dx)
     threads.over(
         len(z),
-        lambda rows: native.residual_rows(kind, z[rows], 1 / o.temperature, w, given[rows], out[rows]),
+        lambda rows: native.residual_rows(kind, z[rows], 1 / o.temperature, w, of_residuals[rows], out[rows]),
     )
     assert targets.index is not None
     index, at = targets.index[:, None], _at_target(logits, targets)
@@ -85,7 +84,8 @@ def backward(logits: Logits, targets: Targets, stats: Rows, up: Upstream, need: 
     return Gradients(dx)
 
 
-def _weights(logits: Logits, targets: Targets) -> Any:
+def _weights(logits: Logits, targets: Targets) -> Array | None:
+    """The class weights where smoothing needs them."""
     if targets.class_weight is None or not logits.options.label_smoothing:
         return None
     return memory(targets.class_weight.to(logits.dtype).contiguous())
@@ -94,5 +94,5 @@ def _weights(logits: Logits, targets: Targets) -> Any:
 def _at_target(logits: Logits, targets: Targets) -> Tensor:
     """The target's logit, rounded as the kernels round it."""
     assert targets.index is not None
-    found = logits.x.gather(1, targets.index[:, None])[:, 0].to(logits.dtype)
-    return (found * (1 / logits.options.temperature)).double()
+    logit = logits.x.gather(1, targets.index[:, None])[:, 0].to(logits.dtype)
+    return (logit * (1 / logits.options.temperature)).double()

@@ -13,14 +13,13 @@ Design
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from .._types import Array
 from ..data.batch import Batch, TopK
 from ..kernels import native
 from . import threads
@@ -42,7 +41,18 @@ _STORED = {
     torch.int64: np.int64,
 }
 KINDS = {torch.float64: "d", torch.float32: "f", torch.float16: "h", torch.bfloat16: "b"}
-Array = NDArray[Any]
+
+
+class Columns(Protocol):
+    """The softmax of rows whose logits come in tiles of classes; see `native.columns`."""
+
+    @property
+    def filled(self) -> int: ...
+    def scan(self, z: Array, first: int, peak: Array | None) -> None: ...
+    def finish(self) -> object: ...
+    def residual(self, z: Array, first: int, peak: Array | None) -> None: ...
+    def save(self, out: Array) -> None: ...
+    def restore(self, saved: Array) -> None: ...
 
 
 def serves(logits: Logits, targets: Targets, bends: bool) -> bool:
@@ -63,8 +73,8 @@ def narrows(x: Tensor, W: Tensor, softcap: float) -> bool:
 
 
 def keeps(x: Tensor, W: Tensor, softcap: float, max_bytes: int) -> bool:
-    """Whether forward had better keep exp(z − m) for backward: where products of bfloat16 are so fast that
-    making z again would be a quarter of the time, and it takes no more than `max_bytes`."""
+    """Whether forward keeps exp(z − m) for backward: where products of bfloat16 are so fast that making z
+    again would be a quarter of the time, and where it takes at most `max_bytes`."""
     # The number of rows comes last: what is compiled is compiled anew for each answer that it was asked for.
     if not narrows(x, W, softcap) or 4 * _CLASSES * x.shape[1] > max_bytes:
         return False
@@ -72,15 +82,16 @@ def keeps(x: Tensor, W: Tensor, softcap: float, max_bytes: int) -> bool:
 
 
 def room_to_keep(x: Tensor, W: Tensor | None, keep: bool) -> tuple[Tensor, Tensor]:
-    """For exp(z − m) (K, N), and for the m that each tile knew, (tiles, N); of nothing unless `keep`."""
+    """Memory for exp(z − m) (K, N), and for the m that each tile knew, (tiles, N); empty unless `keep`."""
     n, K = (x.shape[0], W.shape[0]) if keep and W is not None else (0, 0)
     tiles = (K + _CLASSES - 1) // _CLASSES
     return _empty((K, n), torch.bfloat16, x), _empty((tiles, n), torch.float32, x)
 
 
-def _empty(shape: Sequence[Any], dtype: torch.dtype, like: Tensor) -> Tensor:
-    """A tensor to fill, which cannot be resized: nothing for callers. From NumPy, which asks the system for
-    large pages: the 8192 small ones of 32 MiB took a tenth of the time of all the products over them."""
+def _empty(shape: tuple[int, ...], dtype: torch.dtype, like: Tensor) -> Tensor:
+    """A tensor to fill. It cannot be resized, so it is nothing for callers. Its memory is from NumPy,
+    which asks the system for large pages: the 8192 small ones of 32 MiB took a tenth of the time of all the
+    products over them."""
     if type(like) is not Tensor or like.device.type != "cpu":
         return like.new_empty(shape, dtype=dtype)
     stored = np.int16 if dtype == torch.bfloat16 else np.float32
@@ -88,11 +99,11 @@ def _empty(shape: Sequence[Any], dtype: torch.dtype, like: Tensor) -> Tensor:
 
 
 def forward(logits: Logits, targets: Targets, room: tuple[Tensor, Tensor] | None = None) -> Rows:
-    """See `tiles.forward`; fills `room_to_keep`."""
+    """`tiles.forward` by the native kernels, which also fills `room`, made by `room_to_keep`."""
     work = _Work(logits, targets, room)
     kept = np.empty((work.n, 7))
 
-    def rows_of(t: int) -> None:
+    def on_thread(t: int) -> None:
         parts = [_Part(work, rows) for rows in work.chunks(slice(0, work.n), t)]
         spare = work.spare(_ROWS)
         for classes in work.tiles:
@@ -102,7 +113,7 @@ def forward(logits: Logits, targets: Targets, room: tuple[Tensor, Tensor] | None
             part.column.finish()
             part.column.save(kept[part.rows])
 
-    threads.run(work.threads, rows_of)
+    threads.run(work.threads, on_thread)
     peak, rest, winner, live, loss, mass, target = torch.from_numpy(kept).unbind(1)
     every = slice(None)
     loss, target = targets.scaled(every, loss), target * targets.mean(mass)
@@ -120,9 +131,9 @@ def backward(
     need: Need,
     room: tuple[Tensor, Tensor] | None = None,
 ) -> Gradients:
-    """See `gradient.backward`; not of the targets' values. `room`: what forward kept."""
+    """`gradient.backward` by the native kernels, not of the targets' values; `room`: what forward kept."""
     work = _Work(logits, targets, room)
-    given = _given(logits, targets, stats, up)
+    restored = _for_residuals(logits, targets, stats, up)
     x, W = logits.x, logits.W
     assert W is not None
     dx = torch.zeros(x.shape, dtype=logits.dtype) if need[0] else None
@@ -134,12 +145,12 @@ def backward(
     G = work.spare(_filled(blocks[0]) if together else 0)
     meet = threading.Barrier(work.threads)
 
-    def rows_of(t: int) -> None:
-        own = [[_Part(work, rows, given) for rows in work.chunks(block, t)] for block in blocks]
+    def on_thread(t: int) -> None:
+        own = [[_Part(work, rows, restored) for rows in work.chunks(block, t)] for block in blocks]
         spare = work.spare(0 if together else _ROWS)
         for classes in work.tiles:
             mine = share(classes.stop - classes.start, t, work.threads)
-            sums = _Sums(work, slice(classes.start + mine.start, classes.start + mine.stop), dW, db)
+            sums = _ClassSums(work, slice(classes.start + mine.start, classes.start + mine.stop), dW, db)
             for block, parts in zip(blocks, own, strict=True):
                 for part in parts:
                     g = part.residual(classes, G[:, part.rows.start - block.start :] if together else spare)
@@ -151,17 +162,17 @@ def backward(
                     meet.wait()
             sums.end()
 
-    threads.run(work.threads, rows_of, meet)
+    threads.run(work.threads, on_thread, meet)
     return Gradients(dx, dW, db)
 
 
 def above(logits: Logits, targets: Targets) -> Tensor:
-    """See `tiles.above`; of labels."""
+    """`tiles.above` by the native kernels."""
     assert targets.index is not None
     work, index = _Work(logits, targets), memory(targets.index)
-    found, limit = np.zeros(work.n, np.int64), np.zeros(work.n, work.dtype)
+    counts, limit = np.zeros(work.n, np.int64), np.zeros(work.n, work.dtype)
 
-    def rows_of(t: int) -> None:
+    def on_thread(t: int) -> None:
         spare = work.spare(_ROWS)
         for rows in work.chunks(slice(0, work.n), t):
             for classes in work.tiles:
@@ -171,13 +182,13 @@ def above(logits: Logits, targets: Targets) -> Tensor:
                     limit[rows.start + here] = z[index[rows][here] - classes.start, here]
             for classes in work.tiles:
                 z = work.tile(rows, classes, spare, rows.stop - rows.start)
-                found[rows] += (z > limit[rows]).sum(0)
+                counts[rows] += (z > limit[rows]).sum(0)
 
-    threads.run(work.threads, rows_of)
-    return torch.from_numpy(found)
+    threads.run(work.threads, on_thread)
+    return torch.from_numpy(counts)
 
 
-def _given(logits: Logits, targets: Targets, stats: Rows, up: Upstream) -> Array:
+def _for_residuals(logits: Logits, targets: Targets, stats: Rows, up: Upstream) -> Array:
     """What the kernels need of rows for their residuals, (n, 7)."""
     r = Residual(logits, targets, stats, up, slice(0, logits.shape[0]))
     smooth = torch.zeros_like(r.factor) if r.smooth is None else r.smooth
@@ -186,12 +197,13 @@ def _given(logits: Logits, targets: Targets, stats: Rows, up: Upstream) -> Array
 
 
 def _filled(rows: slice) -> int:
-    """So many rows, filled up to what the kernels take at once."""
-    return -(-(rows.stop - rows.start) // 16) * 16
+    """The number of these rows, rounded up to a multiple of what the kernels take at once."""
+    n: int = rows.stop - rows.start
+    return -(-n // 16) * 16
 
 
 class _Work:
-    """A call's arrays, how they are cut, and who does which of it."""
+    """The arrays of a call, how they are cut into tiles, and which thread does which rows."""
 
     def __init__(self, logits: Logits, targets: Targets, room: tuple[Tensor, Tensor] | None = None) -> None:
         x, W, o = logits.x, logits.W, logits.options
@@ -213,26 +225,28 @@ class _Work:
         self.batch = Batch(np.empty((self.n, 0)), self._targets(targets), label_smoothing=o.label_smoothing)
 
     @staticmethod
-    def _targets(targets: Targets) -> Any:
-        value = None if targets.value is None else memory(targets.value.to(wide(targets.value.dtype)))
-        if targets.index is None:
-            return value
-        index = memory(targets.index)
-        return index if value is None else TopK(index, value.astype(np.float64))
+    def _targets(targets: Targets) -> Array | TopK:
+        """Targets as `Batch` takes them."""
+        if targets.value is None:
+            assert targets.index is not None
+            return memory(targets.index)
+        value = memory(targets.value.to(wide(targets.value.dtype)))
+        return value if targets.index is None else TopK(memory(targets.index), value.astype(np.float64))
 
     def chunks(self, rows: slice, t: int) -> list[slice]:
-        """Of `rows`, those of thread t."""
-        found = [
+        """The chunks of `rows` that thread t does."""
+        chunks = [
             slice(rows.start + a.start, rows.start + a.stop) for a in pieces(rows.stop - rows.start, _ROWS)
         ]
-        return found[share(len(found), t, self.threads)]
+        return chunks[share(len(chunks), t, self.threads)]
 
     def multiply(self, A: Array, B: Array, out: Array, add: bool = False) -> None:
+        """out = A B, or out += A B."""
         native.multiply(self.mixed, A, B, out, add=add, round_A=self.rounds)
 
     def spare(self, rows: int) -> Array:
-        """Room for a tile of so many rows; a line of cache more, lest a power of two of them fall on each
-        other."""
+        """Room for a tile of so many rows; a row is one line of cache longer, lest rows whose length
+        is a power of two share cache sets."""
         return np.empty((self.step if rows else 0, rows + 16), self.dtype)[:, :rows]
 
     def tile(self, rows: slice, classes: slice, out: Array, filled: int) -> Array:
@@ -254,18 +268,21 @@ class _Work:
 
 
 class _Part:
-    """Some rows of a call, and their softmax; for backward with what is `given` of all rows."""
+    """Some rows of a call, and their softmax; for backward with what is `restored` of all rows."""
 
-    def __init__(self, work: _Work, rows: slice, given: Array | None = None) -> None:
+    def __init__(self, work: _Work, rows: slice, restored: Array | None = None) -> None:
         self.work, self.rows, self.live = work, rows, rows.stop - rows.start
         self.column = self._column()
-        self.again = self._column() if given is not None and work.narrows and work.room is None else None
-        if given is not None:
-            self.column.restore(given[rows])
+        self.again = self._column() if restored is not None and work.narrows and work.room is None else None
+        if restored is not None:
+            self.column.restore(restored[rows])
 
-    def _column(self) -> Any:
+    def _column(self) -> Columns:
+        """A softmax that has seen no tile."""
         work = self.work
-        return native.columns(work.batch, np.arange(self.rows.start, self.rows.stop), len(work.W), work.dtype)
+        rows = np.arange(self.rows.start, self.rows.stop)
+        column: Columns = native.columns(work.batch, rows, len(work.W), work.dtype)
+        return column
 
     def scan(self, classes: slice, spare: Array) -> None:
         """Take a tile's classes up, and keep it where there is room."""
@@ -277,11 +294,12 @@ class _Part:
         self._narrow(self.column, z, classes, kept, peaks)
 
     def _kept(self, classes: slice) -> tuple[Array, Array]:
+        """What forward keeps of a tile: exp(z − m), and m."""
         assert self.work.room is not None
         kept, peaks = self.work.room
         return kept[classes, self.rows], peaks[classes.start // self.work.step, self.rows]
 
-    def _narrow(self, column: Any, z: Array, classes: slice, kept: Array, peaks: Array) -> None:
+    def _narrow(self, column: Columns, z: Array, classes: slice, kept: Array, peaks: Array) -> None:
         """exp(z − m) into `kept`, and the m of this tile's time into `peaks`."""
         at = np.empty(column.filled, z.dtype)
         column.scan(z, classes.start, at)
@@ -314,7 +332,7 @@ class _Part:
         return z[:, : self.live]
 
 
-class _Sums:
+class _ClassSums:
     """Gradients of some `classes` (a share of a tile) over blocks of rows, rounded once at the end."""
 
     def __init__(self, work: _Work, classes: slice, dW: Tensor | None, db: Tensor | None) -> None:
@@ -332,13 +350,14 @@ class _Sums:
             self.of_classes = np.empty((size, d), work.dtype) if narrow else memory(self.dW)
 
     def add(self, g: Array, rows: slice) -> None:
-        """g (classes, rows): those by their logits."""
+        """Add the gradients that follow from g (classes, rows), those by the logits."""
         if self.dW is not None:
             self.work.multiply(g, self.work.x[rows], self.of_classes, add=rows.start > 0)
         if self.db is not None:
             self.of_bias += g.sum(axis=1, dtype=np.float64)
 
     def end(self) -> None:
+        """Round the sums into dW and db."""
         if self.db is not None:
             self.db[...] = torch.from_numpy(self.of_bias).to(self.db.dtype)
         if self.dW is None or self.dW.element_size() > 2:

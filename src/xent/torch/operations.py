@@ -7,7 +7,8 @@ logits x (N, K) alone; targets as `tiles.Targets` has them. `autograd` makes the
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,6 +19,10 @@ from .gradient import Gradients, Need, Upstream
 from .second import Directions
 from .tiles import Logits, Options, Rows, Targets
 
+if TYPE_CHECKING:
+    from torch._library.custom_ops import CustomOpDef
+
+Input: TypeAlias = Tensor | int | float | bool | None  # what an operation takes, in the order of its schema
 FIELDS = ("peak", "rest", "mass", "share", "live", "winner", "entropy", "target")  # of stats
 WIDE = 16  # a bit of `need`: leave the gradient of x in the dtype that it was summed in
 
@@ -34,6 +39,7 @@ class Tensors(NamedTuple):
 
     @property
     def K(self) -> int:
+        """The number of classes."""
         return self.x.shape[-1] if self.W is None else self.W.shape[0]
 
 
@@ -59,9 +65,38 @@ _UP = "Tensor loss, Tensor lse, Tensor target, Tensor spread, Tensor stats"
 _ALONG = "Tensor? along_x, Tensor? along_W, Tensor? along_b, Tensor? along_value"
 
 
-def split(given: Any) -> tuple[Tensors, Settings, tuple[Any, ...]]:
-    """_INPUTS, and what follows them."""
-    return Tensors(*given[:6]), Settings(*given[6:14]), tuple(given[14:])
+class Context(Protocol):
+    """What autograd hands to a function, whose class in PyTorch does not name all of this."""
+
+    saved_tensors: tuple[Any, ...]  # tensors, or None
+    needs_input_grad: tuple[bool, ...]
+    settings: Settings
+    need: int  # see `wanted`
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
+    def save_for_forward(self, *tensors: Tensor | None) -> None: ...
+    def mark_non_differentiable(self, *tensors: Tensor) -> None: ...
+    def set_materialize_grads(self, value: bool) -> None: ...
+
+
+class Vmap(Protocol):
+    """What vmap says of its batch."""
+
+    batch_size: int
+
+
+def split(inputs: Sequence[Input]) -> tuple[Tensors, Settings]:
+    """The inputs of `rows` and of `above`, by name."""
+    return Tensors._make(inputs[:6]), Settings._make(inputs[6:14])
+
+
+def split_gradient(
+    inputs: Sequence[Input],
+) -> tuple[tuple[Tensor, ...], Tensors, Settings, int, tuple[Any, ...]]:
+    """The inputs of `rows_gradient` and of `rows_second`: gradients by the outputs of `rows` and its stats
+    (5), those of `rows`, which gradients are needed, and what forward kept (2) or the directions (4)."""
+    values: tuple[Any, ...] = tuple(inputs)
+    return values[:5], *split(values[5:]), values[19], values[20:]
 
 
 class _Call:
@@ -84,40 +119,44 @@ class _Call:
         self.targets = Targets(index, value, class_weight)
 
     def widen(self, rows: Tensor) -> Tensor:
-        """A tensor a live row, with 0 for the rows that were left out."""
+        """From the live rows to all rows, 0 for those that were left out."""
         if self.live is None or len(rows) == self.n:
             return rows
         return rows.new_zeros((self.n, *rows.shape[1:])).index_copy_(0, self.live, rows)
 
     def narrow(self, rows: Tensor) -> Tensor:
-        """Of the live rows."""
+        """From all rows to the live ones."""
         return rows if self.live is None or self.logits.shape[0] == self.n else rows[self.live]
 
     def masked(self, rows: Tensor) -> Tensor:
-        """0 where a row is ignored."""
+        """The same with 0 where a row is ignored."""
         return rows if self.logits.dead is None else rows.masked_fill(self.logits.dead, 0)
 
     def outputs(self, *parts: Tensor) -> tuple[Tensor, ...]:
-        """Of all rows, in memory of their own."""
+        """`parts` of the live rows as outputs of all rows, in memory of their own."""
         return tuple(self.widen(self.masked(part)).clone() for part in parts)
 
-    def upstream(self, parts: Any) -> Upstream:
+    def upstream(self, parts: Iterable[Tensor]) -> Upstream:
+        """Gradients by the outputs of `rows`, of the live rows."""
         return Upstream(*(self.masked(self.narrow(part.double())) for part in parts))
 
     def stats(self, kept: Tensor) -> Rows:
+        """What forward found of the live rows, from `stats` (8, N)."""
         rows = dict(zip(FIELDS, self.narrow(kept.T).T, strict=True))
         winner = rows.pop("winner").long()
         return Rows(winner=winner, loss=torch.empty(0), **rows)
 
-    def gradients(self, found: Gradients, need: int) -> tuple[Tensor, ...]:
-        """Of x, W, b and values; of nothing where none was asked for."""
-        dx = None if found.x is None else self.widen(found.x)
+    def gradients(self, gradients: Gradients, need: int) -> tuple[Tensor, ...]:
+        """Gradients of x, W, b and values as outputs: empty where none is needed."""
+        dx = None if gradients.x is None else self.widen(gradients.x)
         dx = dx if dx is None or need & WIDE else dx.to(self.x.dtype)
-        return tuple(self.x.new_empty(0) if g is None else g for g in (dx, found.W, found.b, found.value))
+        return tuple(
+            self.x.new_empty(0) if g is None else g for g in (dx, gradients.W, gradients.b, gradients.value)
+        )
 
 
 def _whole_call(tensors: Tensors, settings: Settings) -> whole_call.Call | None:
-    """The call, if it is one for `whole`."""
+    """The call as `whole` takes it; None if it does not serve it."""
     x, W, b, index, value, class_weight = tensors
     _, smoothing, softcap, temperature, z_loss, _, entropy, _ = settings
     options = smoothing or softcap or z_loss or entropy or temperature != 1
@@ -128,17 +167,18 @@ def _whole_call(tensors: Tensors, settings: Settings) -> whole_call.Call | None:
 
 
 def wanted(need: int) -> Need:
-    """Of x, W, b and the targets' values: the bits of a number, since vmap takes no lists."""
+    """Whether gradients of x, W, b and values are needed: bits of a number, since vmap takes no lists."""
     return bool(need & 1), bool(need & 2), bool(need & 4), bool(need & 8)
 
 
 def _fake_gradients(tensors: Tensors, need: int) -> tuple[Tensor, ...]:
+    """Tensors of the shapes and dtypes of `rows_gradient`'s outputs."""
     x, W, b, _, value, _ = tensors
-    found = []
-    for asked, like in zip(wanted(need), (x, W, b, value), strict=True):
-        dtype = x.dtype if like is None or not asked else like.dtype
-        found.append(x.new_empty(like.shape if asked and like is not None else 0, dtype=dtype))
-    return tuple(found)
+    gradients = []
+    for needs, like in zip(wanted(need), (x, W, b, value), strict=True):
+        dtype = x.dtype if like is None or not needs else like.dtype
+        gradients.append(x.new_empty(like.shape if needs and like is not None else 0, dtype=dtype))
+    return tuple(gradients)
 
 
 def check_classes(index: Tensor, ignore_index: int | None, K: int) -> None:
@@ -156,7 +196,7 @@ def check_classes(index: Tensor, ignore_index: int | None, K: int) -> None:
 
 
 def check_targets(tensors: Tensors, settings: Settings) -> None:
-    """`check_classes` of an operation's."""
+    """`check_classes` of the targets of an operation."""
     if tensors.target is not None:
         check_classes(tensors.target, settings.ignore_index if tensors.value is None else None, tensors.K)
 
@@ -164,8 +204,9 @@ def check_targets(tensors: Tensors, settings: Settings) -> None:
 @torch.library.custom_op(
     "xent::rows", mutates_args=(), schema=f"({_INPUTS}) -> ({', '.join(['Tensor'] * 7)})"
 )
-def rows(*given: Any) -> Any:
-    tensors, settings, _ = split(given)
+def rows(*inputs: Input) -> tuple[Tensor, ...]:
+    """The outputs that this file opens with, and what forward keeps: `native_tiles.room_to_keep`."""
+    tensors, settings = split(inputs)
     check_targets(tensors, settings)
     room = native_tiles.room_to_keep(tensors.x, tensors.W, settings.keep)
     if (whole := _whole_call(tensors, settings)) is not None:
@@ -176,19 +217,19 @@ def rows(*given: Any) -> Any:
     call = _Call(tensors, settings)
     logits, targets, entropy = call.logits, call.targets, settings.entropy
     if native_tiles.serves(logits, targets, entropy):
-        found = native_tiles.forward(logits, targets, room if settings.keep else None)
+        result = native_tiles.forward(logits, targets, room if settings.keep else None)
     elif native_logits.serves(logits, targets, entropy):
-        found = native_logits.forward(logits, targets)
+        result = native_logits.forward(logits, targets)
     else:
-        found = tiles.forward(logits, targets, entropy)
-    kept = torch.stack([getattr(found, name).double() for name in FIELDS], 1)
-    outputs = call.outputs(found.loss, found.log_sum, found.log_prob, found.entropy * entropy)
+        result = tiles.forward(logits, targets, entropy)
+    kept = torch.stack([getattr(result, name).double() for name in FIELDS], 1)
+    outputs = call.outputs(result.loss, result.log_sum, result.log_prob, result.entropy * entropy)
     return *outputs, call.widen(kept).T.contiguous(), *room
 
 
 @rows.register_fake
-def _(*given: Any) -> Any:
-    (x, W, *_), settings, _ = split(given)
+def _(*inputs: Input) -> tuple[Tensor, ...]:
+    (x, W, *_), settings = split(inputs)
     of_row = [x.new_empty(x.shape[0], dtype=torch.float64) for _ in range(4)]
     stats = x.new_empty((len(FIELDS), x.shape[0]), dtype=torch.float64)
     return *of_row, stats, *native_tiles.room_to_keep(x, W, settings.keep)
@@ -199,30 +240,32 @@ def _(*given: Any) -> Any:
     mutates_args=(),
     schema=f"({_UP}, {_INPUTS}, int need, Tensor kept, Tensor peaks) -> (Tensor, Tensor, Tensor, Tensor)",
 )
-def rows_gradient(*given: Any) -> Any:
-    tensors, settings, (need, *room) = split(given[5:])
-    asked, whole = wanted(need), _whole_call(tensors, settings)
-    if whole is not None and not need & WIDE and not any(bool(part.any()) for part in given[1:4]):
+def rows_gradient(*inputs: Input) -> tuple[Tensor, ...]:
+    """Gradients of x, W, b and values: empty where none is needed."""
+    (*up, stats), tensors, settings, need, room = split_gradient(inputs)
+    needs, whole = wanted(need), _whole_call(tensors, settings)
+    if whole is not None and not need & WIDE and not any(bool(part.any()) for part in up[1:]):
         kept = (None, *room) if room[0].numel() else whole_call.NO_ROOM
-        of = whole_call.backward(whole, whole_call.known(given[4]), given[0].contiguous(), asked[:3], kept)
+        of = whole_call.backward(
+            whole, whole_call.rows_for_backward(stats), up[0].contiguous(), needs[:3], kept
+        )
         return *(tensors.x.new_empty(0) if g is None else g for g in of), tensors.x.new_empty(0)
     call = _Call(tensors, settings)
     logits, targets = call.logits, call.targets
-    up, known = call.upstream(given[:4]), call.stats(given[4])
-    if native_tiles.serves(logits, targets, settings.entropy) and not asked[3]:
-        found = native_tiles.backward(
-            logits, targets, known, up, asked, tuple(room) if room[0].numel() else None
-        )
+    weights, of_rows = call.upstream(up), call.stats(stats)
+    if native_tiles.serves(logits, targets, settings.entropy) and not needs[3]:
+        kept_tiles = room if room[0].numel() else None
+        gradients = native_tiles.backward(logits, targets, of_rows, weights, needs, kept_tiles)
     elif native_logits.serves(logits, targets, settings.entropy):
-        found = native_logits.backward(logits, targets, known, up, asked)
+        gradients = native_logits.backward(logits, targets, of_rows, weights, needs)
     else:
-        found = gradient.backward(logits, targets, known, up, asked)
-    return call.gradients(found, need)
+        gradients = gradient.backward(logits, targets, of_rows, weights, needs)
+    return call.gradients(gradients, need)
 
 
 @rows_gradient.register_fake
-def _(*given: Any) -> Any:
-    tensors, _, (need, *_) = split(given[5:])
+def _(*inputs: Input) -> tuple[Tensor, ...]:
+    _, tensors, _, need, _ = split_gradient(inputs)
     return _fake_gradients(tensors, need)
 
 
@@ -231,56 +274,63 @@ def _(*given: Any) -> Any:
     mutates_args=(),
     schema=f"({_UP}, {_INPUTS}, int need, {_ALONG}) -> ({', '.join(['Tensor'] * 8)})",
 )
-def rows_second(*given: Any) -> Any:
+def rows_second(*inputs: Input) -> tuple[Tensor, ...]:
     """The tangents of what `rows` returns, and of what `rows_gradient` does."""
-    tensors, settings, (need, along_x, *along) = split(given[5:])
+    (*up, stats), tensors, settings, need, (along_x, *along) = split_gradient(inputs)
     call = _Call(tensors, settings)
-    up, known = call.upstream(given[:4]), call.stats(given[4])
+    weights, of_rows = call.upstream(up), call.stats(stats)
     at = Directions(None if along_x is None else call.narrow(along_x), *along)
-    moved, found = second.second_order(call.logits, call.targets, known, up, at, wanted(need))
+    moved, gradients = second.second_order(call.logits, call.targets, of_rows, weights, at, wanted(need))
     entropy = moved.entropy * settings.entropy
-    return *call.outputs(moved.loss, moved.log_sum, moved.target, entropy), *call.gradients(found, need)
+    return *call.outputs(moved.loss, moved.log_sum, moved.target, entropy), *call.gradients(gradients, need)
 
 
 @rows_second.register_fake
-def _(*given: Any) -> Any:
-    tensors, _, (need, *_) = split(given[5:])
-    return *(torch.empty_like(part) for part in given[:4]), *_fake_gradients(tensors, need)
+def _(*inputs: Input) -> tuple[Tensor, ...]:
+    up, tensors, _, need, _ = split_gradient(inputs)
+    return *(torch.empty_like(part) for part in up[:4]), *_fake_gradients(tensors, need)
 
 
 @torch.library.custom_op("xent::above", mutates_args=(), schema=f"({_INPUTS}) -> Tensor")
-def above(*given: Any) -> Any:
-    """How many logits of a row are above that of its class, 0 of ignored rows."""
-    tensors, settings, _ = split(given)
+def above(*inputs: Input) -> Tensor:
+    """How many logits of a row are above that of its class, 0 for ignored rows."""
+    tensors, settings = split(inputs)
     call = _Call(tensors, settings)
     assert call.targets.index is not None
     if native_tiles.serves(call.logits, call.targets, False):
-        found = native_tiles.above(call.logits, call.targets)
+        counts = native_tiles.above(call.logits, call.targets)
     else:
-        found = tiles.above(call.logits, call.targets.index)
-    return call.outputs(found)[0]
+        counts = tiles.above(call.logits, call.targets.index)
+    return call.outputs(counts)[0]
 
 
 @above.register_fake
-def _(x: Tensor, *given: Any) -> Tensor:
+def _(x: Tensor, *inputs: Input) -> Tensor:
     return x.new_empty(x.shape[0], dtype=torch.int64)
 
 
-def _one_by_one(operation: Any) -> None:
-    """vmap: a call for each of the batch."""
+def _one_by_one(operation: CustomOpDef) -> None:
+    """Under vmap: one call for each member of the batch."""
 
-    @operation.register_vmap
-    def _(info: Any, in_dims: Any, *args: Any) -> Any:
+    def over_batch(
+        info: Vmap, in_dims: Sequence[int | None], *args: Input
+    ) -> tuple[Tensor | tuple[Tensor, ...], int | tuple[int, ...]]:
+        """One call for each member of the batch, and the outputs stacked on axis 0."""
         if not info.batch_size:
             raise ValueError("vmap: expected a batch of one or more, got an empty one")
         calls = []
         for i in range(info.batch_size):
-            given = [a.select(d, i) if isinstance(d, int) else a for a, d in zip(args, in_dims, strict=True)]
-            calls.append(operation(*given))
+            inputs = [
+                a.select(d, i) if isinstance(a, Tensor) and isinstance(d, int) else a
+                for a, d in zip(args, in_dims, strict=True)
+            ]
+            calls.append(operation(*inputs))
         if isinstance(calls[0], Tensor):
             return torch.stack(calls), 0
         outputs = tuple(torch.stack(parts) for parts in zip(*calls, strict=True))
         return outputs, tuple(0 for _ in outputs)
+
+    operation.register_vmap(over_batch)
 
 
 for operation in (rows, rows_gradient, rows_second, above):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .gradient import Gradients, Need, Residual, Sums, Upstream
+from .gradient import Gradients, GradientSums, Need, Residual, Upstream
 from .tiles import Logits, Rows, Targets
 
 
@@ -24,8 +24,8 @@ class Directions:
 
 
 class _Tangent:
-    """ż of tiles, less that of the row's winner: Σ p ż then keeps its digits where p is nearly all
-    there."""
+    """Tangents ż of tiles, less that of the row's winner: Σ p ż then keeps its digits where nearly all of p
+    is at the winner."""
 
     def __init__(self, logits: Logits, at: Directions, stats: Rows, rows: slice) -> None:
         self.logits, self.at, self.rows = logits, at, rows
@@ -45,7 +45,7 @@ class _Tangent:
         self.origin = origin * logits.slope(stats.peak[rows].to(logits.dtype))
 
     def tile(self, z: Tensor, W: Tensor | None, dW: Tensor | None, classes: slice) -> tuple[Tensor, Tensor]:
-        """ẏ, and ż less the winner's."""
+        """The tangents of a tile: ẏ, and ż less the winner's."""
         logits, at, rows = self.logits, self.at, self.rows
         dy = torch.zeros_like(z)
         if logits.W is None:
@@ -76,7 +76,7 @@ def second_order(
             part.scan(*tile)
     for part in parts:
         part.finish()
-    sums = Sums(logits, targets, need)
+    sums = GradientSums(logits, targets, need)
     for tile in _tiles(logits, at) if any(need) else ():
         sums.begin(tile[0])
         for part in parts:
@@ -86,17 +86,17 @@ def second_order(
     empty = torch.empty(0, dtype=torch.float64, device=logits.x.device)
     return Upstream(
         *(torch.cat([getattr(part, name) for part in parts] or [empty]) for name in names)
-    ), sums.found()
+    ), sums.gradients()
 
 
 def _tiles(logits: Logits, at: Directions) -> Iterator[tuple[slice, Tensor | None, Tensor | None]]:
-    """Classes, and W and its tangent of them, in the wide dtype."""
+    """The classes of each tile, with their W and its tangent in the wide dtype."""
     for classes, W in logits.class_blocks():
         yield classes, W, None if at.W is None else at.W[classes].to(logits.dtype)
 
 
 class _Second:
-    """Of some rows: first the sums Σ p ż and Σ p ż (z − m), then the products."""
+    """The second order of some rows: first the sums Σ p ż and Σ p ż (z − m), then the products."""
 
     def __init__(
         self, logits: Logits, targets: Targets, stats: Rows, up: Upstream, at: Directions, rows: slice
@@ -109,9 +109,12 @@ class _Second:
         if at.value is not None:  # the loss is linear in q: of q's tangent, as of q
             self.moved = replace(targets, value=at.value)
         zeros = torch.zeros(rows.stop - rows.start, dtype=torch.float64, device=logits.x.device)
-        self.first, self.second, self.given, self.shared, self.along, self.mass = (zeros for _ in range(6))
+        self.first, self.second, self.of_target, self.of_smoothing, self.along, self.mass = (
+            zeros for _ in range(6)
+        )
 
     def scan(self, classes: slice, W: Tensor | None, dW: Tensor | None) -> None:
+        """Take a tile up: the first sums."""
         z = self.logits.tile(self.rows, classes, W)
         _, dz = self.tangent.tile(z, W, dW, classes)
         p = self.residual.probabilities(z)
@@ -119,30 +122,34 @@ class _Second:
         self.first = self.first + moves.sum(1, dtype=torch.float64)
         above = self.residual.above(z)
         self.second = self.second + torch.where(p == 0, 0, moves * above).sum(1, dtype=torch.float64)
-        self.given = self.given + self.targets.dot(self.rows, classes, dz)[0]
+        self.of_target = self.of_target + self.targets.dot(self.rows, classes, dz)[0]
         if self.residual.smooth is not None:
             w = self.targets.shares(classes, z)
-            self.shared = self.shared + torch.where(z == -torch.inf, 0, dz * w).sum(1, dtype=torch.float64)
+            moved = torch.where(z == -torch.inf, 0, dz * w).sum(1, dtype=torch.float64)
+            self.of_smoothing = self.of_smoothing + moved
         if self.moved is not None:
             along, mass = self.moved.dot(self.rows, classes, -above)
             self.along, self.mass = self.along + along, self.mass + mass
 
     def finish(self) -> None:
+        """The tangents of the outputs, from the sums over all tiles."""
         r, o = self.residual, self.logits.options
         kept, stats, rows = 1 - o.label_smoothing, self.stats, self.rows
         mass, live = stats.mass[rows], stats.live[rows].clamp(min=1)
         # From here on with the winner's tangent: lse moves by it, differences do not.
         self.log_sum = self.first + self.tangent.origin.double()
-        self.loss = kept * (mass * self.first - self.targets.scaled(rows, self.given))
+        self.loss = kept * (mass * self.first - self.targets.scaled(rows, self.of_target))
         if o.label_smoothing:
-            self.loss = self.loss + o.label_smoothing / live * (stats.share[rows] * self.first - self.shared)
+            smoothing = stats.share[rows] * self.first - self.of_smoothing
+            self.loss = self.loss + o.label_smoothing / live * smoothing
         self.loss = self.loss + 2 * o.z_loss * r.lse * self.log_sum
         if self.moved is not None:
             self.loss = self.loss + kept * (self.mass * r.log_rest + self.along)
-        self.target = r.mean * self.given - self.first
+        self.target = r.mean * self.of_target - self.first
         self.entropy = -(self.second + (stats.entropy[rows] - r.log_rest) * self.first)
 
-    def add(self, sums: Sums, classes: slice, W: Tensor | None, dW: Tensor | None) -> None:
+    def add(self, sums: GradientSums, classes: slice, W: Tensor | None, dW: Tensor | None) -> None:
+        """Add a tile's part of the products with the Hessian."""
         logits, r, up = self.logits, self.residual, self.up
         z = logits.tile(self.rows, classes, W)
         dy, dz = self.tangent.tile(z, W, dW, classes)

@@ -1,4 +1,4 @@
-"""Python's threads over native code, which gives the GIL away: PyTorch's OpenMP and another one on the same
+"""Python's threads over native code, which releases the GIL: PyTorch's OpenMP and another one on the same
 cores would wait for each other."""
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import torch
 
 
 def share(n: int, t: int, threads: int) -> slice:
-    """Of [0, n), what is thread t's."""
+    """Thread t's part of [0, n)."""
     return slice(n * t // threads, n * (t + 1) // threads)
 
 
 def run(threads: int, work: Callable[[int], None], meet: threading.Barrier | None = None) -> None:
-    """work(t) on each of the threads, which may `meet`; an error of one is everybody's."""
+    """work(t) on each of the threads, which may `meet`; raises the first error of any of them."""
 
     def guarded(t: int) -> None:
         try:
@@ -40,13 +40,14 @@ def run(threads: int, work: Callable[[int], None], meet: threading.Barrier | Non
 
 
 def over(n: int, work: Callable[[slice], None]) -> None:
-    """work(rows) for n rows, a range a thread."""
+    """work(rows) for n rows, one range per thread."""
     threads = max(min(torch.get_num_threads(), n), 1)
     run(threads, lambda t: work(share(n, t, threads)))
 
 
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
+    """A pool of that many threads, made once."""
     return ThreadPoolExecutor(threads, thread_name_prefix="xent")
 
 
@@ -54,7 +55,7 @@ _in_turn = threading.Lock()
 
 
 def _forget() -> None:
-    """In a forked child: threads do not survive fork(), nor who held the lock."""
+    """In a forked child: neither threads nor the holder of the lock survive fork()."""
     global _in_turn
     _in_turn = threading.Lock()
     _pool.cache_clear()

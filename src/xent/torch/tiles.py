@@ -41,12 +41,12 @@ class Options:
 
 
 def pieces(n: int, step: int) -> list[slice]:
-    """[0, n) in pieces of `step`, the last one shorter."""
+    """[0, n) in pieces of `step`; the last one may be shorter."""
     return [slice(a, min(a + step, n)) for a in range(0, n, step)]
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
-    """What rows of a dtype are computed in."""
+    """The dtype in which rows of a dtype are computed."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -63,13 +63,16 @@ class Logits:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and classes, (N, K)."""
         return self.x.shape[0], (self.x if self.W is None else self.W).shape[-1 if self.W is None else 0]
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype in which tiles are computed."""
         return wide(self.x.dtype)
 
     def row_blocks(self) -> list[slice]:
+        """The rows in blocks of at most _MOST_ROWS."""
         return pieces(self.shape[0], _MOST_ROWS)
 
     def class_blocks(self) -> Iterator[tuple[slice, Tensor | None]]:
@@ -122,15 +125,15 @@ class Targets:
     class_weight: Tensor | None
 
     def scaled(self, rows: slice, per_row: Tensor) -> Tensor:
-        """Times the class weight of rows of one class, which is no part of q, so that one of 0 leaves their
-        log-probability. 0 · inf = 0."""
+        """per_row times the class weight of its label, with 0 · inf = 0. For labels q is without it,
+        so that a weight of 0 leaves the log-probability."""
         if self.value is not None or self.class_weight is None or self.index is None:
             return per_row
         scale = self.class_weight.double()[self.index[rows]]
         return torch.where(scale == 0, 0, scale * per_row)
 
     def mean(self, mass: Tensor) -> Tensor | float:
-        """What makes Σ q f one of Σ q = 1; 0 where nothing counts. `mass`: as in `Rows`."""
+        """The factor that turns Σ q f into a mean: 1/Σ q, 0 where nothing counts. `mass`: as in `Rows`."""
         return 1.0 if self.value is None else torch.where(mass == 0, 0, 1 / mass)
 
     def _found(self, rows: slice, classes: slice, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,6 +150,7 @@ class Targets:
         return (index - classes.start).clamp(0, like.shape[1] - 1), torch.where(inside, counts, 0)
 
     def _dense(self, rows: slice, classes: slice, like: Tensor) -> Tensor:
+        """q of a tile, (rows, classes), times the class weights."""
         assert self.value is not None
         q = self.value[rows, classes].to(like.dtype)
         return q if self.class_weight is None else q * self.class_weight[classes].to(like.dtype)
@@ -161,7 +165,7 @@ class Targets:
         return torch.where(q == 0, 0, q * v).sum(1, dtype=torch.float64), q.sum(1, dtype=torch.float64)
 
     def of_class(self, rows: slice, k: Tensor) -> Tensor:
-        """q of one class a row, k (rows,), before smoothing; float64."""
+        """q of one class per row, k (rows,), before smoothing; float64."""
         if self.value is None:
             assert self.index is not None
             return (self.index[rows] == k).double()
@@ -181,7 +185,7 @@ class Targets:
             out.scatter_add_(1, at, q * -factor[:, None])
 
     def shares(self, classes: slice, like: Tensor) -> Tensor:
-        """class_weight of a tile, (classes,)."""
+        """The class weights of a tile, (classes,), 1 where there are none."""
         if self.class_weight is None:
             return torch.ones(like.shape[1], dtype=like.dtype, device=like.device)
         return self.class_weight[classes].to(like.dtype)
@@ -204,15 +208,16 @@ class Rows:
 
     @property
     def log_sum(self) -> Tensor:
+        """log Σ_k exp z_k."""
         return self.peak + torch.log1p(self.rest)
 
     @property
     def log_prob(self) -> Tensor:
-        """Of the target."""
+        """The log-probability of the target."""
         return self.target - torch.log1p(self.rest)
 
 
-def rows_of(
+def rows_from_sums(
     o: Options,
     targets: Targets,
     rows: slice,
@@ -243,7 +248,7 @@ def rows_of(
 
 
 def forward(logits: Logits, targets: Targets, entropy: bool = False) -> Rows:
-    """One pass over the classes."""
+    """What the loss and its gradient need of rows, in one pass over the classes; `entropy`: of that, too."""
     parts = [_forward(logits, targets, rows, entropy) for rows in logits.row_blocks()]
     if len(parts) == 1:
         return parts[0]
@@ -253,6 +258,7 @@ def forward(logits: Logits, targets: Targets, entropy: bool = False) -> Rows:
 
 
 def _forward(logits: Logits, targets: Targets, rows: slice, entropy: bool) -> Rows:
+    """`forward` of one block of rows."""
     o, size = logits.options, rows.stop - rows.start
     zeros = torch.zeros(size, dtype=torch.float64, device=logits.x.device)
     m = torch.full((size,), -torch.inf, dtype=logits.dtype, device=logits.x.device)
@@ -282,7 +288,7 @@ def _forward(logits: Logits, targets: Targets, rows: slice, entropy: bool) -> Ro
         e.scatter_(1, at[:, None], torch.where(better, 0, e.gather(1, at[:, None])[:, 0])[:, None])
         rest = (rest + (seen & better)) * shrink + e.sum(1, dtype=torch.float64)
         m = new
-    return rows_of(
+    return rows_from_sums(
         o,
         targets,
         rows,
@@ -299,8 +305,9 @@ def _forward(logits: Logits, targets: Targets, rows: slice, entropy: bool) -> Ro
 
 
 def above(logits: Logits, index: Tensor) -> Tensor:
-    """How many logits of a row are above that of class `index` (N,); made twice, for ties to be ties."""
-    found, limit = torch.zeros_like(index), torch.zeros(len(index), dtype=logits.dtype, device=index.device)
+    """How many logits of each row are above that of its class, `index` (N,). Both are made by the same
+    operations, so that ties are ties."""
+    counts, limit = torch.zeros_like(index), torch.zeros(len(index), dtype=logits.dtype, device=index.device)
     for classes, W in logits.class_blocks():
         for rows in logits.row_blocks():
             z, at = logits.tile(rows, classes, W), index[rows] - classes.start
@@ -309,5 +316,5 @@ def above(logits: Logits, index: Tensor) -> Tensor:
             limit[rows] = torch.where(here, own, limit[rows])
     for classes, W in logits.class_blocks():
         for rows in logits.row_blocks():
-            found[rows] += (logits.tile(rows, classes, W) > limit[rows, None]).sum(1)
-    return found
+            counts[rows] += (logits.tile(rows, classes, W) > limit[rows, None]).sum(1)
+    return counts

@@ -3,6 +3,7 @@ on the tensors' own memory."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ class Call(NamedTuple):
 
     @property
     def K(self) -> int:
+        """The number of classes."""
         return self.x.shape[1] if self.W is None else self.W.shape[0]
 
 
@@ -54,13 +56,13 @@ def serves(call: Call) -> bool:
 
 
 def _lies_plain(t: Tensor) -> bool:
-    """Whether there are numbers at `data_ptr`, as they are."""
+    """Whether the numbers of a CPU tensor are at its `data_ptr`, none of them to be negated."""
     there = t.is_cpu and t.layout is torch.strided and torch._C._has_storage(t)
     return there and not t.is_neg() and t.numel() > 0
 
 
 def room(call: Call) -> Room:
-    """For what backward can use."""
+    """Memory for what forward can keep for backward."""
     x, W = call.x, call.W
     if W is None:
         return NO_ROOM
@@ -73,8 +75,8 @@ def room(call: Call) -> Room:
     return torch.empty(size, dtype=kind), None, None
 
 
-def _given(call: Call, room: Room) -> tuple[Any, ...]:
-    """What native calls take first."""
+def _call_arguments(call: Call, room: Room) -> tuple[Any, ...]:
+    """The arguments that both native calls start with."""
     x, W, b, target, ignore_index, max_bytes = call
     at = [0 if t is None else t.data_ptr() for t in (x, W, b, target, *room)]
     n, columns = x.shape
@@ -91,13 +93,13 @@ def forward(call: Call, reduction: str = "none", room: Room = NO_ROOM) -> tuple[
     x = call.x
     n, kind = x.shape[0], x.dtype
     rows = torch.empty((5, n), dtype=torch.float64)
-    known = rows.data_ptr()
+    at = rows.data_ptr()
     # Sums of float64 are PyTorch's, which compiled calls take: others are rounded before one could tell.
     own = reduction != "none" and kind is not torch.float64
     loss = torch.empty((), dtype=kind) if own else rows[4]
     total = loss.data_ptr() if own else 0
-    out = known + 4 * n * 8, known, total, reduction == "mean"
-    live = _CALLS[kind][0](*_given(call, room), *out, native.isa())
+    out = at + 4 * n * 8, at, total, reduction == "mean"
+    live = _CALLS[kind][0](*_call_arguments(call, room), *out, native.isa())
     if reduction != "none" and not own:
         loss = loss.sum()
         loss = loss / max(live, 1) if reduction == "mean" else loss
@@ -105,28 +107,28 @@ def forward(call: Call, reduction: str = "none", room: Room = NO_ROOM) -> tuple[
 
 
 def backward(
-    call: Call, rows: Tensor, up: Tensor | float, need: Any, room: Room = NO_ROOM
+    call: Call, rows: Tensor, up: Tensor | float, need: Sequence[bool], room: Room = NO_ROOM
 ) -> tuple[Tensor | None, ...]:
     """Gradients of x, W and b, None of what is not needed; `up`: float64 (N,), or one number for all; the
     others as `forward` left them."""
-    found = [
+    gradients = [
         torch.empty(t.shape, dtype=t.dtype) if here and t is not None else None
         for t, here in zip(call[:3], need, strict=True)
     ]
     own, every = (0, up) if isinstance(up, float) else (up.data_ptr(), 0.0)
-    out = [0 if g is None else g.data_ptr() for g in found]
-    _CALLS[call.x.dtype][1](*_given(call, room), rows.data_ptr(), own, every, *out, native.isa())
-    return tuple(found)
+    out = [0 if g is None else g.data_ptr() for g in gradients]
+    _CALLS[call.x.dtype][1](*_call_arguments(call, room), rows.data_ptr(), own, every, *out, native.isa())
+    return tuple(gradients)
 
 
 def stats(rows: Tensor, call: Call) -> Tensor:
-    """What is known of rows as `operations.FIELDS` has it."""
+    """`rows`, as `forward` returns them, in the order of `operations.FIELDS`."""
     peak, rest, winner, target = rows[:4]
     none, live = torch.zeros_like(peak), (call.target != call.ignore_index).double()
     return torch.stack((peak, rest, live, none, none, winner, none, target))
 
 
-def known(stats: Tensor) -> Tensor:
-    """`rows` for backward, of `operations.FIELDS`."""
+def rows_for_backward(stats: Tensor) -> Tensor:
+    """`rows` as `backward` takes them, from stats in the order of `operations.FIELDS`."""
     peak, rest, _, _, _, winner, _, target = stats
     return torch.stack((peak, rest, winner, target))

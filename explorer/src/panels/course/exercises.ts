@@ -1,4 +1,4 @@
-import type { Text } from '../../lib/text';
+import type { Text } from '../../lib/types';
 
 export type Exercise = { what: Text; panel: string; functions: string[]; docs?: string };
 

@@ -1,4 +1,4 @@
-import type { Text } from '../../lib/text';
+import type { Text } from '../../lib/types';
 
 const text = <T extends Record<string, Text>>(texts: T) => texts;
 
