@@ -19,6 +19,7 @@ FLOORS = [
     {"losses", "objective", "torch"},
     {"solvers", "inference"},
     {"estimators"},
+    {"tables"},
     {"check", "cv", "path"},
     {"cli"},
     {"__main__"},
@@ -69,6 +70,13 @@ FILES: dict[str, list[set[str]]] = {
         {"functional", "parallel"},
         {"modules"},
     ],
+    "tables": [
+        {"sources"},
+        {"cells"},
+        {"dialect", "formats"},
+        {"delimited"},
+        {"reading"},
+    ],
     "check": [
         {"mistakes", "report", "subject"},
         {"given", "process", "recognise", "training"},
@@ -82,7 +90,7 @@ FILES: dict[str, list[set[str]]] = {
 
 # Who may load what is not NumPy's: packages, or single files of them.
 LIBRARIES = {
-    "sklearn": {"estimators", "cli.tables"},
+    "sklearn": {"estimators", "cli.tables", "tables"},
     "scipy": {
         "data.source",
         "objective.null_space",
@@ -92,13 +100,14 @@ LIBRARIES = {
         "solvers.faces",
         "inference",
         "estimators",
+        "tables",
         "export.plots",
         "check.training",
     },
     "array_api_compat": {"reference", "estimators.arrays"},
     "threadpoolctl": {"kernels.threads"},
     "torch": {"torch", "check.subject"},
-    "pandas": {"cli"},
+    "pandas": {"cli", "tables"},
     "skrub": {"cli.tables"},
     "skops": {"export.model_file"},
     "matplotlib": {"export.plots", "check.report", "cli.path"},
