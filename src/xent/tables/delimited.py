@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import io
 import re
 import warnings
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -30,6 +30,7 @@ class _Text:
         self.failed: Exception | None = None
         self.separators = 0
         self.quotes = False
+        self.lines = 0
         self.block = b""
         self._code = ord(layout.sep) if len(layout.sep) == 1 else 0
         self._plain = layout.encoding == "utf-8"
@@ -50,7 +51,9 @@ class _Text:
             self.failed, self.block = error, block
             return b""
         self.separators += int(np.count_nonzero(np.frombuffer(block, np.uint8) == self._code))
-        self.quotes = self.quotes or b'"' in block
+        if self.quotes or b'"' in block:
+            self.quotes = True
+            self.lines += block.count(b"\n")
         return block
 
     def _checked(self, block: bytes) -> bytes:
@@ -117,6 +120,8 @@ def _pieces(
             last_missing = last_missing or bool((last.isna() | (last.astype(object) == "")).any())
         count += len(frame)
         yield Reading(_tidy(frame, layout, asked, part.name), notes, layout.decimal)
+    if text.quotes and text.lines > count and layout.sep != SPACES:  # some text within quotes has lines
+        _check_quotes(part, layout)
     expected = count * (len(layout.names) - 1)
     counted = len(layout.sep) == 1 and not text.quotes
     if text.separators != expected if counted else last_missing:
@@ -162,14 +167,6 @@ def _warnings_as_errors() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _warnings_as_errors() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
-        warnings.simplefilter("error", pd.errors.DtypeWarning)
-        yield
-
-
 def _tidy(frame: pd.DataFrame, layout: Layout, asked: Asked, name: str) -> pd.DataFrame:
     if layout.extra is not None:
         rest = frame.pop(layout.extra).dropna()
@@ -179,7 +176,7 @@ def _tidy(frame: pd.DataFrame, layout: Layout, asked: Asked, name: str) -> pd.Da
                 f"{name}: row {row} has {str(rest.iloc[0])!r} beyond the last column, which has no name; "
                 "give it one in the header"
             )
-    for label in frame.select_dtypes(object).columns:
+    for label in [name for name, kind in frame.dtypes.items() if pd.api.types.is_object_dtype(kind)]:
         column = frame[label]
         if pd.api.types.infer_dtype(column, skipna=True) == "boolean":  # true, false and nothing
             frame[label] = column.astype("boolean")
@@ -212,16 +209,12 @@ def _rows_from_all_over(part: Part, layout: Layout, pieces: int = 16) -> Iterato
 
 def _check_widths(part: Part, layout: Layout, unclosed: bool = False) -> None:
     """Raise TableError at the first row that has not as many cells as there are names."""
-    wide, before = len(layout.names), 0
-    with part.open() as stream:
-        stream.read(layout.mark)
-        text = io.TextIOWrapper(_buffered(stream), encoding=layout.encoding, newline="")
-        text.read(layout.skip)
+    wide, start = len(layout.names), 0
+    with _lines(part, layout) as text:
         reader: Any = cells_of(text, layout.sep, layout.spaced)
-        start = 0
+        end = layout.lines
         for row in reader:
-            start, before = before + layout.lines + 1, reader.line_num
-            end = reader.line_num + layout.lines
+            start, end = end + 1, reader.line_num + layout.lines
             if not blank(row) and len(row) != wide and not unclosed:
                 _raise_width(part.name, layout, len(row), start, end)
     if unclosed:
@@ -231,8 +224,36 @@ def _check_widths(part: Part, layout: Layout, unclosed: bool = False) -> None:
         )
 
 
-def _buffered(stream: IO[bytes]) -> Any:
-    return stream if isinstance(stream, io.BufferedIOBase) else io.BufferedReader(stream)
+def _check_quotes(part: Part, layout: Layout) -> None:
+    """Raise TableError where a row of several lines is one because a quote was left open, which the next
+    quote then closed: text goes on behind it."""
+    with _lines(part, layout) as text:
+        reader = csv.reader(text, delimiter=layout.sep, skipinitialspace=layout.spaced, strict=True)
+        end = layout.lines
+        while True:
+            start = end + 1
+            try:
+                if next(reader, None) is None:
+                    return
+                end = reader.line_num + layout.lines
+            except csv.Error:
+                end = reader.line_num + layout.lines
+                if end > start:
+                    raise TableError(
+                        f"{part.name}: a text in quotes runs from line {start} to line {end} and goes on "
+                        f"behind the closing quote; close the quote in line {start}, or write those within a text "
+                        'twice ("")'
+                    ) from None
+
+
+@contextmanager
+def _lines(part: Part, layout: Layout) -> Iterator[IO[str]]:
+    """The lines from the first row on."""
+    with part.open() as stream:
+        stream.read(layout.mark)
+        text = io.TextIOWrapper(stream, encoding=layout.encoding, newline="")
+        text.read(layout.skip)
+        yield text
 
 
 def _raise_width(name: str, layout: Layout, found: int, start: int, end: int) -> None:

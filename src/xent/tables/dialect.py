@@ -19,7 +19,7 @@ from .sources import MISSING, Options, Part, TableError, start_of
 
 SPACES = r"\s+"
 _SEEN = 200  # rows are enough to tell separators apart
-_SHOWN = {"\t": "a tab", SPACES: "blanks", ",": "','", ";": "';'", "|": "'|'"}
+_SHOWN = {"\t": "tab", SPACES: "space"}
 _NAMED = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "space": SPACES, " ": SPACES}
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -52,7 +52,8 @@ def layout_of(part: Part, options: Options, verbatim: Collection[str] = (), bad:
     start, whole = _start(part)
     encoding, mark, notes = _encoding(start, options.encoding, bad, part.name)
     text = _decoded(start[mark:], encoding, whole, part.name)
-    if controls := re.search(r"[\0-\x08\x0e-\x1f]", text):
+    controls = re.findall(r"[\0-\x08\x0e-\x1f]", text)
+    if "\0" in controls or len(controls) > len(text) // 200:
         raise TableError(
             f"{part.name}: this is no table that can be read: byte {start.find(controls[0].encode())} is "
             f"{controls[0]!r}, which no text has; save it as CSV or Parquet"
@@ -67,9 +68,9 @@ def layout_of(part: Part, options: Options, verbatim: Collection[str] = (), bad:
     if not whole and len(rows) > 2 and len(rows) < _SEEN:
         rows = rows[:-1]  # may be cut
     decimal = _decimal(rows[1:] or rows, sep, options.decimal, part.name)
-    if sep != (options.sep or ",") or decimal != (options.decimal or "."):
-        marks = [f"separator {_SHOWN.get(sep, repr(sep))}"] if sep != "," else []
-        marks += [f"decimal {decimal!r}"] if decimal != "." else []
+    marks = [f"separator {_SHOWN.get(sep, repr(sep))}"] if sep != "," and options.sep is None else []
+    marks += [f"decimal {decimal!r}"] if decimal != "." and options.decimal is None else []
+    if marks:
         notes.append(f"{' and '.join(marks)} {'was' if len(marks) == 1 else 'were'} detected")
     header, data, more = _header(rows, comment, sep, spaced, decimal, verbatim)
     if header is not None and data is rows:  # in a comment: no row is the header
@@ -201,6 +202,7 @@ def blank(row: Collection[str]) -> bool:
 
 def cells_of(lines: Iterable[str], sep: str, spaced: bool) -> Iterator[list[str]]:
     """Rows of cells, as pandas' parser cuts them."""
+    csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))  # pandas has none
     if sep != SPACES:
         return csv.reader(lines, delimiter=sep, skipinitialspace=spaced)
     return csv.reader(
@@ -218,9 +220,9 @@ def _separator(lines: list[str], suffix: str, given: str | None) -> tuple[str, b
     """The separator, and whether blanks after it belong to it."""
     best, most = ",", (0.0, 0.0)
     for sep in [given] if given else ["\t", ";", "|", ",", SPACES]:
-        rows = [row for row in islice(cells_of(lines, sep, False), _SEEN) if not blank(row)]
+        rows = [row for row in islice(cells_of(lines, sep, sep != "\t"), _SEEN) if not blank(row)]
         score = _score(rows)
-        if sep == SPACES and (most[0] >= 0.8 or score[0] < 1 or (not given and not _numbers(rows[1:]))):
+        if sep == SPACES and (most[0] >= 0.8 or score[0] < 0.9 or (not given and not _numbers(rows[1:]))):
             continue
         if score > most:
             best, most = sep, score

@@ -224,12 +224,16 @@ def _from_cells(cells: pd.DataFrame, where: str, notes: list[str]) -> Found:
     filled = cells.notna().sum(axis=1).to_numpy()
     top = int(np.argmax(filled > 1)) if cells.shape[1] > 1 and (filled > 1).any() else 0
     if top:
-        notes = [*notes, f"{top} lines above the table were left out"]
+        notes = [*notes, f"what stands above the table, {some(_texts(cells, top), 3)}, was left out"]
     body = cells.iloc[top + 1 :]
     if not len(body):
         raise TableError(f"{where} has a header and no rows below it")
     names = [None if pd.isna(name) else name for name in cells.iloc[top]]
     return body.set_axis(unique_names(names)[0], axis=1), [*notes, *unique_names(names)[1]]
+
+
+def _texts(cells: pd.DataFrame, top: int) -> list[str]:
+    return [repr(str(cell)) for row in cells.iloc[:top].to_numpy() for cell in row if not pd.isna(cell)]
 
 
 def _stata(part: Part, options: Options, verbatim: Collection[str]) -> Found:
@@ -316,8 +320,8 @@ def _arff(part: Part, options: Options, verbatim: Collection[str]) -> Found:
             f"{part.name}: cannot be read as ARFF: {error}; save it as CSV (in Weka, Save … as CSV)"
         ) from error
     frame = pd.DataFrame({name: data[name] for name in meta.names()})
-    for name in frame.select_dtypes(object).columns:
-        frame[name] = frame[name].str.decode("utf-8")
+    for name in [name for name in frame.columns if pd.api.types.is_object_dtype(frame[name].dtype)]:
+        frame[name] = frame[name].map(bytes.decode)
     return frame, []
 
 

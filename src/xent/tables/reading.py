@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import lzma
 import zipfile
 import zlib
@@ -34,6 +35,9 @@ def read(source: str, options: Options = _DETECTED, *, verbatim: Collection[str]
         parts = find(source)
         asked = Asked(options, verbatim)
         readings = [_read(part, asked) for part in parts]
+        if len({reading.decimal for reading in readings}) > 1:  # parts of whole numbers show no mark
+            asked = replace(asked, options=replace(options, decimal=","))
+            readings = [_read(part, asked) for part in parts]
         return _stacked(parts, readings, asked)
 
 
@@ -50,7 +54,7 @@ def batches(
             for piece in _pieces(part, Asked(options, verbatim), rows):
                 if first is None:
                     first = piece.frame
-                    yield replace(piece, notes=(*piece.notes, *_files(source, parts)))
+                    yield replace(piece, notes=(*piece.notes, *_files(parts)))
                 else:
                     yield replace(piece, frame=_like(first, piece.frame, parts[0].name, part.name), notes=())
 
@@ -68,7 +72,7 @@ def _told(source: str) -> Iterator[None]:
         raise TableError(f"{source}: cannot be read: {error.strerror or error}") from error
     except TableError:
         raise
-    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+    except (ValueError, TypeError, KeyError, NotImplementedError, csv.Error) as error:
         raise TableError(f"{source}: cannot be read: {error}") from error
 
 
@@ -104,7 +108,7 @@ def _pieces(part: Part, asked: Asked, rows: int) -> Iterator[Reading]:
         yield _read(part, asked)
 
 
-def _files(source: str, parts: list[Part]) -> list[str]:
+def _files(parts: list[Part]) -> list[str]:
     if len(parts) == 1:
         return []
     return [f"{len(parts)} files were put together, from {parts[0].name} to {parts[-1].name}"]
@@ -127,13 +131,8 @@ def _stacked(parts: list[Part], readings: list[Reading], asked: Asked) -> Readin
             if any(not _is_text(frames[at][name]) for name in mixed):
                 frames[at] = _like(first, _as_text(_read(part, again).frame, mixed), parts[0].name, part.name)
     notes = dict.fromkeys(note for reading in readings for note in reading.notes)
-    decimals = {reading.decimal for reading in readings}
-    if len(decimals) > 1:
-        raise TableError(
-            f"{parts[0].name} and others have different decimal marks; say which, with --decimal"
-        )
     frame = pd.concat(frames, ignore_index=True)
-    return Reading(frame, (*notes, *_files("", parts)), decimals.pop())
+    return Reading(frame, (*notes, *_files(parts)), readings[0].decimal)
 
 
 def _is_text(column: pd.Series) -> bool:

@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+import weakref
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ BUILT_IN = ("breast_cancer", "digits", "iris", "wine")
 
 # What stands for a missing value in a column of features.
 MISSING = frozenset(
-    ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>", "?"]
-    # and what C and Excel print
-    + ["-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "#NA", "#N/A N/A"]  # noqa: RUF005
+    [
+        *("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>", "?"),
+        # and what C and Excel print
+        *("-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "#NA", "#N/A N/A"),
+    ]
 )
 
 
@@ -90,7 +93,7 @@ def _missing(path: Path, source: str) -> str:
         return f"{source}: no file matches this pattern"
     if not path.parent.is_dir():
         return f"{source}: no such file, and no folder {str(path.parent)!r} either"
-    near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
+    near = difflib.get_close_matches(path.name, [*os.listdir(path.parent), *BUILT_IN], n=1, cutoff=0.75)
     hint = f"; is it {near[0]!r}?" if near else ""
     if path.name == source and not path.suffix:
         hint += f"; the built-in sets are {', '.join(BUILT_IN)}"
@@ -134,6 +137,7 @@ def _spooled(stream: IO[bytes]) -> Callable[[], IO[bytes]]:
         spool.seek(0)
         return os.fdopen(os.dup(spool.fileno()), "rb")
 
+    weakref.finalize(again, spool.close)
     return again
 
 
@@ -227,17 +231,52 @@ def _part(name: str, open_: Callable[[], IO[bytes]], file_name: str, path: Path 
 
 
 def _unpacked(open_: Callable[[], IO[bytes]], unpack: Callable[[IO[bytes]], Any]) -> Callable[[], IO[bytes]]:
-    return lambda: unpack(open_())
+    def again() -> IO[bytes]:
+        below = open_()
+        return io.BufferedReader(_Layers(unpack(below), below))
+
+    return again
 
 
 def _member(open_: Callable[[], IO[bytes]], member: str) -> Callable[[], IO[bytes]]:
-    return lambda: zipfile.ZipFile(open_()).open(member)
+    def again() -> IO[bytes]:
+        below = _seekable(open_())
+        archive = zipfile.ZipFile(below)
+        return io.BufferedReader(_Layers(archive.open(member), archive, below))
+
+    return again
+
+
+def _seekable(stream: IO[bytes]) -> IO[bytes]:
+    if stream.seekable():
+        return stream
+    with stream:
+        return io.BytesIO(stream.read())
+
+
+class _Layers(io.RawIOBase):
+    """A stream and what it reads from, closed together."""
+
+    def __init__(self, *layers: Any) -> None:
+        self._layers = layers
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._layers[0].read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        super().close()
+        for layer in self._layers:
+            layer.close()
 
 
 def _zip_form(name: str, open_: Callable[[], IO[bytes]]) -> tuple[str, str]:
     """The form that is a zip file by itself, or "" and the one member that is the table."""
-    stream = open_()
-    with zipfile.ZipFile(stream if stream.seekable() else io.BytesIO(stream.read())) as archive:
+    with _seekable(open_()) as stream, zipfile.ZipFile(stream) as archive:
         names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
         if "mimetype" in names and b"opendocument.spreadsheet" in archive.read("mimetype"):
             return "excel", ""
