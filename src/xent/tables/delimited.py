@@ -241,8 +241,8 @@ def _check_quotes(part: Part, layout: Layout) -> None:
                 if end > start:
                     raise TableError(
                         f"{part.name}: a text in quotes runs from line {start} to line {end} and goes on "
-                        f"behind the closing quote; close the quote in line {start}, or write those within a text "
-                        'twice ("")'
+                        f"behind the closing quote; close the quote in line {start}, or write those within "
+                        'a text twice ("")'
                     ) from None
 
 

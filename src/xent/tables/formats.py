@@ -181,18 +181,11 @@ def _records(whole: Any, name: str) -> Any:
     )
 
 
-_ENGINES = {".ods": ("odf", "odfpy"), ".xls": ("xlrd", "xlrd"), "": ("openpyxl", "openpyxl")}
+_ENGINES = {"ods": ("odf", "odfpy"), "xls": ("xlrd", "xlrd"), "xlsx": ("openpyxl", "openpyxl")}
 
 
 def _excel(part: Part, options: Options, verbatim: Collection[str]) -> Found:
-    suffix = part.suffix if part.suffix in _ENGINES else ""
-    with part.open() as stream:
-        start = stream.read(60)
-    if start.startswith(b"\xd0\xcf"):
-        suffix = ".xls"
-    elif suffix == ".xls" or b"opendocument" in start:
-        suffix = ".ods" if b"opendocument" in start else ""
-    module, package = _ENGINES[suffix]
+    module, package = _ENGINES[part.form]
     if importlib.util.find_spec(module) is None:
         raise TableError(f"{part.name}: {needs('a spreadsheet of this kind', package, 'excel')}")
     with warnings.catch_warnings():
@@ -218,17 +211,18 @@ def _sheet(names: list[Any], given: str | int | None, name: str) -> tuple[str, l
 
 def _from_cells(cells: pd.DataFrame, where: str, notes: list[str]) -> Found:
     """A table somewhere on a sheet: empty cells around it, and titles of one cell above it, are left out."""
-    cells = cells.dropna(how="all").dropna(how="all", axis=1)
+    cells = cells.dropna(how="all")
     if cells.empty:
         raise TableError(f"{where} is empty; expected the columns' names, then rows (--sheet names another)")
     filled = cells.notna().sum(axis=1).to_numpy()
-    top = int(np.argmax(filled > 1)) if cells.shape[1] > 1 and (filled > 1).any() else 0
+    top = int(np.argmax(filled > 1)) if (filled > 1).any() else 0
     if top:
         notes = [*notes, f"what stands above the table, {some(_texts(cells, top), 3)}, was left out"]
-    body = cells.iloc[top + 1 :]
+    cells = cells.iloc[top:].dropna(how="all", axis=1)
+    body = cells.iloc[1:]
     if not len(body):
         raise TableError(f"{where} has a header and no rows below it")
-    names = [None if pd.isna(name) else name for name in cells.iloc[top]]
+    names = [None if pd.isna(name) else name for name in cells.iloc[0]]
     return body.set_axis(unique_names(names)[0], axis=1), [*notes, *unique_names(names)[1]]
 
 
@@ -330,7 +324,9 @@ FORMS: dict[str, Callable[[Part, Options, Collection[str]], Found]] = {
     "arrow": _arrow,
     "orc": _orc,
     "json": _json,
-    "excel": _excel,
+    "xlsx": _excel,
+    "xls": _excel,
+    "ods": _excel,
     "stata": _stata,
     "sas7bdat": _sas,
     "xport": _sas,
@@ -345,7 +341,9 @@ SUFFIXES = {
     "parquet": (".parquet", ".pq"),
     "arrow": (".feather", ".arrow", ".ipc", ".ft"),
     "orc": (".orc",),
-    "excel": (".xlsx", ".xlsm", ".xls", ".ods"),
+    "xlsx": (".xlsx", ".xlsm"),
+    "xls": (".xls",),
+    "ods": (".ods",),
     "stata": (".dta",),
     "sas7bdat": (".sas7bdat",),
     "xport": (".xpt",),

@@ -171,7 +171,7 @@ _SIGNS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"FEA1", "arrow"),
     (0, b"\x93NUMPY", "npy"),
     (0, b"ORC", "orc"),
-    (0, b"\xd0\xcf\x11\xe0", "excel"),
+    (0, b"\xd0\xcf\x11\xe0", "xls"),
     (0, b"<stata_dta>", "stata"),
     (12, b"\xc2\xea\x81\x60\xb3\x14\x11\xcf", "sas7bdat"),
     (0, b"HEADER RECORD*******LIB", "xport"),
@@ -279,9 +279,9 @@ def _zip_form(name: str, open_: Callable[[], IO[bytes]]) -> tuple[str, str]:
     with _seekable(open_()) as stream, zipfile.ZipFile(stream) as archive:
         names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
         if "mimetype" in names and b"opendocument.spreadsheet" in archive.read("mimetype"):
-            return "excel", ""
+            return "ods", ""
     if any(n.startswith("xl/") for n in names):
-        return "excel", ""
+        return "xlsx", ""
     if names and all(n.endswith(".npy") for n in names):
         return "npz", ""
     if len(names) != 1:
