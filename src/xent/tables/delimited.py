@@ -252,7 +252,7 @@ def _lines(part: Part, layout: Layout) -> Iterator[IO[str]]:
     with part.open() as stream:
         stream.read(layout.mark)
         text = io.TextIOWrapper(stream, encoding=layout.encoding, newline="")
-        text.read(layout.skip)
+        text.read(len(layout.prefix))
         yield text
 
 

@@ -11,7 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from .cells import some, unique_names
@@ -30,21 +30,19 @@ _POINT = re.compile(r"[-+]?(\d+|\d{1,3}(,\d{3})+)\.\d+([eE][-+]?\d+)?")
 
 @dataclass(frozen=True)
 class Layout:
-    """encoding: of the bytes after `mark` ones; skip: characters before the first row, in `lines` lines;
-    names: of all columns, `extra` of which only a separator at the end of each row makes."""
+    """How one file is laid out; `prefix`, in so many `lines`, is the text before the first row."""
 
-    encoding: str
+    encoding: str  # of what follows the `mark` bytes that stand for it
     mark: int
     sep: str
     spaced: bool  # blanks after a separator belong to it
     decimal: str
-    names: tuple[str, ...]
-    skip: int
+    names: tuple[str, ...]  # of all cells in a row
+    prefix: str
     lines: int
     notes: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]  # the first ones
-    prefix: str = ""  # the text that was skipped
-    extra: str | None = None
+    extra: str | None  # the name that only a separator at the end of each row asks for
 
 
 def layout_of(part: Part, options: Options, verbatim: Collection[str] = (), bad: bytes = b"") -> Layout:
@@ -52,38 +50,50 @@ def layout_of(part: Part, options: Options, verbatim: Collection[str] = (), bad:
     start, whole = _start(part)
     encoding, mark, notes = _encoding(start, options.encoding, bad, part.name)
     text = _decoded(start[mark:], encoding, whole, part.name)
-    controls = re.findall(r"[\0-\x08\x0e-\x1f]", text)
-    if "\0" in controls or len(controls) > len(text) // 200:
-        raise TableError(
-            f"{part.name}: this is no table that can be read: byte {start.find(controls[0].encode())} is "
-            f"{controls[0]!r}, which no text has; save it as CSV or Parquet"
-        )
+    _check_text(text, start, part.name)
     lines = list(io.StringIO(text, newline=""))
     before, comment, forced = _preamble(lines)
     body = lines[before:]
-    if not any(line.strip() for line in body):
-        raise TableError(f"{part.name}: the file has no rows; expected the columns' names, then rows")
-    sep, spaced = _separator(body, part.suffix, _given(options.sep, part.name) or forced)
+    sep, spaced = _separator(body, _given(options.sep, part.name) or forced)
     rows = [row for row in islice(cells_of(body, sep, spaced), _SEEN) if not blank(row)]
+    if not rows:
+        raise TableError(f"{part.name}: the file has no rows; expected the columns' names, then rows")
     if not whole and len(rows) > 2 and len(rows) < _SEEN:
         rows = rows[:-1]  # may be cut
     decimal = _decimal(rows[1:] or rows, sep, options.decimal, part.name)
-    marks = [f"separator {_SHOWN.get(sep, repr(sep))}"] if sep != "," and options.sep is None else []
-    marks += [f"decimal {decimal!r}"] if decimal != "." and options.decimal is None else []
-    if marks:
-        notes.append(f"{' and '.join(marks)} {'was' if len(marks) == 1 else 'were'} detected")
     header, data, more = _header(rows, comment, sep, spaced, decimal, verbatim)
-    if header is not None and data is rows:  # in a comment: no row is the header
-        skipped = before
-    else:
-        skipped = before + (_lines_of_first(body, sep, spaced) if header is not None else 0)
     names, extra, changed = _named(header, data)
     if not data:
         raise TableError(f"{part.name}: the file has no rows below the header ({some(map(repr, names))})")
-    prefix = "".join(lines[:skipped])
-    layout = Layout(encoding, mark, sep, spaced, decimal, tuple(names), len(prefix), skipped, (), ())
-    told = tuple(notes + more + changed)
-    return replace(layout, notes=told, rows=tuple(map(tuple, data)), prefix=prefix, extra=extra)
+    skipped = before if data is rows else before + _lines_of_first(body, sep, spaced)
+    return Layout(
+        encoding,
+        mark,
+        sep,
+        spaced,
+        decimal,
+        names=tuple(names),
+        prefix="".join(lines[:skipped]),
+        lines=skipped,
+        notes=(*notes, *_detected(sep, decimal, options), *more, *changed),
+        rows=tuple(map(tuple, data)),
+        extra=extra,
+    )
+
+
+def _check_text(text: str, start: bytes, name: str) -> None:
+    controls = re.findall(r"[\0-\x08\x0e-\x1f]", text)
+    if "\0" in controls or len(controls) > len(text) // 200:
+        raise TableError(
+            f"{name}: this is no table that can be read: byte {start.find(controls[0].encode())} is "
+            f"{controls[0]!r}, which no text has; save it as CSV or Parquet"
+        )
+
+
+def _detected(sep: str, decimal: str, options: Options) -> list[str]:
+    marks = [f"separator {_SHOWN.get(sep, repr(sep))}"] if sep != "," and options.sep is None else []
+    marks += [f"decimal {decimal!r}"] if decimal != "." and options.decimal is None else []
+    return [f"{' and '.join(marks)} {'was' if len(marks) == 1 else 'were'} detected"] if marks else []
 
 
 def _start(part: Part) -> tuple[bytes, bool]:
@@ -216,7 +226,7 @@ def _lines_of_first(lines: list[str], sep: str, spaced: bool) -> int:
     return reader.line_num
 
 
-def _separator(lines: list[str], suffix: str, given: str | None) -> tuple[str, bool]:
+def _separator(lines: list[str], given: str | None) -> tuple[str, bool]:
     """The separator, and whether blanks after it belong to it."""
     best, most = ",", (0.0, 0.0)
     for sep in [given] if given else ["\t", ";", "|", ",", SPACES]:
@@ -318,7 +328,7 @@ def _named(header: list[str] | None, data: list[list[str]]) -> tuple[list[str], 
     if header is None:
         return [f"column {j + 1}" for j in range(len(data[0]))], None, []
     header = list(header)
-    longer = bool(data) and all(len(row) == len(header) + 1 for row in data)
+    longer = bool(data) and len(header) > 1 and all(len(row) == len(header) + 1 for row in data)
     empty = all(not row[-1].strip() for row in data if len(row) == len(header) + longer)
     if longer and not empty:  # as R's write.table does
         names, notes = unique_names(["row name", *header])

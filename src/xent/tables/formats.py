@@ -31,7 +31,14 @@ def built_in(name: str, verbatim: Collection[str]) -> Reading:
 
 def read_form(part: Part, form: str, options: Options, verbatim: Collection[str]) -> Reading:
     """The table in a file of this form, one of FORMS."""
-    frame, notes = FORMS[form](part, options, verbatim)
+    try:
+        frame, notes = FORMS[form](part, options, verbatim)
+    except (TableError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged file each library raises what it happens on
+        why = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} {error}".strip()
+        hint = "" if isinstance(error, ValueError) else "; is the file whole?"
+        raise TableError(f"{part.name}: cannot be read as {form}: {why}{hint}") from error
     names, changed = unique_names(frame.columns)
     frame.columns = pd.Index(names, dtype=object)
     if not frame.shape[1] or not len(frame):
@@ -190,7 +197,8 @@ def _excel(part: Part, options: Options, verbatim: Collection[str]) -> Found:
         raise TableError(f"{part.name}: {needs('a spreadsheet of this kind', package, 'excel')}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl's, of styles and validations
-        book = pd.ExcelFile(_where(part), engine=module)
+        quiet = {"logfile": io.StringIO()} if module == "xlrd" else {}  # else it prints
+        book = pd.ExcelFile(_where(part), engine=module, engine_kwargs=quiet)
         with book:
             sheet, notes = _sheet(book.sheet_names, options.sheet, part.name)
             cells = book.parse(sheet, header=None, dtype=object, keep_default_na=False, na_values=[""])

@@ -49,14 +49,17 @@ def batches(
         yield built_in(source, verbatim)
         return
     with _told(source):
-        parts, first = find(source), None
-        for part in parts:
+        parts = find(source)
+    first: pd.DataFrame | None = None
+    for part in parts:
+        with _told(part.name):
             for piece in _pieces(part, Asked(options, verbatim), rows):
                 if first is None:
                     first = piece.frame
                     yield replace(piece, notes=(*piece.notes, *_files(parts)))
                 else:
-                    yield replace(piece, frame=_like(first, piece.frame, parts[0].name, part.name), notes=())
+                    frame = _like(first, piece.frame, parts[0].name, part.name)
+                    yield replace(piece, frame=frame, notes=())
 
 
 @contextmanager
@@ -77,11 +80,12 @@ def _told(source: str) -> Iterator[None]:
 
 
 def _read(part: Part, asked: Asked) -> Reading:
-    form = form_of(part)
-    if form == "text":
-        (reading,) = read_text(part, asked)
-    else:
-        reading = read_form(part, form, asked.options, asked.verbatim)
+    with _told(part.name):
+        form = form_of(part)
+        if form == "text":
+            (reading,) = read_text(part, asked)
+        else:
+            reading = read_form(part, form, asked.options, asked.verbatim)
     return replace(reading, notes=(*_mistaken(part, form), *reading.notes))
 
 

@@ -241,8 +241,12 @@ def _unpacked(open_: Callable[[], IO[bytes]], unpack: Callable[[IO[bytes]], Any]
 def _member(open_: Callable[[], IO[bytes]], member: str) -> Callable[[], IO[bytes]]:
     def again() -> IO[bytes]:
         below = _seekable(open_())
-        archive = zipfile.ZipFile(below)
-        return io.BufferedReader(_Layers(archive.open(member), archive, below))
+        try:
+            archive = zipfile.ZipFile(below)
+            return io.BufferedReader(_Layers(archive.open(member), archive, below))
+        except BaseException:
+            below.close()
+            raise
 
     return again
 
