@@ -275,7 +275,7 @@ BAD = {
     '{"a": 1}\n{"a":\n': "line 2 is no JSON",
     '{"a": 1}\n[2]\n': "line 2 is a list; expected a record on each line",
     '[{"a": 1},': "no JSON: ",
-    '[{"a": [1]}]': "column 'a' holds a list in each row; split it into columns of one value each",
+    '[{"a": "x"}, {"a": [1]}]': "column 'a' holds a list in each row; split it into columns of one value each",
     "@relation r\n@attribute s string\n@data\nfoo\n": "cannot be read as ARFF: String attributes",
 }
 
@@ -550,10 +550,11 @@ def test_excel(table, tmp_path, monkeypatch):
     with pd.ExcelWriter(path) as book:
         sheet = pd.DataFrame([["Sales of May", None, None], [None] * 3, [None, "x", "y "], [None, 1, "NA"]])
         sheet.to_excel(book, sheet_name="May", header=False, index=False, startrow=2)
-        pd.DataFrame({"z": [1, "-"]}).to_excel(book, sheet_name="June", index=False)
+        frame = pd.DataFrame({"z": [1, "-", "NA"], "n": [1, "NA", 2.5], "b": [True, "?", False]})
+        frame.to_excel(book, sheet_name="June", index=False)
         pd.DataFrame({"z": []}).to_excel(book, sheet_name="July", index=False)
     reading = read(str(path))
-    assert cells(reading) == {"x": [1], "y": [None]}
+    assert cells(reading) == {"x": [1], "y": ["NA"]}
     assert reading.notes == (
         "sheet 'May' was read, the first of 3: 'May', 'June', 'July' (--sheet)",
         "what stands above the table, 'Sales of May', was left out",
@@ -561,7 +562,8 @@ def test_excel(table, tmp_path, monkeypatch):
     )
     assert list(read(str(path), verbatim=["y"]).frame["y"]) == ["NA"]
     for sheet in ("June", "2", 2):
-        assert cells(read(str(path), Options(sheet=sheet))) == {"z": ["1", "-"]}
+        found = cells(read(str(path), Options(sheet=sheet)))
+        assert found == {"z": ["1", "-", None], "n": [1.0, None, 2.5], "b": [True, None, False]}
     with pytest.raises(TableError, match="no sheet 'Mai'; it has 'May', 'June', 'July'"):
         read(str(path), Options(sheet="Mai"))
     with pytest.raises(TableError, match="sheet 'July' has a header and no rows below it"):

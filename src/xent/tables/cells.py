@@ -90,12 +90,15 @@ def _settled(column: pd.Series, where: str) -> pd.Series:
 
 def _of_objects(column: pd.Series, where: str) -> pd.Series:
     """What pandas keeps as Python's objects: cells of Excel and JSON, decimals, days, times, bytes."""
-    cells = column.where(column.notna() & ~column.isin(MISSING), None)
+    cells = column.where(column.notna(), None)
     types = {type(cell) for cell in cells if cell is not None}
     if nested := types & {list, dict, tuple, set, np.ndarray}:
         raise TableError(
             f"{where} holds a {nested.pop().__name__} in each row; split it into columns of one value each"
         )
+    if str in types and len(types) > 1:  # "NA" among numbers
+        cells = cells.where(~cells.isin(MISSING), None)
+        types = {type(cell) for cell in cells if cell is not None}
     if not types:
         return cells
     if types <= {bool, np.bool_}:
