@@ -20,6 +20,7 @@ FLOORS = [
     {"solvers", "inference"},
     {"estimators"},
     {"check", "cv", "path"},
+    {"tables"},
     {"cli"},
     {"__main__"},
 ]
@@ -67,6 +68,13 @@ FILES: dict[str, list[set[str]]] = {
         {"functional", "parallel"},
         {"modules"},
     ],
+    "tables": [
+        {"sources"},
+        {"cells"},
+        {"dialect", "formats"},
+        {"delimited"},
+        {"reading"},
+    ],
     "check": [
         {"mistakes", "report", "subject"},
         {"given", "process", "recognise", "training"},
@@ -80,7 +88,7 @@ FILES: dict[str, list[set[str]]] = {
 
 # Who may load what is not NumPy's: packages, or single files of them.
 LIBRARIES = {
-    "sklearn": {"estimators", "path", "cv", "cli.tables"},
+    "sklearn": {"estimators", "path", "cv", "tables"},
     "scipy": {
         "data.source",
         "objective.null_space",
@@ -91,13 +99,14 @@ LIBRARIES = {
         "inference",
         "estimators",
         "path",
+        "tables",
         "export.plots",
         "check.training",
     },
     "array_api_compat": {"reference", "estimators.arrays"},
     "threadpoolctl": {"kernels.threads"},
     "torch": {"torch", "check.subject"},
-    "pandas": {"cli"},
+    "pandas": {"cli", "tables"},
     "skrub": {"cli.tables"},
     "skops": {"export.model_file"},
     "matplotlib": {"export.plots", "check.report", "cli.path"},
