@@ -14,12 +14,14 @@ from rich.table import Table as Grid
 from .._extras import needs
 from .._types import Float
 from ..export.files import check_writable, replacing
-from .terminal import clear_errors, out, plain, say, working
+from .options import ColumnOptions, FileOptions
+from .terminal import clear_errors, note, out, plain, say, working
 
 if TYPE_CHECKING:
     from ..path import SoftmaxPath
 
 _PICTURES = (".png", ".svg")
+_NO_FILE, _NO_COLUMNS = FileOptions(), ColumnOptions()
 
 
 def path(
@@ -31,6 +33,8 @@ def path(
     holdout: float = 0.2,
     seed: int = 0,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    file: FileOptions = _NO_FILE,
+    columns: ColumnOptions = _NO_COLUMNS,
 ) -> None:
     """Fit a table at every C from strong to weak penalty, and draw how the coefficients grow.
 
@@ -56,6 +60,7 @@ def path(
             raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
         if seed < 0:
             raise ValueError(f"--seed must be ≥ 0, got {seed}")
+        kinds = columns.kinds()
         if output is not None:
             _check_picture(output, data)
         stage("loading the libraries")
@@ -63,32 +68,44 @@ def path(
 
         from ..estimators.parameters import ModelParameters
         from ..path import trace
-        from . import tables
+        from ..tables.preparing import preparation
+        from ..tables.table import load
+        from ..tables.targets import split
 
         stage(f"reading {data}")
-        table = tables.read(data, target, need_target=True)
+        table = load(
+            data,
+            target,
+            file.options(),
+            kinds=kinds,
+            keep=columns.keep,
+            missing_target=columns.missing_target,
+        )
         X, y = table.features, table.labels
         X_test, y_test, losses = None, None, None
         if holdout > 0:
-            X, X_test, y, y_test = tables.split(X, y, holdout, seed)
+            X, X_test, y, y_test = split(X, y, holdout, seed)
         with warnings.catch_warnings(record=True) as caught:
             stage("encoding")
-            numbers, encode = tables.numbers(X, seed)
+            prepare = preparation(table.columns, raw=columns.raw)
+            rows = prepare.fit_transform(X)
             model = xent.SoftmaxRegression(l1_ratio=l1_ratio)
             parameters = ModelParameters.of(model, xent.SoftmaxRegression, stacklevel=2, caller="xent path")
 
             def report(C: float, _: object, done: float) -> None:
                 stage(f"fitting, C = {C:.3g}", done)
 
-            models = trace("xent path", parameters, numbers, y, Cs, report=report)
+            models = trace("xent path", parameters, rows, y, Cs, report=report)
             if X_test is not None and y_test is not None:
                 stage("measuring")
-                losses = models.loss(encode(X_test), y_test)
+                losses = models.loss(prepare.transform(X_test), y_test)
         say(caught)
         if output is not None:
             stage("drawing")
             _draw(models, losses, output)
     with clear_errors():
+        for line in table.sentences():
+            note(line)
         out.print(_grid(models, losses))
         if output is not None:
             out.print(plain(f"picture written to {output}"), markup=False, soft_wrap=True)

@@ -67,3 +67,8 @@ def plain(text: object) -> str:
     """Text from files and tables on one line, without the control characters that a terminal would obey."""
     shown = " ".join(str(text).split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+def note(line: str) -> None:
+    """What was guessed, left out or found, on a line of its own on stderr."""
+    err.print(f"xent: {plain(line)}", style="cyan", markup=False, soft_wrap=True)

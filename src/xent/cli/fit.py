@@ -1,0 +1,227 @@
+"""The command `xent fit`: from a table to a certified model, and what was done on the way."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+
+from .._types import Array
+from ..export.files import check_writable
+from .grids import columns_grid, figures_grid, strength_grid
+from .options import ColumnOptions, FileOptions
+from .terminal import Stage, clear_errors, note, out, plain, say, working
+
+if TYPE_CHECKING:
+    from ..solvers import Progress as Step
+    from ..tables.strength import Strength
+    from ..tables.table import Table
+
+_NO_FILE, _NO_COLUMNS = FileOptions(), ColumnOptions()
+
+
+def fit(
+    data: str,
+    *,
+    target: str | None = None,
+    C: Annotated[float | None, Parameter(name=["--C", "-C"])] = None,
+    cv: int | None = None,
+    l1_ratio: float = 0.0,
+    holdout: float = 0.2,
+    seed: int = 0,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    keep_partial: Annotated[bool, Parameter(negative=())] = False,
+    file: FileOptions = _NO_FILE,
+    columns: ColumnOptions = _NO_COLUMNS,
+) -> None:
+    """Fit a softmax classifier to a table and certify it.
+
+    Parameters
+    ----------
+    data
+        A table: CSV or other text in columns, Parquet, Feather, JSON, Excel, .npz, .npy, svmlight or ARFF,
+        packed or not; a folder or a quoted pattern of parts; - for standard input; or digits, iris, wine,
+        breast_cancer.
+    target
+        The column with the classes; built-in data know theirs.
+    C
+        Inverse penalty, as in scikit-learn; inf for no penalty. Without it C is 1, unless cross-validation
+        shows that another power of ten is better by more than a standard error.
+    cv
+        Number of folds of that cross-validation; default 5.
+    l1_ratio
+        Share of the L1 penalty, in [0, 1]; above 0 features that the penalty outweighs drop out.
+    holdout
+        Share of the rows kept out of the fit to measure it on; 0 fits on all rows.
+    seed
+        Seed of the split and of the folds; the same seed and number of threads give the same model file, bit
+        for bit.
+    output
+        Where to write the model.
+    keep_partial
+        After Ctrl-C, write the model as far as it is fitted; without this nothing is written.
+    """
+    with clear_errors(), working() as stage:
+        _check(C, cv, holdout, seed)
+        kinds = columns.kinds()
+        if output is not None:
+            check_writable(output, Path(data))
+        stage("loading the libraries")
+        from ..export import model_file
+        from ..solvers import Result
+        from ..tables.table import load
+
+        stage(f"reading {data}")
+        table = load(
+            data,
+            target,
+            file.options(),
+            kinds=kinds,
+            keep=columns.keep,
+            missing_target=columns.missing_target,
+        )
+        start = time.perf_counter()
+        with warnings.catch_warnings(record=True) as caught:
+            fitted = _fitted(table, C, cv, l1_ratio, holdout, seed, columns.raw, stage)
+        stopped = [w for w in caught if Result.INTERRUPTED.value in str(w.message)]
+        seconds = time.perf_counter() - start
+        figures = {"data": data, "holdout": holdout, "seed": seed} | fitted.figures
+        if output is not None and (keep_partial or not stopped):
+            stage("writing")
+            model_file.save(output, fitted.model, figures)
+    with clear_errors():
+        for line in table.sentences():
+            note(line)
+        say([w for w in caught if w not in stopped])
+        out.print(columns_grid(table.columns))
+        out.print(figures_grid(figures | {"seconds": seconds}))
+        if fitted.strength is not None:
+            out.print(strength_grid(fitted.strength.to_dict()))
+        out.print(_ending(output, bool(stopped), keep_partial), markup=False, soft_wrap=True)
+    if stopped:
+        raise SystemExit(130)
+
+
+def _check(C: float | None, cv: int | None, holdout: float, seed: int) -> None:
+    if not 0 <= holdout < 1:
+        raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
+    if seed < 0:
+        raise ValueError(f"--seed must be ≥ 0, got {seed}")
+    if cv is not None and cv < 2:
+        raise ValueError(f"--cv must be ≥ 2 folds, got {cv}")
+    if cv is not None and C is not None:
+        raise ValueError("--cv picks C itself; leave out --C, or --cv")
+
+
+def _ending(output: Path | None, interrupted: bool, keep_partial: bool) -> str:
+    if interrupted and not keep_partial:
+        return "interrupted: no model was written; --keep-partial writes it as far as it is fitted"
+    if output is None:
+        return "model not saved; add -o FILE.xent to keep it"
+    return plain(f"model written to {output}")
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """model: the pipeline. strength: how C was chosen, None where the caller did."""
+
+    model: Any
+    figures: dict[str, Any]
+    strength: Strength | None
+
+
+def _fitted(
+    table: Table,
+    C: float | None,
+    cv: int | None,
+    l1_ratio: float,
+    holdout: float,
+    seed: int,
+    raw: bool,
+    stage: Stage,
+) -> _Fit:
+    from sklearn.pipeline import Pipeline
+
+    import xent
+
+    from ..tables.preparing import preparation
+    from ..tables.strength import choose
+    from ..tables.targets import split
+
+    X, y, X_test, y_test = table.features, table.labels, None, None
+    if holdout > 0:
+        X, X_test, y, y_test = split(X, y, holdout, seed)
+    stage("preparing")
+    prepare = preparation(table.columns, raw=raw)
+    rows = prepare.fit_transform(X)
+    strength = None
+    if C is None:
+        folds = cv or 5
+        label = f"cross-validating, {folds} folds"
+        stage(label)
+        strength = choose(
+            rows, y, l1_ratio=l1_ratio, seed=seed, folds=folds, report=lambda done: stage(label, done)
+        )
+        C = 1.0 if strength is None else strength.C
+    classifier = xent.SoftmaxRegression(C=C, l1_ratio=l1_ratio)
+    stage("fitting")
+    classifier._report = _towards(classifier.tol, stage)
+    classifier.fit(rows, y)
+    classifier._report = None
+    model = Pipeline([("preparation", prepare), ("classifier", classifier)])
+    figures = _figures(classifier, table, len(y), strength)
+    if X_test is not None and y_test is not None:
+        figures |= _holdout_figures(model, X_test, y_test)
+    return _Fit(model, figures, strength)
+
+
+def _towards(tol: float, stage: Stage) -> Callable[[Step], None]:
+    """Progress as the share of decades that the certificate has fallen on its way to tol."""
+    first: list[float] = []
+
+    def report(step: Step) -> None:
+        gap = max(step.suboptimality, tol)
+        if not first:
+            first.append(gap)
+        decades = math.log10(first[0] / tol)
+        stage("fitting", math.log10(first[0] / gap) / decades if decades > 0 else 1.0)
+
+    return report
+
+
+def _figures(c: Any, table: Table, rows: int, strength: Strength | None) -> dict[str, Any]:
+    figures = {
+        "target": table.target,
+        "columns": [column.to_dict() for column in table.columns],
+        "class counts": table.classes,
+        "rows": rows,
+        "features": int(c.n_features_in_),
+        "classes": len(c.classes_),
+        "C": float(c.C),
+        "l1_ratio": float(c.l1_ratio),
+        "features in use": int(np.count_nonzero(c.coef_.any(axis=0))),
+        "objective": float(c.objective_),
+        "suboptimality": float(c.suboptimality_),
+        "converged": bool(c.converged_),
+        "passes": int(c.n_passes_),
+        "solver": c.solver_,
+    }
+    return figures if strength is None else figures | {"cv": strength.to_dict()}
+
+
+def _holdout_figures(model: Any, X: Any, y: Array) -> dict[str, Any]:
+    # log p from the logits: predict_proba's zeros would be clipped by log_loss.
+    logs = model.predict_log_proba(X)
+    index = np.searchsorted(model.classes_, y)
+    return {
+        "holdout rows": len(y),
+        "holdout accuracy": float(np.mean(model.classes_[logs.argmax(axis=1)] == y)),
+        "holdout log-loss": float(-np.mean(logs[np.arange(len(y)), index])),
+    }

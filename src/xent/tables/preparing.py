@@ -1,0 +1,142 @@
+"""Understood columns as the numbers that a linear model takes, by scikit-learn's own parts.
+
+Numbers are standardised, a missing one becomes the median, and a column that had missing values gets an
+indicator of them. A category is a column of zeros and ones per value, "missing" being one of them. A date
+is its time since 1970 and its place in the year, the week and the day. A text is the TF-IDF of its words
+and of the pieces of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from .._types import Float
+from .columns import Column
+
+MOST_PIECES = 20_000  # of a text's words, and of their pieces: the most frequent ones
+DAY = 86_400  # seconds
+
+
+class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A date as numbers: years since 1970, sine and cosine of its place in the year and in the week, and,
+    where a fitted row has a time of day, of its place in the day. A missing date is NaN in all of them.
+    """
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> DateParts:
+        """Learn which columns have times of day."""
+        self.feature_names_in_ = np.asarray(X.columns, object)
+        self.n_features_in_ = X.shape[1]
+        self.timed_ = [bool((_seconds(X[name]) % DAY > 0).any()) for name in X]
+        return self
+
+    def transform(self, X: pd.DataFrame) -> Float:
+        """The parts of each column, side by side (n, 5 or 7 per column)."""
+        return np.column_stack([self._parts(X[name], timed) for name, timed in zip(X, self.timed_, strict=True)])
+
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """The parts' names: "when: years", "when: sine of the year", …"""
+        parts = ["years", *(f"{wave} of the {time}" for time in ("year", "week", "day") for wave in _WAVES)]
+        names = zip(self.feature_names_in_, self.timed_, strict=True)
+        return np.array([f"{name}: {part}" for name, timed in names for part in parts[: 7 if timed else 5]], object)
+
+    @staticmethod
+    def _parts(dates: pd.Series, timed: bool) -> Float:
+        seconds = _seconds(dates)
+        turns = [_of_year(dates), seconds / DAY % 7 / 7, seconds % DAY / DAY]
+        angles = [2 * np.pi * turn for turn in turns[: 3 if timed else 2]]
+        waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
+        return np.column_stack([seconds / (365.2425 * DAY), *waves])
+
+
+_WAVES = ("sine", "cosine")
+
+
+def _seconds(dates: pd.Series) -> Float:
+    """Since 1970 (n,), NaN where there is no date."""
+    stamps = dates.to_numpy("datetime64[us]")
+    return np.where(np.isnat(stamps), np.nan, stamps.astype(np.int64) / 1e6)
+
+
+def _of_year(dates: pd.Series) -> Float:
+    """How much of its year has gone by, in [0, 1)."""
+    stamps = dates.to_numpy("datetime64[us]")
+    years = stamps.astype("datetime64[Y]")
+    gone = (stamps - years) / np.timedelta64(1, "us")
+    return gone / ((years + 1 - years.astype("datetime64[us]")) / np.timedelta64(1, "us"))
+
+
+def preparation(columns: Sequence[Column], *, raw: bool = False) -> ColumnTransformer:
+    """What makes numbers of a frame that `typed` gave for these columns.
+
+    raw: numbers stay as they are, in their own units, but for missing ones.
+    """
+    of: dict[str, list[str]] = {}
+    for column in columns:
+        if column.used:
+            of.setdefault("number" if column.kind == "duration" else column.kind, []).append(column.name)
+    holes = [c.name for c in columns if c.used and c.kind in ("number", "duration") and c.n_missing + c.n_misfits]
+    blocks: list[tuple[str, Any, Any]] = []
+    if numbers := of.get("number"):
+        blocks.append(("number", _numbers(raw), numbers))
+    if holes:
+        blocks.append(("missing", MissingIndicator(features="all", error_on_new=False), holes))
+    if categories := of.get("category"):
+        blocks.append(("category", OneHotEncoder(handle_unknown="ignore"), categories))
+    if dates := of.get("date"):
+        steps = [("parts", DateParts()), ("filled", SimpleImputer()), ("scaled", StandardScaler())]
+        blocks.append(("date", Pipeline(steps), dates))
+    blocks += [(f"text {name}", _text(), name) for name in of.get("text", ())]
+    return ColumnTransformer(blocks, verbose_feature_names_out=False)
+
+
+def in_units(prepare: ColumnTransformer, W: Float, b: Float) -> tuple[list[str], Float, Float]:
+    """What each prepared feature is called, and coefficients W (K, d) and intercepts b (K,) of prepared
+    features as those of numbers in their columns' own units: the logits are the same."""
+    W, b = np.array(W, np.float64), np.array(b, np.float64)
+    names: list[str] = [""] * W.shape[1]
+    for block, fitted, columns in prepare.transformers_:
+        place = prepare.output_indices_[block]
+        names[place] = _names(block, fitted, columns)
+        scaler = fitted.named_steps.get("scaled") if isinstance(fitted, Pipeline) else None
+        if scaler is not None:
+            W[:, place] /= scaler.scale_
+            b -= W[:, place] @ scaler.mean_
+    return names, W, b
+
+
+def _names(block: str, fitted: Any, columns: Any) -> list[str]:
+    """Of the features that a block makes of its columns."""
+    if block == "number":
+        return list(columns)
+    if block == "missing":
+        return [f"{name} is missing" for name in columns]
+    if block == "category":
+        pairs = zip(columns, fitted.categories_, strict=True)
+        return [f"{name} = {'missing' if value is None else value}" for name, values in pairs for value in values]
+    if block == "date":
+        return list(fitted.named_steps["parts"].get_feature_names_out())
+    return [f"{columns}: {name.partition('__')[2]!r}" for name in fitted.get_feature_names_out()]
+
+
+def _numbers(raw: bool) -> Pipeline:
+    filled = ("filled", SimpleImputer(strategy="median", keep_empty_features=True))
+    return Pipeline([filled] if raw else [filled, ("scaled", StandardScaler())])
+
+
+def _text() -> FeatureUnion:
+    """Words, whatever they are made of ("w17"), and pieces of two to four characters within them."""
+    words = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", sublinear_tf=True, max_features=MOST_PIECES)
+    pieces = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=MOST_PIECES
+    )
+    return FeatureUnion([("words", words), ("pieces", pieces)])

@@ -1,0 +1,84 @@
+"""How strong the penalty is where nobody says: C = 1, unless cross-validation shows that another is better."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
+
+from .._types import Array, Float, Matrix
+from ..estimators.cv import SoftmaxRegressionCV
+
+CS = tuple(10.0**k for k in range(-4, 5))
+USUAL = CS.index(1.0)
+MOST_ROWS = 20_000  # looked at; what C is best is the variance of coefficients, whatever the number of rows
+FEW_ROWS = 2_000  # below which the folds are drawn three times
+
+
+@dataclass(frozen=True)
+class Strength:
+    """C; the mean log-loss at each of Cs over the folds, in nats; errors: the standard errors of what each
+    loses to C = 1; rows: how many were looked at."""
+
+    C: float
+    Cs: tuple[float, ...]
+    losses: tuple[float, ...]
+    errors: tuple[float, ...]
+    folds: int
+    rows: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, of types that JSON has."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
+
+
+def choose(
+    X: Matrix,
+    y: Array,
+    *,
+    l1_ratio: float = 0.0,
+    seed: int = 0,
+    folds: int = 5,
+    report: Callable[[float], None] | None = None,
+) -> Strength | None:
+    """The C to take for prepared rows X (n, d) with labels y (n,), None where a class has a single row.
+
+    Another C than 1 is taken if its mean log-loss over the folds is smaller by more than a standard error of
+    that difference: on small tables the least mean alone is often chance.
+    """
+    X, y = _sample(X, y, seed)
+    counts = np.unique(y, return_counts=True)[1]
+    folds = min(folds, int(counts.min()))
+    if folds < 2:
+        return None
+    repeats = 3 if len(y) < FEW_ROWS else 1
+    splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
+    search = SoftmaxRegressionCV(Cs=CS, cv=splitter, l1_ratios=(l1_ratio,))
+    search._report = report
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a C at the end of the range, a fold that stops early: C is a choice
+        search.fit(X, y)
+    losses: Float = -search.scores_[:, 0, :]
+    mean, errors = losses.mean(axis=0), _errors(losses, folds)
+    better = mean + errors < mean[USUAL]
+    at = int(np.argmin(np.where(better, mean, np.inf))) if better.any() else USUAL
+    return Strength(CS[at], CS, tuple(mean.tolist()), tuple(errors.tolist()), folds, len(y))
+
+
+def _errors(losses: Float, folds: int) -> Float:
+    """Standard errors of the mean difference to C = 1; repeats of the folds make the mean steadier, but
+    bring no new rows."""
+    return np.asarray((losses - losses[:, [USUAL]]).std(axis=0, ddof=1) / np.sqrt(folds))
+
+
+def _sample(X: Matrix, y: Array, seed: int) -> tuple[Any, Array]:
+    if len(y) <= MOST_ROWS:
+        return X, y
+    counts = np.unique(y, return_counts=True)[1]
+    stratify = y if counts.min() >= 2 else None
+    rows, _ = train_test_split(np.arange(len(y)), train_size=MOST_ROWS, random_state=seed, stratify=stratify)
+    return X[np.sort(rows)], y[np.sort(rows)]

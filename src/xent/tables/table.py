@@ -1,0 +1,89 @@
+"""A table as the commands take it: read, its columns and its target understood."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .._types import Array
+from . import targets
+from .columns import Column, as_written, describe, some
+from .errors import TableError
+from .kinds import understand
+from .reading import batches, read
+from .sources import BUILT_IN, Options
+from .values import typed
+
+
+@dataclass(frozen=True)
+class Table:
+    """columns: all of them, those left out as well; features (n, d): those in use, typed; labels (n,)."""
+
+    columns: list[Column]
+    features: pd.DataFrame
+    target: str
+    labels: Array
+    classes: dict[str, int]
+    notes: tuple[str, ...]
+
+    def sentences(self) -> list[str]:
+        """Everything that was guessed, left out or taken as missing, a sentence each."""
+        return [*self.notes, *describe(self.columns)]
+
+
+def load(
+    data: str,
+    target: str | None,
+    options: Options,
+    *,
+    kinds: Mapping[str, str],
+    keep: Collection[str] = (),
+    missing_target: str = "error",
+) -> Table:
+    """The table that `data` names, to be fitted. Raises TableError."""
+    if target is None:
+        if data not in BUILT_IN:
+            raise TableError(f"{data}: say which column holds the classes, with --target COLUMN")
+        target = "target"
+    reading = read(data, options, verbatim=[target])
+    frame = reading.frame
+    if target not in frame.columns:
+        raise TableError(f"{data}: no column {target!r}; it has {some(frame.columns)}")
+    column = frame.pop(target)
+    if len(frame) == 0 or frame.shape[1] == 0:
+        raise TableError(
+            f"{data}: {len(frame)} rows and {frame.shape[1]} feature columns; it needs at least one of each"
+        )
+    goal = targets.understood(column, data, missing=missing_target)
+    columns = understand(
+        frame, labels=column.astype(str), overrides=kinds, keep=keep, decimal=reading.decimal
+    )
+    if not any(c.used for c in columns):
+        raise TableError(f"{data}: no column is left to learn from: {_why(columns)}")
+    features = typed(frame, columns, where=data, fitting=True)
+    features = features if goal.kept.all() else features[goal.kept]
+    return Table(columns, features, target, goal.labels, goal.counts(), (*reading.notes, *goal.notes))
+
+
+def _why(columns: Sequence[Column], most: int = 3) -> str:
+    shown = "; ".join(f"{c.name!r}: {c.why}" for c in columns[:most])
+    return shown + (f"; … ({len(columns)} columns in all)" if len(columns) > most else "")
+
+
+def pieces(
+    data: str, columns: Sequence[Column], options: Options, *, verbatim: Collection[str] = ()
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """(features, all columns as they stand) of the table, some rows at a time, its columns as they were when
+    a model was fitted. Raises TableError."""
+    start, rows = 0, 0
+    for piece in batches(data, options, verbatim=[*as_written(columns), *verbatim]):
+        frame: Any = piece.frame
+        frame.index = pd.RangeIndex(start, start + len(frame))
+        start += len(frame)
+        rows += len(frame)
+        yield typed(frame, columns, where=data, fitting=False), frame
+    if rows == 0:
+        raise TableError(f"{data}: it has no rows")

@@ -1,0 +1,141 @@
+"""The target's column as labels: counted, checked, and nothing taken for a class without a word."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._types import Array, Bool
+from .columns import some
+from .errors import TableError
+from .words import MISSING
+
+CHOICES = ("error", "drop", "class")
+MANY = 50  # whole numbers that differ, from where on they may be a quantity
+FEW = 20  # numbers with decimals that may be classes, if each has rows enough
+UNNAMED = "(missing)"  # the class of empty cells, if somebody wants one
+
+
+@dataclass(frozen=True)
+class Target:
+    """labels (n',) of the rows that have one; kept (n,): which rows those are; what must be said of them."""
+
+    labels: Array
+    kept: Bool
+    notes: tuple[str, ...] = ()
+
+    def counts(self) -> dict[str, int]:
+        """Rows per class, in the order of the classes."""
+        classes, counts = np.unique(self.labels, return_counts=True)
+        return {str(label): int(count) for label, count in zip(classes, counts, strict=True)}
+
+
+def understood(column: pd.Series, where: str, *, missing: str = "error") -> Target:
+    """The labels in a column that was read verbatim: text stays as written, whole numbers are integers.
+
+    missing: what a cell without a class is, an "error", a row to "drop", or a "class" of its own; so are
+    "NA", "?" and their like. Raises TableError, also for a quantity instead of classes.
+    """
+    place = f"{where}: column {str(column.name)!r}"
+    text = column.astype(object).where(column.notna(), "").astype(str)
+    gone = text.str.strip().isin({"", *MISSING}).to_numpy()
+    kept = np.ones(len(column), bool)
+    notes: list[str] = []
+    if gone.any():
+        notes.append(_of_missing(text[gone], int(np.argmax(gone)), missing, place))
+        if missing == "drop":
+            kept = ~gone
+        else:
+            text = text.mask(text.str.strip() == "", UNNAMED)
+    if not kept.any():
+        raise TableError(f"{place} has no class in any row")
+    numeric = column.dtype.kind in "fiub" and isinstance(column.dtype, np.dtype) and not gone[kept].any()
+    labels = column.to_numpy()[kept] if numeric else _labels(text[kept])
+    _refuse_quantity(labels, place)
+    return Target(labels, kept, (*notes, *_remarks(labels, place)))
+
+
+def _of_missing(words: pd.Series, row: int, missing: str, place: str) -> str:
+    counts = words.str.strip().replace("", "nothing").value_counts()
+    found = " and ".join(f"{word if word == 'nothing' else repr(word)} in {n:,}" for word, n in counts.items())
+    rows = f"{place} has {found} of its rows, first in row {row + 1:,}"
+    if missing == "error":
+        raise TableError(
+            f"{rows}; --missing-target drop leaves these rows out, --missing-target class makes a class of them"
+        )
+    return f"{rows}; " + ("these rows are left out" if missing == "drop" else "they are a class of their own")
+
+
+def _labels(text: pd.Series) -> Array:
+    """Text as written, but whole numbers written plainly as integers: "01" stays text."""
+    labels: Array = text.to_numpy(dtype=str)
+    try:
+        numbers = labels.astype(np.int64)
+    except (ValueError, OverflowError):
+        return labels
+    return numbers if (numbers.astype(str) == labels).all() else labels
+
+
+def _refuse_quantity(labels: Array, place: str) -> None:
+    """Raise TableError where the target is a quantity: numbers with decimals that hardly repeat."""
+    values: Any = labels
+    if labels.dtype.kind == "U":
+        try:
+            values = labels.astype(np.float64)
+        except ValueError:
+            return
+    if values.dtype.kind != "f" or not np.isfinite(values).all() or (values == np.floor(values)).all():
+        return
+    n, k = len(values), len(np.unique(values))
+    if k > FEW or 5 * k > n:
+        raise TableError(
+            f"{place} holds {k:,} different numbers in {n:,} rows, with decimals: a quantity, where xent "
+            "predicts classes; cut it into ranges first, as pandas.cut does, or use a regression"
+        )
+
+
+def _remarks(labels: Array, place: str) -> list[str]:
+    classes, counts = np.unique(labels, return_counts=True)
+    notes = []
+    if labels.dtype.kind in "iu" and len(classes) > MANY:
+        notes.append(
+            f"{place} holds {len(classes)} different whole numbers; each is a class of its own. If they are a "
+            "quantity, cut it into ranges first"
+        )
+    if labels.dtype.kind == "U":
+        same = pd.Series(classes).groupby([str(label).strip().casefold() for label in classes]).agg(list)
+        notes += [
+            f"{place}: the classes {some(like)} differ by blanks or capitals alone; they are told apart as written"
+            for like in same
+            if len(like) > 1
+        ]
+    single = [str(label) for label in classes[counts == 1]]
+    if single and len(classes) > 1:
+        notes.append(f"{place}: {some(single)} {'has' if len(single) == 1 else 'have'} a single row")
+    return notes
+
+
+def split(X: pd.DataFrame, y: Array, holdout: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, Array, Array]:
+    """Rows to fit and rows to hold out, every class in both in its share. Raises ValueError where a class has
+    too few rows for that."""
+    from sklearn.model_selection import train_test_split
+
+    classes, counts = np.unique(y, return_counts=True)
+    remedy = "--holdout 0 fits on all rows"
+    if counts.min() < 2:
+        raise ValueError(
+            f"--holdout {holdout:g}: class {str(classes[np.argmin(counts)])!r} has a single row, which "
+            f"cannot be both fitted and held out ({int((counts < 2).sum())} such classes); {remedy}"
+        )
+    held = math.ceil(holdout * len(y))
+    if not len(classes) <= held <= len(y) - len(classes):
+        raise ValueError(
+            f"--holdout {holdout:g}: {held} of {len(y)} rows held out; the {len(classes)} classes need as "
+            f"many rows on either side; {remedy}"
+        )
+    X, X_test, y, y_test = train_test_split(X, y, test_size=holdout, random_state=seed, stratify=y)
+    return X, X_test, y, y_test
