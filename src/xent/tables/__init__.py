@@ -1,0 +1,1 @@
+"""Tables: files to frames, columns understood, values ready for a classifier."""
