@@ -19,6 +19,7 @@ FLOORS = [
     {"losses", "objective", "torch"},
     {"solvers", "inference"},
     {"estimators"},
+    {"tables"},
     {"check", "cv", "path"},
     {"cli"},
     {"__main__"},
@@ -77,6 +78,14 @@ FILES: dict[str, list[set[str]]] = {
         {"examiner"},
         {"child"},
     ],
+    "tables": [
+        {"errors"},
+        {"cells", "columns"},
+        {"misfits"},
+        {"numbers", "dates", "durations", "words"},
+        {"values"},
+        {"kinds"},
+    ],
     "cli": [{"tables", "terminal"}, {"check", "explore", "path"}, {"app"}],
 }
 
@@ -98,7 +107,8 @@ LIBRARIES = {
     "array_api_compat": {"reference", "estimators.arrays"},
     "threadpoolctl": {"kernels.threads"},
     "torch": {"torch", "check.subject"},
-    "pandas": {"cli"},
+    "pandas": {"cli", "tables"},
+    "pyarrow": {"tables"},
     "skrub": {"cli.tables"},
     "skops": {"export.model_file"},
     "matplotlib": {"export.plots", "check.report", "cli.path"},

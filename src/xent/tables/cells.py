@@ -34,6 +34,10 @@ class Texts:
         """`values` (u,) of the distinct texts for every row (n,), `missing` where there is none."""
         return np.append(values, np.array([missing], dtype=values.dtype))[self.codes]
 
+    def at(self, row: int) -> str:
+        """The text in this row."""
+        return str(self.values[int(self.codes[row])].as_py())
+
     def rows(self, which: Bool) -> Index:
         """The rows (from 0) whose text is one of `which` (u,)."""
         return np.flatnonzero(self.spread(which, False)).astype(np.int64)
@@ -41,9 +45,11 @@ class Texts:
 
 @dataclass(frozen=True)
 class Cells:
-    """A column: number (float64 with NaN), boolean (1, 0, NaN), date (UTC without zone, NaT), duration (seconds)
-    or text. whole: numbers that the file has as integers, as integers, if none is missing. beyond: the rows of
-    dates too far off for nanoseconds, which are missing in `dates`, and what they are."""
+    """A column: number (float64), boolean (1, 0), date (UTC, no zone), duration (seconds) or text.
+
+    whole: numbers that the file has as integers, as such, if none is missing. beyond: the rows of dates too
+    far off for nanoseconds, which are missing in `dates`, and what they are.
+    """
 
     family: str
     numbers: Float | None = None
@@ -61,17 +67,16 @@ class Cells:
         assert self.numbers is not None
         return np.isnan(self.numbers)
 
-    def codes(self) -> Index:
-        """(n,): the same number for the same value, -1 where there is none."""
+    def values(self) -> Array:
+        """(n,): the codes of texts, integers as such, other numbers, or dates."""
         if self.texts is not None:
             return self.texts.codes
-        values = self.whole if self.whole is not None else self.numbers
-        codes: Index = pd.factorize(self.dates if values is None else values)[0].astype(np.int64)
-        return codes
+        found = (values for values in (self.whole, self.numbers, self.dates) if values is not None)
+        return next(found)
 
 
 def cells(column: pd.Series) -> Cells:
-    """The cells of a column by what they are. Raises TableError where each is a list, a struct or the like."""
+    """The cells of a column by what they are. Raises TableError if they are lists, structs or the like."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return cells(column.astype(dtype.categories.dtype))
@@ -84,7 +89,9 @@ def cells(column: pd.Series) -> Cells:
     if pd.api.types.is_timedelta64_dtype(dtype):
         return Cells("duration", numbers=_seconds(column))
     if pd.api.types.is_complex_dtype(dtype):
-        raise TableError(f"column {column.name!r} holds complex numbers; split it into two columns of real ones")
+        raise TableError(
+            f"column {column.name!r} holds complex numbers; split it into two columns of real ones"
+        )
     if pd.api.types.is_numeric_dtype(dtype):
         return _numeric(column)
     return _objects(column)
@@ -158,7 +165,9 @@ _OBJECTS: dict[str, Callable[[pd.Series], Cells]] = {
 def _text(name: Any, value: Any) -> str:
     if isinstance(value, list | dict | tuple | set | np.ndarray):
         what = type(value).__name__
-        raise TableError(f"column {name!r} holds a {what} in each row; split it into columns of one value each")
+        raise TableError(
+            f"column {name!r} holds a {what} in each row; split it into columns of one value each"
+        )
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -81,8 +81,8 @@ def _sentences(column: Column) -> list[str]:
     if column.misfits:
         taken = "is" if column.n_misfits == 1 else "are"
         said.append(
-            f"{where}: {_count(column.n_values, column.kind)}, and {_misfits(column)}, which {taken} taken as "
-            f"missing; --kind {column.name}=text changes that"
+            f"{where}: {_count(column.n_values, column.kind)}, and {_misfits(column)}, which {taken} "
+            f"taken as missing; --kind {column.name}=text changes that"
         )
     if column.why:
         said.append(f"{where} is taken as {_article(column.kind)}: {column.why}")
@@ -103,7 +103,8 @@ def _article(kind: str) -> str:
 def _misfits(column: Column) -> str:
     """'-' in row 7, 'missing' in row 12 and 40 more."""
     if len(column.words) == 1 < column.n_misfits:
-        return f"{column.words[0]!r} in {column.n_misfits:,} rows, the first of them row {column.misfits[0][0]:,}"
+        first = column.misfits[0][0]
+        return f"{column.words[0]!r} in {column.n_misfits:,} rows, the first of them row {first:,}"
     shown = [f"{text!r} in row {row:,}" for row, text in column.misfits]
     if others := column.n_misfits - len(shown):
         shown.append(f"{others:,} more ({some(column.words, 5)})")

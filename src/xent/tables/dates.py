@@ -16,8 +16,8 @@ from .._types import Array, Bool, Index
 from .cells import Texts, bools, matches
 from .misfits import HEAD, borne, hopeless
 
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-_LONG = "uary ruary ch il  e y ust t(?:ember)? ober ember ember".split(" ")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_LONG = ("uary", "ruary", "ch", "il", "", "e", "y", "ust", "t(?:ember)?", "ober", "ember", "ember")
 _MONTH = "(?i:" + "|".join(f"{m}(?:{rest})?" for m, rest in zip(_MONTHS, _LONG, strict=True)) + r")\.?"
 _WEEKDAY = r"(?:(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+)?"
 _TIME = (
@@ -158,11 +158,13 @@ def _order(looks: Bool, counts: Index, form: str, day_first: bool) -> tuple[str,
 def _parse_one(values: Any, form: str) -> Array:
     """datetime64[ns] (u,) of this format, with or without time and zone; NaT for others."""
     if form not in PATTERNS:
-        found = pd.to_datetime(pd.Series(values.to_pylist(), dtype=object), format=form, errors="coerce", utc=True)
+        found = pd.to_datetime(
+            pd.Series(values.to_pylist(), dtype=object), format=form, errors="coerce", utc=True
+        )
         return np.asarray(found.dt.tz_localize(None).to_numpy().astype("datetime64[ns]"))
-    if form == "%Y-%m-%d" and matches(values, PATTERNS[form] + _TIME).all():
-        if (dates := _iso(values)) is not None:
-            return dates
+    iso = form == "%Y-%m-%d" and len(values) > 0 and matches(values, PATTERNS[form] + _TIME).all()
+    if iso and (dates := _iso(values)) is not None:
+        return dates
     parts = pc.extract_regex(values, f"^(?:{PATTERNS[form]}{_TIME})$")
     there = bools(parts.is_valid())
     dates = np.full(len(values), np.datetime64("NaT"), dtype="datetime64[ns]")
@@ -172,9 +174,10 @@ def _parse_one(values: Any, form: str) -> Array:
 
 
 def _iso(values: Any) -> Array | None:
-    """All of them at once where Arrow reads them all, ten times as fast."""
+    """All at once where Arrow reads them all, a few times as fast; if one has a zone, each must."""
+    zone = re.search(r":.*(Z|[+-]\d\d(:?\d\d)?)$", values[0].as_py())
     try:
-        dates = pc.cast(values, pa.timestamp("ns"))
+        dates = pc.cast(values, pa.timestamp("ns", "UTC" if zone else None))
     except pa.ArrowInvalid:
         return None
     return np.asarray(dates.to_numpy(zero_copy_only=False), dtype="datetime64[ns]")
@@ -225,4 +228,4 @@ def _offset(zones: Any) -> Index:
         found = re.fullmatch(r"([+-])(\d\d):?(\d\d)?", zone)
         minutes = int(found[2]) * 60 + int(found[3] or 0) if found else 0
         ahead.append(-60 * minutes if found and found[1] == "-" else 60 * minutes)
-    return np.array(ahead, dtype=np.int64)[coded.indices.to_numpy(zero_copy_only=False)]
+    return np.asarray(np.array(ahead, dtype=np.int64)[coded.indices.to_numpy(zero_copy_only=False)])

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from .._types import Array, Bool, Index
 from . import dates, durations, numbers
-from .cells import Cells, Texts, bools, cells
+from .cells import Cells, Texts, cells, matches
 from .columns import KINDS, Column, as_written, describe, some, table_rows
 from .errors import TableError
 from .misfits import borne
@@ -26,7 +26,10 @@ __all__ = ["KINDS", "Column", "as_written", "describe", "table_rows", "typed", "
 CHOICES = ("number", "category", "text", "date", "date:FORMAT", "duration", "id")
 LONG = 10**10  # whole numbers from here on are keys if they all differ; seconds since 1970 have ten digits
 MOST_WORDS = 1000  # misfits remembered where somebody insists on a kind
-_KEY = re.compile(r"(?i:id|idx|index|key|nr|no|row|(row|case|record).?(id|no|nr|num|number|names?)|unnamed: \d+)|.*[\W_]id|.*[a-z]I[Dd]")
+_KEY = re.compile(
+    r"(?i:id|idx|index|key|nr|no|row|(row|case|record).?(id|no|nr|num|number|names?)|unnamed: \d+)"
+    r"|(?i:.*[\W_]id)|.*[a-z]I[Dd]"
+)
 
 
 def understand(
@@ -39,9 +42,9 @@ def understand(
 ) -> list[Column]:
     """What each column of `frame` is, on all its rows.
 
-    labels: the target's values (n,), of which a copy is left out. overrides: the kinds that somebody chose, as
-    {"zip": "category", "when": "date:%d/%m/%Y"}. keep: columns that stay although they look like keys, constants
-    or copies. decimal: the decimal mark of the file. Raises TableError for unknown columns and kinds.
+    labels: the target's values (n,), of which a copy is left out. overrides: the kinds that somebody chose,
+    as {"zip": "category", "when": "date:%d/%m/%Y"}. keep: columns that stay although they look like keys,
+    constants or copies. decimal: the file's decimal mark. Raises TableError for unknown columns and kinds.
     """
     overrides = dict(overrides or {})
     _check_choices(frame.columns, overrides, keep)
@@ -105,7 +108,7 @@ def _compact(held: Cells) -> bool:
 
 
 def _guess_text(name: str, texts: Texts, decimal: str, day_first: bool) -> Column:
-    if bools(pc.is_in(pc.utf8_lower(texts.values), value_set=pa.array(["true", "false"], pa.large_string()))).all():
+    if matches(texts.values, "(?i:true|false)").all():
         return _column(name, "category", TRUTH, texts)
     for column in (_as_date(name, texts, day_first), _as_duration(name, texts)):
         if column is not None:
@@ -115,13 +118,15 @@ def _guess_text(name: str, texts: Texts, decimal: str, day_first: bool) -> Colum
     return _column(name, wording(texts), None, texts, why=numbers.why_not(texts, decimal))
 
 
-def _column(name: str, kind: str, form: str | None, texts: Texts, fits: Bool | None = None, **more: Any) -> Column:
+def _column(
+    name: str, kind: str, form: str | None, texts: Texts, fits: Bool | None = None, **more: Any
+) -> Column:
     """A column of text of this kind, but for the values that do not fit (u,)."""
     n, missing = int(texts.counts.sum()), int((texts.codes < 0).sum())
     if fits is None or fits.all():
         return Column(name, kind, form, n, missing, **more)
     rows = texts.rows(~fits)
-    first = tuple((int(row) + 1, str(texts.values[int(texts.codes[row])].as_py())) for row in rows[:3])
+    first = tuple((int(row) + 1, texts.at(row)) for row in rows[:3])
     words = tuple(texts.values.filter(pa.array(~fits))[:MOST_WORDS].to_pylist())
     return Column(name, kind, form, n - len(rows), missing, first, len(rows), words=words, **more)
 
@@ -139,8 +144,9 @@ def _as_date(
     remark = choice = None
     if found.doubtful:
         taken, other = found.doubtful
-        first = "the day" if taken.startswith("%d") else "the month"
-        remark, choice = f"no row tells day from month; {first} is taken to come first, {taken}", f"date:{other}"
+        first = "day" if taken.startswith("%d") else "month"
+        remark = f"no row tells day from month; the {first} is taken to come first, as in {taken}"
+        choice = f"date:{other}"
     fits = ~np.isnat(found.dates)
     return _column(name, "date", " | ".join(found.forms), texts, fits, remark=remark, choice=choice)
 
@@ -175,11 +181,12 @@ def _as_number(name: str, texts: Texts, decimal: str, at_any_rate: bool = False)
 def _chosen(name: str, held: Cells, kind: str, decimal: str, day_first: bool) -> Column:
     """The column as the kind that somebody chose. Raises TableError if it cannot be that."""
     guess = _guess(name, held, decimal, day_first)
-    kind, _, form = kind.partition(":")
+    kind, _, wanted = kind.partition(":")
     if guess.kind == "empty":
         return dataclasses.replace(guess, used=False, why="it has no value in any row")
     if kind == "id":
-        return dataclasses.replace(guess, kind="id", form=None, used=False, why="--kind says that it is an id")
+        n = guess.n_values + guess.n_misfits
+        return Column(name, "id", None, n, guess.n_missing, used=False, why="--kind says that it is an id")
     plain = dataclasses.replace(guess, why=None, remark=None, choice=None)
     if kind in ("category", "text"):
         n = guess.n_values + guess.n_misfits
@@ -188,7 +195,7 @@ def _chosen(name: str, held: Cells, kind: str, decimal: str, day_first: bool) ->
     if held.texts is not None:
         found = {
             "number": lambda: _as_number(name, held.texts, decimal, True),
-            "date": lambda: _as_date(name, held.texts, day_first, form or None, True),
+            "date": lambda: _as_date(name, held.texts, day_first, wanted or None, True),
             "duration": lambda: _as_duration(name, held.texts, True),
         }[kind]()
         if found is not None:
@@ -200,7 +207,7 @@ def _chosen(name: str, held: Cells, kind: str, decimal: str, day_first: bool) ->
     elif kind == "duration" and held.family == "number":
         return dataclasses.replace(plain, kind="duration", form="seconds")
     raise TableError(
-        f"--kind {name}={kind}{':' * bool(form)}{form}: no value of column {name!r} is a {kind}; "
+        f"--kind {name}={kind}{':' * bool(wanted)}{wanted}: no value of column {name!r} is a {kind}; "
         f"the first is {_first(held)}; it may be category, text or {guess.kind}"
     )
 
@@ -208,7 +215,7 @@ def _chosen(name: str, held: Cells, kind: str, decimal: str, day_first: bool) ->
 def _first(held: Cells) -> str:
     row = int(np.argmin(held.missing()))
     if held.texts is not None:
-        return f"{held.texts.values[int(held.texts.codes[row])].as_py()!r} in row {row + 1:,}"
+        return f"{held.texts.at(row)!r} in row {row + 1:,}"
     values = held.numbers if held.numbers is not None else held.dates
     assert values is not None
     return f"{values[row]} in row {row + 1:,}"
@@ -228,25 +235,25 @@ def _reason(column: Column, held: Cells, target: Index | None) -> tuple[str, str
     """(kind, why) for a column that is of no use, None for others."""
     if column.kind == "empty":
         return "empty", "it has no value in any row"
-    codes = held.codes()
-    if not column.n_missing and not column.n_misfits and (codes == codes[0]).all():
+    values = held.values()
+    if not column.n_missing and not column.n_misfits and (values == values[0]).all():
         return "constant", f"it has the same value in every row, {_first(held).split(' in row ')[0]}"
-    if target is not None and _one_to_one(codes, target):
+    if target is not None and _one_to_one(values, target):
         return column.kind, "it tells the target one to one, as a copy of it does"
-    if column.kind == "id":
-        share = "each row" if len(held.missing()) == codes.max() + 1 else "nearly each row"
+    if column.kind == "id" and held.texts is not None:
+        share = "each row" if len(held.texts.values) == len(values) else "nearly each row"
         return "id", f"{share} has a value of its own, as names and keys do"
     if column.kind == "number" and (why := _key(column, held)):
         return "id", why
     return None
 
 
-def _one_to_one(codes: Index, target: Index) -> bool:
+def _one_to_one(values: Array, target: Index) -> bool:
     """Whether the column has one value for each of the target's, and the reverse."""
     for part in (slice(1000), slice(None)):  # the first rows spare most columns the others
-        both = pd.factorize(codes[part] * (int(target.max()) + 1) + target[part])[1]
         k = len(pd.unique(target[part]))
-        if len(both) != k or len(pd.unique(codes[part])) != k:
+        codes, distinct = pd.factorize(values[part], use_na_sentinel=False)
+        if len(distinct) != k or len(pd.unique(codes * (int(target.max()) + 1) + target[part])) != k:
             return False
     return len(pd.unique(target)) > 1
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .._types import Bool, Float
-from .cells import Texts, matches
+from .cells import Texts, bools, matches
 from .misfits import HEAD, borne, hopeless
 
 _CODES = (
@@ -78,7 +78,7 @@ class Found:
 
 
 def find(texts: Texts, decimal: str, *, at_any_rate: bool = False) -> Found | None:
-    """The form in which most rows are numbers; None if the others are too many (or none is, `at_any_rate`)."""
+    """The form in which most rows are numbers; None if too many others are none, or all `at_any_rate`."""
     if not at_any_rate and hopeless(texts, matches(_plain_signs(texts.values[:HEAD]), _AFFIXES)):
         return None
     values = _plain_signs(texts.values)
@@ -90,8 +90,8 @@ def find(texts: Texts, decimal: str, *, at_any_rate: bool = False) -> Found | No
     tried = []
     for form in _candidates(values, decimal, *_affixes(others[:HEAD])):
         if at_any_rate or not hopeless(texts, matches(values[:HEAD], form.pattern())):
-            fits = matches(values, form.pattern())
-            tried.append((int(texts.counts[fits].sum()), form, fits))
+            fit = fits if form == plain else matches(values, form.pattern())
+            tried.append((int(texts.counts[fit].sum()), form, fit))
     if not tried:
         return None
     # The file's decimal mark and the fewest marks decide between forms that as many rows fit.
@@ -159,8 +159,7 @@ def _affixes(values: Any) -> tuple[str, str, bool]:
 
 def _candidates(values: Any, decimal: str, prefix: str, suffix: str, brackets: bool) -> list[Form]:
     """Forms with marks that occur, likeliest first: the file's decimal mark before the other."""
-    digits = rf"(?:^|.*\d)%s\d.*"
-    seen = {mark for mark in ".,' " if matches(values, digits % re.escape(mark)).any()}
+    seen = {mark for mark in ".,' " if bools(pc.match_substring(values, mark)).any()}
     forms = []
     for point in (decimal, "." if decimal == "," else ","):
         if point != decimal and point not in seen:
@@ -195,5 +194,5 @@ def why_not(texts: Texts, decimal: str) -> str | None:
     if found is None:
         return None
     first = int(texts.rows(~found.fits)[0])
-    n, text = int(texts.counts[found.fits].sum()), texts.values[int(texts.codes[first])].as_py()
-    return f"{n:,} of its {int(texts.counts.sum()):,} values are numbers, but {text!r} in row {first + 1:,} is not"
+    share = f"{int(texts.counts[found.fits].sum()):,} of its {int(texts.counts.sum()):,} values"
+    return f"{share} are numbers, but {texts.at(first)!r} in row {first + 1:,} is none"

@@ -1,4 +1,4 @@
-"""A frame's columns as what they were taken for: numbers, dates, durations, texts, or an error that says where."""
+"""A frame's columns as what they were taken for, or an error that says which value is something else."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from .errors import TableError
 TRUTH = "true/false"
 
 
-def typed(frame: pd.DataFrame, columns: Sequence[Column], *, where: str, fitting: bool) -> pd.DataFrame:
+def typed(
+    frame: pd.DataFrame, columns: Sequence[Column], *, where: str, fitting: bool, decimal: str = "."
+) -> pd.DataFrame:
     """The used ones of `columns`, in their order, each of its kind.
 
-    number and duration (seconds) are float64, date is datetime64[ns] in UTC without zone, category and text are
-    objects, str or None. When `fitting`, what does not fit is missing, as `describe` says of it; later, only the
-    words that were so then are, and all else raises TableError, which names column, row and value. `where` is the
-    file. Rows are counted from 1; those of a frame with a RangeIndex from where that starts.
+    number and duration (seconds) are float64, date is datetime64[ns] in UTC without zone, category and text
+    are objects, str or None. When `fitting`, what does not fit is missing, as `describe` says of it; later,
+    only the words that were so then are, and all else raises TableError, which names column, row and value.
+    `where` is the file, `decimal` its decimal mark. Rows are counted from 1; those of a frame with a RangeIndex from where that starts.
     """
     used = [column for column in columns if column.used]
     if missing := [column.name for column in used if column.name not in frame.columns]:
@@ -37,7 +39,7 @@ def typed(frame: pd.DataFrame, columns: Sequence[Column], *, where: str, fitting
     out = {}
     for column in used:
         try:
-            values = _Reader(column, cells(frame[column.name]), start, fitting).values()
+            values = _Reader(column, cells(frame[column.name]), start, fitting, decimal).values()
         except TableError as error:
             raise TableError(f"{where}: {error}") from None
         out[column.name] = pd.Series(values, index=frame.index, dtype=values.dtype)
@@ -47,8 +49,11 @@ def typed(frame: pd.DataFrame, columns: Sequence[Column], *, where: str, fitting
 class _Reader:
     """One column's cells as the kind it has."""
 
-    def __init__(self, column: Column, held: Cells, start: int, fitting: bool) -> None:
+    def __init__(self, column: Column, held: Cells, start: int, fitting: bool, decimal: str) -> None:
         self.column, self.held, self.start, self.fitting = column, held, start, fitting
+        # Plain numbers are written as the file writes them, whose reader makes numbers of most; a form is kept.
+        plain = column.kind == "number" and column.form is None
+        self.form = numbers.Form(decimal) if plain else None
 
     def values(self) -> Array:
         column, held = self.column, self.held
@@ -62,7 +67,7 @@ class _Reader:
             parsed = (
                 durations.parse(held.texts.values)
                 if column.kind == "duration"
-                else numbers.parse(held.texts.values, numbers.Form.of(column.form))
+                else numbers.parse(held.texts.values, self.form or numbers.Form.of(column.form))
             )
             self._check(held.texts, np.isfinite(parsed))
             return held.texts.spread(np.where(np.isfinite(parsed), parsed, np.nan), np.nan)
@@ -135,7 +140,7 @@ class _Reader:
         wrong = ~fits & ~_is_in(texts.values, self.column.words)
         if wrong.any():
             row = int(texts.rows(wrong)[0])
-            self._wrong(row, repr(texts.values[int(texts.codes[row])].as_py()))
+            self._wrong(row, repr(texts.at(row)))
 
     def _wrong(self, row: int, value: str) -> NoReturn:
         remedy = "leave it empty if it is unknown"
@@ -176,4 +181,4 @@ def _written(held: Cells) -> Array:
         names = [str(int(v)) if v == np.floor(v) and abs(v) < 2**63 else repr(float(v)) for v in values]
     out = np.empty(len(names) + 1, dtype=object)
     out[:] = [*names, None]
-    return out[codes]
+    return np.asarray(out[codes])
