@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,9 +68,14 @@ def some(names: Iterable[Any], most: int = 12) -> str:
 def as_written(columns: Iterable[Column]) -> list[str]:
     """The columns whose cells a later file must be read as text for: "01" and "1.200" are kept as they stand.
 
-    A reader that makes numbers of what it can would read 1.2 where these columns mean 1200.
+    A reader that makes numbers of what it can would read 1.2 where "1.200" was 1200 in these columns.
     """
-    return [c.name for c in columns if c.used and (c.kind in ("category", "text", "date") or c.form)]
+
+    def as_text(column: Column) -> bool:
+        words = column.kind in ("category", "text") and column.form is None
+        return words or (column.kind == "number" and re.search(r"1\D234", column.form or "") is not None)
+
+    return [column.name for column in columns if column.used and as_text(column)]
 
 
 def _sentences(column: Column) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .._types import Array, Bool
+from .._types import Array, Bool, Float
 from . import dates, durations, numbers
 from .cells import Cells, Texts, bools, cells
 from .columns import Column, some
@@ -27,7 +28,8 @@ def typed(
     number and duration (seconds) are float64, date is datetime64[ns] in UTC without zone, category and text
     are objects, str or None. When `fitting`, what does not fit is missing, as `describe` says of it; later,
     only the words that were so then are, and all else raises TableError, which names column, row and value.
-    `where` is the file, `decimal` its decimal mark. Rows are counted from 1; those of a frame with a RangeIndex from where that starts.
+    where: the file. decimal: its decimal mark. Rows are counted from 1, or from where the RangeIndex of a
+    piece of a table starts.
     """
     used = [column for column in columns if column.used]
     if missing := [column.name for column in used if column.name not in frame.columns]:
@@ -51,9 +53,7 @@ class _Reader:
 
     def __init__(self, column: Column, held: Cells, start: int, fitting: bool, decimal: str) -> None:
         self.column, self.held, self.start, self.fitting = column, held, start, fitting
-        # Plain numbers are written as the file writes them, whose reader makes numbers of most; a form is kept.
-        plain = column.kind == "number" and column.form is None
-        self.form = numbers.Form(decimal) if plain else None
+        self.decimal = decimal
 
     def values(self) -> Array:
         column, held = self.column, self.held
@@ -64,13 +64,10 @@ class _Reader:
         if held.missing().all():
             return np.full(len(held.missing()), np.nan)
         if held.texts is not None:
-            parsed = (
-                durations.parse(held.texts.values)
-                if column.kind == "duration"
-                else numbers.parse(held.texts.values, self.form or numbers.Form.of(column.form))
-            )
-            self._check(held.texts, np.isfinite(parsed))
-            return held.texts.spread(np.where(np.isfinite(parsed), parsed, np.nan), np.nan)
+            parse = durations.parse if column.kind == "duration" else self._numbers
+            parsed = parse(held.texts.values)
+            fits = self._check(held.texts, np.isfinite(parsed))
+            return held.texts.spread(np.where(fits, parsed, np.nan), np.nan)
         families = ("number", "boolean") if column.kind == "number" else ("duration",)
         if column.form == "seconds":
             families = ("number", "duration")
@@ -79,6 +76,15 @@ class _Reader:
         if np.isinf(held.numbers).any():
             self._wrong(int(np.argmax(np.isinf(held.numbers))), "an infinite number")
         return held.numbers
+
+    def _numbers(self, values: Any) -> Float:
+        """Texts (u,) as numbers: in the column's form or, if it has no thousands, with the file's mark."""
+        form = numbers.Form.of(self.column.form)
+        parsed = numbers.parse(values, form)
+        if form.decimal != self.decimal and not form.thousands and not self.fitting:
+            other = numbers.parse(values, dataclasses.replace(form, decimal=self.decimal))
+            parsed = np.where(np.isnan(parsed), other, parsed)
+        return parsed
 
     def _as_date(self) -> Array:
         held = self.held
@@ -91,8 +97,8 @@ class _Reader:
             return np.full(len(held.missing()), np.datetime64("NaT"), dtype="datetime64[ns]")
         if held.texts is not None:
             parsed = dates.parse(held.texts.values, (self.column.form or "%Y-%m-%d").split(" | "))
-            self._check(held.texts, ~np.isnat(parsed))
-            return held.texts.spread(parsed, np.datetime64("NaT"))
+            fits = self._check(held.texts, ~np.isnat(parsed))
+            return held.texts.spread(np.where(fits, parsed, np.datetime64("NaT")), np.datetime64("NaT"))
         if held.family != "number" or held.numbers is None:
             self._refuse()
         known = ~np.isnan(held.numbers)
@@ -133,14 +139,14 @@ class _Reader:
             self._wrong(row, f"{held.numbers[row]:.15g}")
         return names[np.where(np.isnan(held.numbers), 2, held.numbers).astype(np.int64)]
 
-    def _check(self, texts: Texts, fits: Bool) -> None:
-        """Raise TableError at the first text that does not fit and was not there in `fit`."""
-        if self.fitting or fits.all():
-            return
-        wrong = ~fits & ~_is_in(texts.values, self.column.words)
-        if wrong.any():
+    def _check(self, texts: Texts, fits: Bool) -> Bool:
+        """What fits and was not taken as missing in `fit`. Raises TableError at the first other text."""
+        words = _is_in(texts.values, self.column.words)
+        wrong = ~fits & ~words
+        if not self.fitting and wrong.any():
             row = int(texts.rows(wrong)[0])
             self._wrong(row, repr(texts.at(row)))
+        return fits & ~words
 
     def _wrong(self, row: int, value: str) -> NoReturn:
         remedy = "leave it empty if it is unknown"
