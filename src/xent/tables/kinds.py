@@ -260,23 +260,29 @@ def _one_to_one(values: Array, target: Index) -> bool:
 
 def _key(column: Column, held: Cells) -> str | None:
     """Why a column of whole numbers is a key, if it is."""
-    whole = held.whole if held.texts is None else _whole(held.texts, column)
-    if whole is None or column.n_missing or column.n_misfits or len(whole) < 3:
+    found = _whole(held, column)
+    if found is None or column.n_missing or column.n_misfits or len(found[0]) < 3:
         return None
+    whole, size = found
     steps = np.diff(whole)
     if min(whole[0], whole[-1]) in (0, 1) and ((steps == 1).all() or (steps == -1).all()):
         return "it numbers the rows"
-    long = abs(float(np.median(whole))) >= LONG
+    long = size >= LONG
     if (long or _KEY.fullmatch(column.name)) and len(pd.unique(whole)) == len(whole):
         return f"each row has a {'long ' * long}whole number of its own, as keys do"
     return None
 
 
-def _whole(texts: Texts, column: Column) -> Array | None:
-    """Whole numbers in text, None if there are others."""
-    values = numbers.parse(texts.values, numbers.Form.of(column.form))
-    if column.form or not (values == np.floor(values)).all() or not (np.abs(values) < 2**63).all():
+def _whole(held: Cells, column: Column) -> tuple[Index, float] | None:
+    """Integers (n,), equal where the column's are, and the median of their size; None if some are none."""
+    if held.texts is None:
+        if held.whole is None or held.numbers is None:
+            return None
+        return held.whole, float(np.median(np.abs(held.numbers)))
+    values = numbers.parse(held.texts.values, numbers.Form.of(column.form))
+    if column.form or not (values == np.floor(values)).all():
         return None
-    # Long keys that float64 cannot tell apart are told apart by their text.
-    exact = (np.abs(values) < 2**53).all()
-    return texts.spread(values.astype(np.int64), 0) if exact else texts.codes + LONG
+    size = float(np.median(np.abs(values)))
+    if (np.abs(values) < 2**53).all():
+        return np.asarray(held.texts.spread(values.astype(np.int64), 0)), size
+    return held.texts.codes + 2, size  # float64 may not tell their values apart; their texts do

@@ -99,6 +99,7 @@ def find(texts: Texts, decimal: str, *, at_any_rate: bool = False) -> Found | No
     if not fits.any() or not (at_any_rate or borne(texts, fits)):
         return None
     tied = any(t[0] == rows and t[1].decimal != form.decimal for t in tried)
+    tied = tied and not re.fullmatch(_MONEY, form.prefix or form.suffix)  # which has no third decimal
     return Found(form, fits, _doubtful(values, form, fits) if tied else None)
 
 
