@@ -68,13 +68,6 @@ FILES: dict[str, list[set[str]]] = {
         {"functional", "parallel"},
         {"modules"},
     ],
-    "tables": [
-        {"sources"},
-        {"cells"},
-        {"dialect", "formats"},
-        {"delimited"},
-        {"reading"},
-    ],
     "check": [
         {"mistakes", "report", "subject"},
         {"given", "process", "recognise", "training"},
@@ -83,12 +76,27 @@ FILES: dict[str, list[set[str]]] = {
         {"examiner"},
         {"child"},
     ],
-    "cli": [{"tables", "terminal"}, {"check", "explore", "path"}, {"app"}],
+    "tables": [
+        {"errors"},
+        {"cells", "columns", "frames", "sources", "strength", "targets"},
+        {"dialect", "formats", "misfits", "preparing"},
+        {"dates", "delimited", "durations", "numbers", "words"},
+        {"reading", "values"},
+        {"kinds"},
+        {"table"},
+    ],
+    "cli": [
+        {"terminal"},
+        {"grids", "options"},
+        {"check", "explore", "fit", "inspect", "path"},
+        {"predict"},
+        {"app"},
+    ],
 }
 
 # Who may load what is not NumPy's: packages, or single files of them.
 LIBRARIES = {
-    "sklearn": {"estimators", "path", "cv", "tables"},
+    "sklearn": {"estimators", "path", "cv", "tables", "cli.fit"},
     "scipy": {
         "data.source",
         "objective.null_space",
@@ -107,7 +115,7 @@ LIBRARIES = {
     "threadpoolctl": {"kernels.threads"},
     "torch": {"torch", "check.subject"},
     "pandas": {"cli", "tables"},
-    "skrub": {"cli.tables"},
+    "pyarrow": {"tables"},
     "skops": {"export.model_file"},
     "matplotlib": {"export.plots", "check.report", "cli.path"},
     "rich": {"cli"},

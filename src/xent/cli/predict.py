@@ -103,7 +103,7 @@ class _Pieces:
         from ..tables.table import pieces
 
         stage(f"reading {data}")
-        for features, cells in pieces(data, self.columns, file.options(), verbatim=(self.target, *self.ids)):
+        for features, cells in pieces(data, self.columns, file.options(), also=(self.target, *self.ids)):
             stage(f"predicting, row {self.rows + 1:,}")
             self._look(features)
             yield self._predicted(features, cells, data)

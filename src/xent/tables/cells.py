@@ -1,128 +1,201 @@
-"""What all formats have in common: names that are unique, and columns of one type each."""
+"""The cells of a column, whatever pandas holds them in: numbers, truth values, dates, durations or texts."""
 
 from __future__ import annotations
 
 import datetime
-import decimal
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from .sources import MISSING, TableError
+from .._types import Array, Bool, Float, Index
+from .errors import TableError
 
+@dataclass(frozen=True)
+class Texts:
+    """Texts (n,) by their distinct values, each trimmed: work on a value is work on all its rows.
 
-def unique_names(raw: Sequence[Any]) -> tuple[list[str], list[str]]:
-    """Names without blanks around them, none empty and none twice; and a note for each kind of change."""
-    names, notes, seen = [], [], set()
-    trimmed, numbered, repeated = [], [], []
-    for j, given in enumerate(raw):
-        text = "" if given is None or given != given else str(given)
-        name = " ".join(text.split()) if text != text.strip() or "\n" in text else text
-        if name != text:
-            trimmed.append(name)
-        if not name:
-            name = f"column {j + 1}"
-            numbered.append(name)
-        if name in seen:
-            again, name = name, next(n for k in range(2, len(raw) + 2) if (n := f"{name} ({k})") not in seen)
-            repeated.append(f"{again!r} (now {name!r})")
-        seen.add(name)
-        names.append(name)
-    if trimmed:
-        notes.append(f"blanks around the names of columns were taken off: {some(map(repr, trimmed))}")
-    if numbered:
-        notes.append(f"columns without a name are called by their place: {some(map(repr, numbered))}")
-    if repeated:
-        notes.append(f"names of several columns were made different: {some(repeated)}")
-    return names, notes
+    codes: (n,), which value, -1 where there is none. values: Arrow strings (u,). counts: rows of each (u,).
+    """
 
+    codes: Index
+    values: Any
+    counts: Index
 
-def some(names: Any, most: int = 8) -> str:
-    """The first of `names`, and how many there are if that is not all."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
+    def spread(self, values: Array, missing: Any) -> Array:
+        """`values` (u,) of the distinct texts for every row (n,), `missing` where there is none."""
+        return np.append(values, np.array([missing], dtype=values.dtype))[self.codes]
+
+    def at(self, row: int) -> str:
+        """The text in this row."""
+        return str(self.values[int(self.codes[row])].as_py())
+
+    def rows(self, which: Bool) -> Index:
+        """The rows (from 0) whose text is one of `which` (u,)."""
+        return np.flatnonzero(self.spread(which, False)).astype(np.int64)
 
 
-def settle(frame: pd.DataFrame, name: str, verbatim: Collection[str] = ()) -> pd.DataFrame:
-    """`frame` with numbers, truth values, dates, spans or text in each column, `verbatim` ones as text."""
-    columns = {
-        label: as_written(column) if label in verbatim else _settled(column, f"{name}: column {label!r}")
-        for label, column in frame.reset_index(drop=True).items()
-    }
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(frame)), copy=False)
+@dataclass(frozen=True)
+class Cells:
+    """A column: number (float64), boolean (1, 0), date (UTC, no zone), duration (seconds) or text.
+
+    whole: numbers that the file has as integers, as such, if none is missing. beyond: the rows of dates too
+    far off for nanoseconds, which are missing in `dates`, and what they are.
+    """
+
+    family: str
+    numbers: Float | None = None
+    dates: Array | None = None
+    texts: Texts | None = None
+    whole: Index | None = None
+    beyond: Mapping[int, str] = field(default_factory=dict)
+
+    def missing(self) -> Bool:
+        """(n,): the rows without a value."""
+        if self.texts is not None:
+            return self.texts.codes < 0
+        if self.dates is not None:
+            return np.asarray(np.isnat(self.dates), dtype=np.bool_)
+        assert self.numbers is not None
+        return np.isnan(self.numbers)
+
+    def values(self) -> Array:
+        """(n,): the codes of texts, integers as such, other numbers, or dates."""
+        if self.texts is not None:
+            return self.texts.codes
+        found = (values for values in (self.whole, self.numbers, self.dates) if values is not None)
+        return next(found)
 
 
-def as_written(column: pd.Series) -> pd.Series:
-    """The cells as text, "" for a missing one."""
-    plain = column.astype(object).where(column.notna(), "")
-    return plain.map(_text).astype(str)
-
-
-def _text(cell: Any) -> str:
-    return cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)
-
-
-def _settled(column: pd.Series, where: str) -> pd.Series:
-    kind = column.dtype
-    if isinstance(kind, pd.CategoricalDtype):
-        return _settled(column.astype(kind.categories.dtype), where)
-    if isinstance(kind, pd.PeriodDtype):
-        return column.dt.to_timestamp()
-    if isinstance(kind, pd.IntervalDtype):
-        return column.astype(str).where(column.notna(), None)
-    if pd.api.types.is_object_dtype(kind):
-        return _of_objects(column, where)
-    if pd.api.types.is_complex_dtype(kind):
-        raise TableError(f"{where} holds complex numbers; split it into its real and imaginary parts")
-    if pd.api.types.is_bool_dtype(kind):
-        return column.astype("boolean") if column.isna().any() else column.astype(bool)
-    if not pd.api.types.is_numeric_dtype(kind):
-        return column
-    if kind == np.float16:
-        return column.astype(np.float32)
-    if isinstance(kind, np.dtype):
-        return column
-    whole = pd.api.types.is_integer_dtype(kind) and not column.isna().any()
-    return column.astype(kind.numpy_dtype if whole else np.float64)
-
-
-def _of_objects(column: pd.Series, where: str) -> pd.Series:
-    """What pandas keeps as Python's objects: cells of Excel and JSON, decimals, days, times, bytes."""
-    cells = column.where(column.notna(), None)
-    types = {type(cell) for cell in cells if cell is not None}
-    if nested := types & {list, dict, tuple, set, np.ndarray}:
+def cells(column: pd.Series) -> Cells:
+    """The cells of a column by what they are. Raises TableError if they are lists, structs or the like."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return cells(column.astype(dtype.categories.dtype))
+    if isinstance(dtype, pd.SparseDtype):
+        return cells(column.sparse.to_dense())
+    if pd.api.types.is_bool_dtype(dtype):
+        return Cells("boolean", numbers=_float(column))
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return _utc(column)
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        return Cells("duration", numbers=_seconds(column))
+    if pd.api.types.is_complex_dtype(dtype):
         raise TableError(
-            f"{where} holds a {nested.pop().__name__} in each row; split it into columns of one value each"
+            f"column {column.name!r} holds complex numbers; split it into two columns of real ones"
         )
-    if str in types and len(types) > 1:  # "NA" among numbers
-        cells = cells.where(~cells.isin(MISSING), None)
-        types = {type(cell) for cell in cells if cell is not None}
-    if not types:
-        return cells
-    if types <= {bool, np.bool_}:
-        return cells.astype("boolean" if cells.isna().any() else bool)
-    if all(issubclass(t, int | float | np.number | decimal.Decimal) and t is not bool for t in types):
-        whole = all(issubclass(t, int | np.integer) for t in types) and not cells.isna().any()
-        return _whole(cells) if whole else cells.astype(np.float64)
-    if all(issubclass(t, datetime.date) for t in types):
-        dates = pd.to_datetime(cells, errors="coerce", utc=any(_zoned(cell) for cell in cells) or None)
-        if (dates.isna() == cells.isna()).all():  # else years that nanoseconds do not reach
-            return dates
-    if types <= {datetime.time}:
-        return pd.to_timedelta(cells.map(str, na_action="ignore"))
-    if all(issubclass(t, datetime.timedelta) for t in types):
-        return pd.to_timedelta(cells)
-    return cells.map(_text, na_action="ignore")
+    if pd.api.types.is_numeric_dtype(dtype):
+        return _numeric(column)
+    return _objects(column)
 
 
-def _zoned(cell: Any) -> bool:
-    return getattr(cell, "tzinfo", None) is not None
+def _numeric(column: pd.Series) -> Cells:
+    whole = None
+    if pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any():
+        whole = column.to_numpy().astype(np.int64)  # uint64 wraps around, and stays distinct
+    return Cells("number", numbers=_float(column), whole=whole)
 
 
-def _whole(cells: pd.Series) -> pd.Series:
-    try:
-        return cells.astype(np.int64)
-    except OverflowError:
-        return cells.astype(str)  # digits beyond 64 bits are no quantity
+def _float(column: pd.Series) -> Float:
+    return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+
+
+def _utc(column: pd.Series) -> Cells:
+    """In UTC, to the nanosecond, which reaches from 1678 to 2261."""
+    if not isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype):  # Arrow's
+        column = pd.to_datetime(column, utc=True)
+    dates = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
+    values = dates.to_numpy()
+    years = values.astype("datetime64[Y]").astype(np.int64) + 1970
+    far = ~np.isnat(values) & ((years < 1678) | (years > 2261))
+    beyond = {int(row): str(values[row].astype("datetime64[s]")) for row in np.flatnonzero(far)}
+    near = np.where(far, np.datetime64("NaT"), values).astype("datetime64[ns]")
+    return Cells("date", dates=near, beyond=beyond)
+
+
+def _seconds(column: pd.Series) -> Float:
+    return np.asarray(column.dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _objects(column: pd.Series) -> Cells:
+    """Text, or Python objects."""
+    found = "string" if column.dtype != object else pd.api.types.infer_dtype(column, skipna=True)
+    if found in _OBJECTS:
+        return _OBJECTS[found](column)
+    if found not in ("string", "empty"):
+        column = column.map(lambda value: _text(column.name, value), na_action="ignore")
+    return Cells("text", texts=texts(column))
+
+
+def _dates(column: pd.Series) -> Cells:
+    known = column.dropna()
+    stamps = pd.to_datetime(known, errors="coerce", utc=True).reindex(column.index)
+    return _utc(stamps)
+
+
+def _time(column: pd.Series) -> Cells:
+    def seconds(t: datetime.time) -> float:
+        return t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6
+
+    return Cells("duration", numbers=_float(column.map(seconds, na_action="ignore").astype(np.float64)))
+
+
+_OBJECTS: dict[str, Callable[[pd.Series], Cells]] = {
+    "boolean": lambda column: Cells("boolean", numbers=_float(column)),
+    "integer": lambda column: _numeric(column.infer_objects()),
+    "floating": lambda column: Cells("number", numbers=_float(column)),
+    "decimal": lambda column: Cells("number", numbers=_float(column)),
+    "mixed-integer-float": lambda column: Cells("number", numbers=_float(column)),
+    "date": _dates,
+    "datetime": _dates,
+    "datetime64": _dates,
+    "timedelta": lambda column: Cells("duration", numbers=_seconds(pd.to_timedelta(column))),
+    "time": _time,
+}
+
+
+def _text(name: Any, value: Any) -> str:
+    if isinstance(value, list | dict | tuple | set | np.ndarray):
+        what = type(value).__name__
+        raise TableError(
+            f"column {name!r} holds a {what} in each row; split it into columns of one value each"
+        )
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def texts(column: pd.Series) -> Texts:
+    """A column of str or missing values by its distinct texts, in order of first appearance."""
+    array = pa.array(column, type=pa.large_string(), from_pandas=True)
+    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    coded = array.dictionary_encode()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    values, again = _trimmed(coded.dictionary)
+    codes = np.append(again, -1)[codes]
+    counts = np.bincount(codes[codes >= 0], minlength=len(values)).astype(np.int64)
+    return Texts(codes, values, counts)
+
+
+def _trimmed(values: Any) -> tuple[Any, Index]:
+    """The distinct trimmed values that say something, and the number of each value among them, or -1."""
+    trimmed = pc.utf8_trim_whitespace(values)
+    among = np.arange(len(values), dtype=np.int64)
+    if not bools(pc.equal(trimmed, values)).all():  # else they are distinct as they are
+        coded = trimmed.dictionary_encode()
+        trimmed, among = coded.dictionary, coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    said = ~bools(pc.is_in(trimmed, value_set=pa.array(sorted(MISSING), pa.large_string())))
+    numbers = np.where(said, np.cumsum(said) - 1, -1)
+    return trimmed.filter(pa.array(said)), numbers[among]
+
+
+def bools(array: Any) -> Bool:
+    """An Arrow array of truth values as NumPy's."""
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def matches(values: Any, pattern: str) -> Bool:
+    """(u,): which texts the whole of `pattern` (RE2's syntax) describes."""
+    return bools(pc.match_substring_regex(values, f"^(?:{pattern})$"))

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from .dialect import SPACES, Layout, blank, cells_of, layout_of, undecodable
-from .sources import MISSING, Options, Part, Reading, TableError
+from .errors import MISSING, TableError
+from .sources import Options, Part, Reading
 
 _ZEROS = re.compile(r"0\d+")
 

@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
-from .cells import some, unique_names
-from .sources import MISSING, Options, Part, TableError, start_of
+from .errors import MISSING, TableError, some
+from .frames import unique_names
+from .sources import Options, Part, start_of
 
 SPACES = r"\s+"
 _SEEN = 200  # rows are enough to tell separators apart
@@ -64,7 +65,7 @@ def layout_of(part: Part, options: Options, verbatim: Collection[str] = (), bad:
     header, data, more = _header(rows, comment, sep, spaced, decimal, verbatim)
     names, extra, changed = _named(header, data)
     if not data:
-        raise TableError(f"{part.name}: the file has no rows below the header ({some(map(repr, names))})")
+        raise TableError(f"{part.name}: the file has no rows below the header ({some(names)})")
     skipped = before if data is rows else before + _lines_of_first(body, sep, spaced)
     return Layout(
         encoding,

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from .._extras import needs
-from .cells import as_written, settle, some, unique_names
-from .sources import Options, Part, Reading, TableError
+from .errors import TableError, some
+from .frames import as_written, settle, unique_names
+from .sources import Options, Part, Reading
 
 _DENSE_MOST = 1 << 31  # bytes that a sparse file may take up once its zeros are written out
 
@@ -208,13 +209,13 @@ def _excel(part: Part, options: Options, verbatim: Collection[str]) -> Found:
 def _sheet(names: list[Any], given: str | int | None, name: str) -> tuple[str, list[str]]:
     names = [str(n) for n in names]
     if given is None:
-        many = f"sheet {names[0]!r} was read, the first of {len(names)}: {some(map(repr, names))} (--sheet)"
+        many = f"sheet {names[0]!r} was read, the first of {len(names)}: {some(names)} (--sheet)"
         return names[0], [many] if len(names) > 1 else []
     if str(given) in names:
         return str(given), []
     if str(given).isdecimal() and 1 <= int(given) <= len(names):
         return names[int(given) - 1], []
-    raise TableError(f"{name}: no sheet {given!r}; it has {some(map(repr, names))}")
+    raise TableError(f"{name}: no sheet {given!r}; it has {some(names)}")
 
 
 def _from_cells(cells: pd.DataFrame, where: str, notes: list[str]) -> Found:

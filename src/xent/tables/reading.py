@@ -13,10 +13,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from .cells import as_written, settle, some, unique_names
+from .errors import TableError, some
+from .frames import as_written, settle, unique_names
 from .delimited import Asked, read_text
 from .formats import SUFFIXES, built_in, form_of, parquet_pieces, read_form
-from .sources import BUILT_IN, Options, Part, Reading, TableError, find
+from .sources import BUILT_IN, Options, Part, Reading, find
 
 __all__ = ["BUILT_IN", "Options", "Reading", "TableError", "batches", "read"]
 

@@ -22,21 +22,9 @@ from typing import IO, Any
 
 import pandas as pd
 
+from .errors import TableError
+
 BUILT_IN = ("breast_cancer", "digits", "iris", "wine")
-
-# What stands for a missing value in a column of features.
-MISSING = frozenset(
-    [
-        *("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>", "?"),
-        # and what C and Excel print
-        *("-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "#NA", "#N/A N/A"),
-    ]
-)
-
-
-class TableError(ValueError):
-    """The table cannot be used; the message says what was expected and found, and the remedy."""
-
 
 @dataclass(frozen=True)
 class Options:

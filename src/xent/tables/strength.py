@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 
 from .._types import Array, Float, Matrix
-from ..estimators.cv import SoftmaxRegressionCV
+from ..cv import SoftmaxRegressionCV
 
 CS = tuple(10.0**k for k in range(-4, 5))
 USUAL = CS.index(1.0)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from .._types import Array
 from . import targets
-from .columns import Column, as_written, describe, some
-from .errors import TableError
+from .columns import Column, describe, verbatim
+from .errors import TableError, some
 from .kinds import understand
 from .reading import batches, read
 from .sources import BUILT_IN, Options
@@ -74,12 +74,12 @@ def _why(columns: Sequence[Column], most: int = 3) -> str:
 
 
 def pieces(
-    data: str, columns: Sequence[Column], options: Options, *, verbatim: Collection[str] = ()
+    data: str, columns: Sequence[Column], options: Options, *, also: Collection[str] = ()
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """(features, all columns as they stand) of the table, some rows at a time, its columns as they were when
-    a model was fitted. Raises TableError."""
+    a model was fitted. Columns in `also` come verbatim. Raises TableError."""
     start, rows = 0, 0
-    for piece in batches(data, options, verbatim=[*as_written(columns), *verbatim]):
+    for piece in batches(data, options, verbatim=[*verbatim(columns), *also]):
         frame: Any = piece.frame
         frame.index = pd.RangeIndex(start, start + len(frame))
         start += len(frame)

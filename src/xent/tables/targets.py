@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._types import Array, Bool
-from .columns import some
-from .errors import TableError
-from .words import MISSING
+from .errors import MISSING, TableError, some
 
 CHOICES = ("error", "drop", "class")
 MANY = 50  # whole numbers that differ, from where on they may be a quantity
