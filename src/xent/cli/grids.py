@@ -35,8 +35,8 @@ def _lines(figures: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     used = f", {figures['features in use']:,} in use" if ratio > 0 else ""
     yield "features", f"{figures['features']:,}{used}"
     counts = figures.get("class counts", {})
-    shown = listed([f"{label} {count:,}" for label, count in counts.items()])
-    yield "classes", f"{figures['classes']:,}" + (f" (rows: {shown})" if counts else "")
+    shown = listed([f"{label}: {count:,}" for label, count in counts.items()])
+    yield "classes", f"{figures['classes']:,}" + (f" (rows of each: {shown})" if counts else "")
     at = f"C = {figures['C']:g}" + (f", l1_ratio = {ratio:g}" if ratio > 0 else "")
     yield "objective", f"{figures['objective']:.10g} nats at {at}"
     yield "certificate", f"within {figures['suboptimality']:.1g} nats of the optimum"

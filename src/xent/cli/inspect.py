@@ -31,9 +31,7 @@ _FIGURES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def inspect(
-    model: Path, *, coefficients: Annotated[bool, Parameter(negative=())] = False
-) -> None:
+def inspect(model: Path, *, coefficients: Annotated[bool, Parameter(negative=())] = False) -> None:
     """Show what a model file holds: data, columns and their kinds, classes and the fit's figures.
 
     Parameters

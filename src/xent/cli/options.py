@@ -48,11 +48,15 @@ class ColumnOptions:
     ] = ()
     keep: Annotated[
         tuple[str, ...],
-        Parameter(help="A column to use although it looks like an id or a copy; may be repeated.", negative=()),
+        Parameter(
+            help="A column to use although it looks like an id or a copy; may be repeated.", negative=()
+        ),
     ] = ()
     missing_target: Annotated[
         str,
-        Parameter(help="What to do with rows without a class: error, drop (leave them out), class (one of its own)."),
+        Parameter(
+            help="What to do with rows without a class: error, drop (leave them out), class (one of its own)."
+        ),
     ] = "error"
     raw: Annotated[
         bool, Parameter(help="Numbers as they are, not standardised: coefficients per unit.", negative=())

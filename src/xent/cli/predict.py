@@ -80,7 +80,7 @@ def _check_age(path: Path, fitted: Any, figures: dict[str, Any]) -> None:
     """Raise for a pipeline from before xent prepared tables itself: its steps took the cells unread."""
     if isinstance(figures["columns"], dict) and hasattr(fitted, "steps"):
         raise ValueError(
-            f"{path}: an earlier xent wrote this model, whose preparation of tables is no more; fit it again, "
+            f"{path}: an earlier xent wrote this model and prepared its table in another way; fit it again, "
             "or hand its pipeline a frame: xent.export.model_file.load(path)[0].predict_proba(frame)"
         )
 
@@ -124,7 +124,9 @@ class _Pieces:
 
     def _known(self, cells: pd.DataFrame, data: str) -> tuple[str, ...]:
         if unknown := [name for name in self.ids if name not in cells]:
-            raise ValueError(f"--id: {data} has no column {unknown[0]!r}; it has {', '.join(cells.columns[:12])}")
+            raise ValueError(
+                f"--id: {data} has no column {unknown[0]!r}; it has {', '.join(cells.columns[:12])}"
+            )
         return self.ids
 
     def _score(self, cells: pd.DataFrame, features: pd.DataFrame, classes: Array, p: Array) -> None:
@@ -145,13 +147,25 @@ class _Pieces:
             return
         blocks = self.model[0].named_transformers_
         for name, known in zip(self._in("category"), _categories(blocks), strict=True):
-            self._count(name, ~features[name].isin(known), features[name], "which no fitted row had; such a row "
-                        "gets zeros for this column")
+            self._count(
+                name,
+                ~features[name].isin(known),
+                features[name],
+                "which no fitted row had; such a row gets zeros for this column",
+            )
         for column in self.columns:
-            if column.used and column.kind in ("number", "duration") and not column.n_missing + column.n_misfits:
+            if (
+                column.used
+                and column.kind in ("number", "duration")
+                and not column.n_missing + column.n_misfits
+            ):
                 values = features[column.name]
-                self._count(column.name, values.isna(), values, "where all fitted rows had one; the median "
-                            "takes its place")
+                self._count(
+                    column.name,
+                    values.isna(),
+                    values,
+                    "where all fitted rows had one; the median takes its place",
+                )
 
     def _in(self, block: str) -> list[str]:
         return [c.name for c in self.columns if c.used and c.kind == block]
@@ -167,7 +181,7 @@ class _Pieces:
         self.unknown[name] += int(odd.sum())
 
     def remarks(self) -> list[str]:
-        """A line for each column with something unseen, and how good the predictions are, if that is known."""
+        """A line per column with something unseen, and how good the predictions are, if that is known."""
         lines = [f"{line} ({self.unknown[name]:,} such rows)" for name, line in self.first.items()]
         if self.strangers:
             label, count = self.strangers.most_common(1)[0]
@@ -177,8 +191,8 @@ class _Pieces:
             )
         if self.scored:
             lines.append(
-                f"accuracy {self.right / self.scored:.4f}, log-loss {self.loss / self.scored:.4f} nats on the "
-                f"{self.scored:,} rows with a class in column {self.target!r}"
+                f"accuracy {self.right / self.scored:.4f}, log-loss {self.loss / self.scored:.4f} nats on "
+                f"the {self.scored:,} rows with a class in column {self.target!r}"
             )
         return lines
 
@@ -218,7 +232,8 @@ class _Parquet:
     """Frames as the row groups of one Parquet file."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.writer = path, None
+        self.path = path
+        self.writer: Any = None
 
     def __call__(self, frame: pd.DataFrame) -> None:
         import pyarrow as pa

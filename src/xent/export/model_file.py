@@ -22,9 +22,10 @@ from .files import replacing
 
 FORMAT = "xent model 1"
 
-# What a SoftmaxRegression, alone or behind skrub's tabular pipeline, consists of: for each of skops's
-# loaders the types it may build. A file that asks for anything else, scikit-learn's own estimators
-# included, is not ours: skops trusts those, but some of them read files if a parameter says so.
+# What a SoftmaxRegression consists of, alone, behind xent's preparation of a table, or behind skrub's, as
+# files of before have it: for each of skops's loaders the types it may build. A file that asks for anything
+# else, scikit-learn's own estimators included, is not ours: skops trusts those, but some of them read files
+# if a parameter says so.
 _ALLOWED = {
     "ConstructorFromReduceNode": {"datetime.timedelta", "datetime.timezone", "zoneinfo.ZoneInfo"},
     "DTypeNode": {"numpy.dtype"},
@@ -49,13 +50,16 @@ _ALLOWED = {
     },
     "ObjectNode": {
         "pandas.DatetimeTZDtype",
+        "sklearn.compose._column_transformer.ColumnTransformer",
         "sklearn.decomposition._truncated_svd.TruncatedSVD",
         "sklearn.feature_extraction.text.TfidfTransformer",
         "sklearn.feature_extraction.text.TfidfVectorizer",
         "sklearn.impute._base.MissingIndicator",
         "sklearn.impute._base.SimpleImputer",
+        "sklearn.pipeline.FeatureUnion",
         "sklearn.pipeline.Pipeline",
         "sklearn.preprocessing._data.RobustScaler",
+        "sklearn.preprocessing._data.StandardScaler",
         "sklearn.preprocessing._encoders.OneHotEncoder",
         "skrub._apply_to_each_col.ApplyToEachCol",
         "skrub._check_input.CheckInputDataFrame",
@@ -80,7 +84,9 @@ _ALLOWED = {
         "skrub.selectors._base.Filter",
         "skrub.selectors._base.Sub",
         "xent.estimators.SoftmaxRegression",
+        "xent.tables.preparing.DateParts",
     },
+    "SliceNode": {"builtins.slice"},
     "TupleNode": {"builtins.tuple"},
     "TypeNode": {"builtins.int", "builtins.str", "numpy.float64", "numpy.int64"},
 }
@@ -201,7 +207,7 @@ def _canonical(data: bytes) -> bytes:
         return out
 
     renamed = {rename(name): body for name, body in members.items()}
-    renamed["schema.json"] = json.dumps(renumber(json.loads(schema)), indent=1).encode()
+    renamed["schema.json"] = json.dumps(renumber(json.loads(schema))).encode()  # indented, it takes minutes
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(renamed):

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .._types import Array, Bool, Float, Index
-from .errors import TableError
+from .errors import MISSING, TableError
+
 
 @dataclass(frozen=True)
 class Texts:

@@ -13,7 +13,6 @@ import pandas as pd
 from .errors import MISSING, TableError, some
 
 
-
 def unique_names(raw: Sequence[Any]) -> tuple[list[str], list[str]]:
     """Names without blanks around them, none empty and none twice; and a note for each kind of change."""
     names, notes, seen = [], [], set()

@@ -41,13 +41,17 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def transform(self, X: pd.DataFrame) -> Float:
         """The parts of each column, side by side (n, 5 or 7 per column)."""
-        return np.column_stack([self._parts(X[name], timed) for name, timed in zip(X, self.timed_, strict=True)])
+        return np.column_stack(
+            [self._parts(X[name], timed) for name, timed in zip(X, self.timed_, strict=True)]
+        )
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
         """The parts' names: "when: years", "when: sine of the year", …"""
         parts = ["years", *(f"{wave} of the {time}" for time in ("year", "week", "day") for wave in _WAVES)]
         names = zip(self.feature_names_in_, self.timed_, strict=True)
-        return np.array([f"{name}: {part}" for name, timed in names for part in parts[: 7 if timed else 5]], object)
+        return np.array(
+            [f"{name}: {part}" for name, timed in names for part in parts[: 7 if timed else 5]], object
+        )
 
     @staticmethod
     def _parts(dates: pd.Series, timed: bool) -> Float:
@@ -72,7 +76,10 @@ def _of_year(dates: pd.Series) -> Float:
     stamps = dates.to_numpy("datetime64[us]")
     years = stamps.astype("datetime64[Y]")
     gone = (stamps - years) / np.timedelta64(1, "us")
-    return gone / ((years + 1 - years.astype("datetime64[us]")) / np.timedelta64(1, "us"))
+    share: Float = gone / (
+        (years + 1 - stamps.astype("datetime64[Y]").astype("datetime64[us]")) / np.timedelta64(1, "us")
+    )
+    return share
 
 
 def preparation(columns: Sequence[Column], *, raw: bool = False) -> ColumnTransformer:
@@ -84,7 +91,9 @@ def preparation(columns: Sequence[Column], *, raw: bool = False) -> ColumnTransf
     for column in columns:
         if column.used:
             of.setdefault("number" if column.kind == "duration" else column.kind, []).append(column.name)
-    holes = [c.name for c in columns if c.used and c.kind in ("number", "duration") and c.n_missing + c.n_misfits]
+    holes = [
+        c.name for c in columns if c.used and c.kind in ("number", "duration") and c.n_missing + c.n_misfits
+    ]
     blocks: list[tuple[str, Any, Any]] = []
     if numbers := of.get("number"):
         blocks.append(("number", _numbers(raw), numbers))
@@ -122,7 +131,9 @@ def _names(block: str, fitted: Any, columns: Any) -> list[str]:
         return [f"{name} is missing" for name in columns]
     if block == "category":
         pairs = zip(columns, fitted.categories_, strict=True)
-        return [f"{name} = {'missing' if value is None else value}" for name, values in pairs for value in values]
+        return [
+            f"{name} = {'missing' if value is None else value}" for name, values in pairs for value in values
+        ]
     if block == "date":
         return list(fitted.named_steps["parts"].get_feature_names_out())
     return [f"{columns}: {name.partition('__')[2]!r}" for name in fitted.get_feature_names_out()]

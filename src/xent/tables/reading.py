@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from .errors import TableError, some
-from .frames import as_written, settle, unique_names
 from .delimited import Asked, read_text
+from .errors import TableError, some
 from .formats import SUFFIXES, built_in, form_of, parquet_pieces, read_form
+from .frames import as_written, settle, unique_names
 from .sources import BUILT_IN, Options, Part, Reading, find
 
 __all__ = ["BUILT_IN", "Options", "Reading", "TableError", "batches", "read"]

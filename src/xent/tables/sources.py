@@ -26,6 +26,7 @@ from .errors import TableError
 
 BUILT_IN = ("breast_cancer", "digits", "iris", "wine")
 
+
 @dataclass(frozen=True)
 class Options:
     """What the caller knows of the file; None is detected."""

@@ -1,4 +1,4 @@
-"""How strong the penalty is where nobody says: C = 1, unless cross-validation shows that another is better."""
+"""How strong the penalty is if nobody says: C = 1, unless cross-validation shows that another is better."""
 
 from __future__ import annotations
 

@@ -59,12 +59,12 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
 
 def _of_missing(words: pd.Series, row: int, missing: str, place: str) -> str:
     counts = words.str.strip().replace("", "nothing").value_counts()
-    found = " and ".join(f"{word if word == 'nothing' else repr(word)} in {n:,}" for word, n in counts.items())
+    found = " and ".join(
+        f"{word if word == 'nothing' else repr(word)} in {n:,}" for word, n in counts.items()
+    )
     rows = f"{place} has {found} of its rows, first in row {row + 1:,}"
     if missing == "error":
-        raise TableError(
-            f"{rows}; --missing-target drop leaves these rows out, --missing-target class makes a class of them"
-        )
+        raise TableError(f"{rows}; --missing-target drop leaves these rows out, class makes a class of them")
     return f"{rows}; " + ("these rows are left out" if missing == "drop" else "they are a class of their own")
 
 
@@ -101,13 +101,13 @@ def _remarks(labels: Array, place: str) -> list[str]:
     notes = []
     if labels.dtype.kind in "iu" and len(classes) > MANY:
         notes.append(
-            f"{place} holds {len(classes)} different whole numbers; each is a class of its own. If they are a "
+            f"{place} holds {len(classes)} different whole numbers; each is a class. If they are a "
             "quantity, cut it into ranges first"
         )
     if labels.dtype.kind == "U":
         same = pd.Series(classes).groupby([str(label).strip().casefold() for label in classes]).agg(list)
         notes += [
-            f"{place}: the classes {some(like)} differ by blanks or capitals alone; they are told apart as written"
+            f"{place}: the classes {some(like)} differ by blanks or capitals alone, and are told apart"
             for like in same
             if len(like) > 1
         ]
@@ -117,7 +117,9 @@ def _remarks(labels: Array, place: str) -> list[str]:
     return notes
 
 
-def split(X: pd.DataFrame, y: Array, holdout: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, Array, Array]:
+def split(
+    X: pd.DataFrame, y: Array, holdout: float, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame, Array, Array]:
     """Rows to fit and rows to hold out, every class in both in its share. Raises ValueError where a class has
     too few rows for that."""
     from sklearn.model_selection import train_test_split
