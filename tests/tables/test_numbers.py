@@ -140,6 +140,12 @@ def test_codes_with_leading_zeros_and_mixed_units_are_no_numbers():
     assert one(repeated("A1", "B2")).why is None
 
 
+def test_what_was_missing_stays_missing_however_it_could_be_read_later():
+    column = one([*repeated("1,5", "2,5"), "1.5"])
+    assert column.words == ("1.5",)
+    assert predict(column, ["1.5", "2.5"]).isna().tolist() == [True, False]
+
+
 def test_a_files_decimal_mark_is_told_later():
     """A model of a table with points takes one with commas, and the reverse."""
     points, commas = one([*repeated("1.5", "2"), "-"]), one([*repeated("1,5", "2"), "-"], decimal=",")

@@ -83,7 +83,7 @@ def cells(column: pd.Series) -> Cells:
         return Cells("boolean", numbers=_float(column))
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return _utc(column)
-    if pd.api.types.is_timedelta64_dtype(dtype):
+    if getattr(dtype, "kind", "O") == "m":  # Arrow's too
         return Cells("duration", numbers=_seconds(column))
     if pd.api.types.is_complex_dtype(dtype):
         raise TableError(
@@ -119,12 +119,16 @@ def _utc(column: pd.Series) -> Cells:
 
 
 def _seconds(column: pd.Series) -> Float:
+    if not isinstance(column.dtype, np.dtype):
+        column = column.astype("timedelta64[ns]")
     return np.asarray(column.dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _objects(column: pd.Series) -> Cells:
     """Text, or Python objects."""
-    found = "string" if column.dtype != object else pd.api.types.infer_dtype(column, skipna=True)
+    if not pd.api.types.is_string_dtype(column.dtype):
+        column = column.astype(object)  # periods, intervals, Arrow's lists
+    found = pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else "string"
     if found in _OBJECTS:
         return _OBJECTS[found](column)
     if found not in ("string", "empty"):
@@ -142,7 +146,7 @@ def _time(column: pd.Series) -> Cells:
     def seconds(t: datetime.time) -> float:
         return t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6
 
-    return Cells("duration", numbers=_float(column.map(seconds, na_action="ignore").astype(np.float64)))
+    return Cells("duration", numbers=_float(column.astype(object).map(seconds, na_action="ignore")))
 
 
 _OBJECTS: dict[str, Callable[[pd.Series], Cells]] = {

@@ -218,7 +218,8 @@ def _first(held: Cells) -> str:
         return f"{held.texts.at(row)!r} in row {row + 1:,}"
     values = held.numbers if held.numbers is not None else held.dates
     assert values is not None
-    return f"{values[row]} in row {row + 1:,}"
+    value = f"{values[row]:.15g}" if held.dates is None else str(values[row].astype("datetime64[s]"))
+    return f"{value} in row {row + 1:,}"
 
 
 def _left_out(column: Column, held: Cells, target: Index | None, keep: bool) -> Column:

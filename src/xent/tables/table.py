@@ -48,7 +48,8 @@ def load(
         if data not in BUILT_IN:
             raise TableError(f"{data}: say which column holds the classes, with --target COLUMN")
         target = "target"
-    reading = read(data, options, verbatim=[target])
+    chosen = [name for name, kind in kinds.items() if kind in ("category", "text")]
+    reading = read(data, options, verbatim=[target, *chosen])
     frame = reading.frame
     if target not in frame.columns:
         raise TableError(f"{data}: no column {target!r}; it has {some(frame.columns)}")
@@ -58,12 +59,15 @@ def load(
             f"{data}: {len(frame)} rows and {frame.shape[1]} feature columns; it needs at least one of each"
         )
     goal = targets.understood(column, data, missing=missing_target)
-    columns = understand(
-        frame, labels=column.astype(str), overrides=kinds, keep=keep, decimal=reading.decimal
-    )
+    try:
+        columns = understand(
+            frame, labels=column.astype(str), overrides=kinds, keep=keep, decimal=reading.decimal
+        )
+    except TableError as error:
+        raise TableError(f"{data}: {error}") from None
     if not any(c.used for c in columns):
         raise TableError(f"{data}: no column is left to learn from: {_why(columns)}")
-    features = typed(frame, columns, where=data, fitting=True)
+    features = typed(frame, columns, where=data, fitting=True, decimal=reading.decimal)
     features = features if goal.kept.all() else features[goal.kept]
     return Table(columns, features, target, goal.labels, goal.counts(), (*reading.notes, *goal.notes))
 
@@ -84,6 +88,6 @@ def pieces(
         frame.index = pd.RangeIndex(start, start + len(frame))
         start += len(frame)
         rows += len(frame)
-        yield typed(frame, columns, where=data, fitting=False), frame
+        yield typed(frame, columns, where=data, fitting=False, decimal=piece.decimal), frame
     if rows == 0:
         raise TableError(f"{data}: it has no rows")
