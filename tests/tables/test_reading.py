@@ -275,7 +275,7 @@ BAD = {
     '{"a": 1}\n{"a":\n': "line 2 is no JSON",
     '{"a": 1}\n[2]\n': "line 2 is a list; expected a record on each line",
     '[{"a": 1},': "no JSON: ",
-    '[{"a": "x"}, {"a": [1]}]': "column 'a' holds a list in each row; split it into columns of one value each",
+    '[{"a": "x"}, {"a": [1]}]': "column 'a' holds a list in each row",
     "@relation r\n@attribute s string\n@data\nfoo\n": "cannot be read as ARFF: String attributes",
 }
 
@@ -578,7 +578,7 @@ def test_numpy(tmp_path):
     np.savez(tmp_path / "t.npz", X=X, y=y, w=[1, 2])
     reading = read(str(tmp_path / "t.npz"), verbatim=["y"])
     assert cells(reading) == {"x0": [1.5, 3.0], "x1": [2.0, 4.0], "y": ["a", "b"]}
-    assert reading.notes == ("arrays other than X were left out: w",)
+    assert reading.notes == ("arrays other than X were left out: 'w'",)
     np.save(tmp_path / "t.npy", X.astype(">f4"))
     np.save(tmp_path / "labels.npy", [1, 2])
     labels = str(tmp_path / "labels.npy")

@@ -35,7 +35,7 @@ def unique_names(raw: Sequence[Any]) -> tuple[list[str], list[str]]:
     if numbered:
         notes.append(f"columns without a name are called by their place: {some(numbered)}")
     if repeated:
-        notes.append(f"names of several columns were made different: {some(repeated)}")
+        notes.append(f"names of several columns were made different: {', '.join(repeated[:12])}")
     return names, notes
 
 
