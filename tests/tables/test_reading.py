@@ -597,7 +597,7 @@ def test_numpy(tmp_path):
         ("labels.npy", (), r"the array must be a \(n, d\) array of numbers, got int64 of shape \(2,\)"),
         ("t.npy", [str(tmp_path / "short.npy")], r"short.npy must have shape \(2,\), got \(1,\)"),
         ("t.npy", ["y.npy"], "y.npy: no such file; the labels of"),
-        ("no.npz", (), "expected an array called X, got Z"),
+        ("no.npz", (), "expected an array called X, got 'Z'"),
         ("text.npz", (), r"X must be a \(n, d\) array of numbers, got <U1"),
         ("object.npz", (), "cannot be read as npz: Object arrays cannot be loaded"),
     ):
