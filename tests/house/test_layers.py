@@ -115,7 +115,7 @@ LIBRARIES = {
     "threadpoolctl": {"kernels.threads"},
     "torch": {"torch", "check.subject"},
     "pandas": {"cli", "tables"},
-    "pyarrow": {"tables"},
+    "pyarrow": {"tables", "cli.predict"},
     "skops": {"export.model_file"},
     "matplotlib": {"export.plots", "check.report", "cli.path"},
     "rich": {"cli"},
