@@ -539,7 +539,7 @@ def test_the_format_of_a_table_changes_no_probability(model, fitted):
 def test_help_shows_the_groups():
     """Without pandas or scikit-learn, which take a second to load."""
     code = (
-        "import sys, xent.cli.app as a\ntry: a.app(['fit', '--help'])\nexcept SystemExit: pass\n"
+        "import sys\nfrom xent.cli.app import app\ntry: app(['fit', '--help'])\nexcept SystemExit: pass\n"
         "print(sorted({'pandas', 'sklearn', 'pyarrow', 'skops'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

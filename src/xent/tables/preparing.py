@@ -136,8 +136,8 @@ def _names(block: str, fitted: Any, columns: Any) -> list[str]:
         ]
     if block == "date":
         return list(fitted.named_steps["parts"].get_feature_names_out())
-    pairs = (name.partition("__")[::2] for name in fitted.get_feature_names_out())
-    return [f"{columns}: {'piece ' * (part == 'pieces')}{text!r}" for part, text in pairs]
+    parts = (name.partition("__")[::2] for name in fitted.get_feature_names_out())
+    return [f"{columns}: {'piece ' * (part == 'pieces')}{text!r}" for part, text in parts]
 
 
 def _numbers(raw: bool) -> Pipeline:
