@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..tables.table import Table
 
 _NO_FILE, _NO_COLUMNS = FileOptions(), ColumnOptions()
+_FOLDS = 5
 
 
 def fit(
@@ -69,13 +70,14 @@ def fit(
         After Ctrl-C, write the model as far as it is fitted; without this nothing is written.
     """
     with clear_errors(), working() as stage:
-        _check(C, cv, holdout, seed)
+        _check(C, cv, l1_ratio, holdout, seed)
         kinds = columns.kinds()
         if output is not None:
             check_writable(output, Path(data))
         stage("loading the libraries")
         from ..export import model_file
         from ..solvers import Result
+        from ..tables.preparing import forget_addresses
         from ..tables.table import load
 
         stage(f"reading {data}")
@@ -95,11 +97,14 @@ def fit(
         figures = {"data": data, "holdout": holdout, "seed": seed} | fitted.figures
         if output is not None and (keep_partial or not stopped):
             stage("writing")
+            forget_addresses(fitted.model[0])
             model_file.save(output, fitted.model, figures)
     with clear_errors():
         for line in table.sentences():
             note(line)
         say([w for w in caught if w not in stopped])
+        if C is None and (fewer := _fewer_folds(fitted.strength, cv or _FOLDS)):
+            note(fewer)
         out.print(columns_grid(table.columns))
         out.print(figures_grid(figures | {"seconds": seconds}))
         if fitted.strength is not None:
@@ -109,7 +114,11 @@ def fit(
         raise SystemExit(130)
 
 
-def _check(C: float | None, cv: int | None, holdout: float, seed: int) -> None:
+def _check(C: float | None, cv: int | None, l1_ratio: float, holdout: float, seed: int) -> None:
+    if C is not None and not C > 0:
+        raise ValueError(f"--C must be > 0, or inf for no penalty, got {C:g}")
+    if not 0 <= l1_ratio <= 1:
+        raise ValueError(f"--l1-ratio must be in [0, 1], got {l1_ratio:g}")
     if not 0 <= holdout < 1:
         raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
     if seed < 0:
@@ -118,6 +127,15 @@ def _check(C: float | None, cv: int | None, holdout: float, seed: int) -> None:
         raise ValueError(f"--cv must be ≥ 2 folds, got {cv}")
     if cv is not None and C is not None:
         raise ValueError("--cv picks C itself; leave out --C, or --cv")
+
+
+def _fewer_folds(strength: Strength | None, folds: int) -> str | None:
+    """What to say where a class has too few rows to be in each of the folds."""
+    if strength is None:
+        return "C is 1, without cross-validation: a class has a single row among those fitted"
+    if strength.folds < folds:
+        return f"{strength.folds} folds instead of {folds}: a class has no more rows than that"
+    return None
 
 
 def _ending(output: Path | None, interrupted: bool, keep_partial: bool) -> str:
@@ -163,7 +181,7 @@ def _fitted(
     rows = prepare.fit_transform(X)
     strength = None
     if C is None:
-        folds = cv or 5
+        folds = cv or _FOLDS
         label = f"cross-validating, {folds} folds"
         stage(label)
         strength = choose(

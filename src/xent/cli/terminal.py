@@ -52,6 +52,7 @@ def clear_errors() -> Iterator[None]:
         yield
     except BrokenPipeError:  # `xent predict … | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)  # nothing more to say: figures of the rows so far would look like those of all
     except (ValueError, OSError, MemoryError) as error:
         err.print(f"xent: {plain(error) or type(error).__name__}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)

@@ -136,7 +136,8 @@ def _names(block: str, fitted: Any, columns: Any) -> list[str]:
         ]
     if block == "date":
         return list(fitted.named_steps["parts"].get_feature_names_out())
-    return [f"{columns}: {name.partition('__')[2]!r}" for name in fitted.get_feature_names_out()]
+    parts = (name.partition("__")[::2] for name in fitted.get_feature_names_out())
+    return [f"{columns}: {'piece ' * (part == 'pieces')}{text!r}" for part, text in parts]
 
 
 def _numbers(raw: bool) -> Pipeline:
@@ -151,3 +152,11 @@ def _text() -> FeatureUnion:
         analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=MOST_PIECES
     )
     return FeatureUnion([("words", words), ("pieces", pieces)])
+
+
+def forget_addresses(prepare: ColumnTransformer) -> None:
+    """Take out what differs between processes: a vectorizer keeps where in memory its stop words lie."""
+    for _, fitted, _ in prepare.transformers_:
+        if isinstance(fitted, FeatureUnion):
+            for _, vectorizer in fitted.transformer_list:
+                vars(vectorizer).pop("_stop_words_id", None)

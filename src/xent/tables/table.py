@@ -14,7 +14,7 @@ from .columns import Column, describe, verbatim
 from .errors import TableError, some
 from .kinds import understand
 from .reading import batches, read
-from .sources import BUILT_IN, Options
+from .sources import BUILT_IN, Options, Reading
 from .values import typed
 
 
@@ -45,11 +45,35 @@ def load(
 ) -> Table:
     """The table that `data` names, to be fitted. Raises TableError."""
     if target is None:
-        if data not in BUILT_IN:
-            raise TableError(f"{data}: say which column holds the classes, with --target COLUMN")
-        target = "target"
+        target = _own_target(data, options)
     chosen = [name for name, kind in kinds.items() if kind in ("category", "text")]
     reading = read(data, options, verbatim=[target, *chosen])
+    try:
+        return _understood(data, target, reading, kinds, keep, missing_target)
+    except TableError as error:
+        if not reading.notes:
+            raise
+        raise TableError(f"{error} (as it was read: {'; '.join(reading.notes)})") from error
+
+
+def _own_target(data: str, options: Options) -> str:
+    """The target of a built-in table; of others the user knows it. Raises TableError."""
+    if data in BUILT_IN:
+        return "target"
+    names = next(batches(data, options, rows=1000)).frame.columns
+    raise TableError(
+        f"{data}: say which column holds the classes, with --target COLUMN; it has {some(names)}"
+    )
+
+
+def _understood(
+    data: str,
+    target: str,
+    reading: Reading,
+    kinds: Mapping[str, str],
+    keep: Collection[str],
+    missing_target: str,
+) -> Table:
     frame = reading.frame
     if target not in frame.columns:
         raise TableError(f"{data}: no column {target!r}; it has {some(frame.columns)}")

@@ -54,6 +54,11 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
     numeric = column.dtype.kind in "fiub" and isinstance(column.dtype, np.dtype) and not gone[kept].any()
     labels = column.to_numpy()[kept] if numeric else _labels(text[kept])
     _refuse_quantity(labels, place)
+    if (labels == labels[0]).all():
+        raise TableError(
+            f"{place} has only one class, {str(labels[0])!r} in all {len(labels):,} rows; a classifier needs "
+            "two or more"
+        )
     return Target(labels, kept, (*notes, *_remarks(labels, place)))
 
 
