@@ -19,7 +19,7 @@ def unique_names(raw: Sequence[Any]) -> tuple[list[str], list[str]]:
     trimmed, numbered, repeated = [], [], []
     for j, given in enumerate(raw):
         text = "" if given is None or given != given else str(given)
-        name = " ".join(text.split()) if text != text.strip() or "\n" in text else text
+        name = " ".join(text.split()) if "\n" in text or "\r" in text else text.strip()
         if name != text:
             trimmed.append(name)
         if not name:
