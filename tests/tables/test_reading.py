@@ -578,7 +578,7 @@ def test_numpy(tmp_path):
     np.savez(tmp_path / "t.npz", X=X, y=y, w=[1, 2])
     reading = read(str(tmp_path / "t.npz"), verbatim=["y"])
     assert cells(reading) == {"x0": [1.5, 3.0], "x1": [2.0, 4.0], "y": ["a", "b"]}
-    assert reading.notes == ("arrays other than X were left out: w",)
+    assert reading.notes == ("arrays other than X were left out: 'w'",)
     np.save(tmp_path / "t.npy", X.astype(">f4"))
     np.save(tmp_path / "labels.npy", [1, 2])
     labels = str(tmp_path / "labels.npy")
@@ -597,7 +597,7 @@ def test_numpy(tmp_path):
         ("labels.npy", (), r"the array must be a \(n, d\) array of numbers, got int64 of shape \(2,\)"),
         ("t.npy", [str(tmp_path / "short.npy")], r"short.npy must have shape \(2,\), got \(1,\)"),
         ("t.npy", ["y.npy"], "y.npy: no such file; the labels of"),
-        ("no.npz", (), "expected an array called X, got Z"),
+        ("no.npz", (), "expected an array called X, got 'Z'"),
         ("text.npz", (), r"X must be a \(n, d\) array of numbers, got <U1"),
         ("object.npz", (), "cannot be read as npz: Object arrays cannot be loaded"),
     ):

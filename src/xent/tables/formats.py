@@ -236,7 +236,7 @@ def _from_cells(cells: pd.DataFrame, where: str, notes: list[str]) -> Found:
 
 
 def _texts(cells: pd.DataFrame, top: int) -> list[str]:
-    return [repr(str(cell)) for row in cells.iloc[:top].to_numpy() for cell in row if not pd.isna(cell)]
+    return [str(cell) for row in cells.iloc[:top].to_numpy() for cell in row if not pd.isna(cell)]
 
 
 def _stata(part: Part, options: Options, verbatim: Collection[str]) -> Found:

@@ -35,7 +35,8 @@ def unique_names(raw: Sequence[Any]) -> tuple[list[str], list[str]]:
     if numbered:
         notes.append(f"columns without a name are called by their place: {some(numbered)}")
     if repeated:
-        notes.append(f"names of several columns were made different: {some(repeated)}")
+        shown = ", ".join(repeated[:12]) + ", …" * (len(repeated) > 12)
+        notes.append(f"names of several columns were made different: {shown}")
     return names, notes
 
 

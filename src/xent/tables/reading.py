@@ -153,8 +153,8 @@ def _as_text(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 def _like(first: pd.DataFrame, frame: pd.DataFrame, first_name: str, name: str) -> pd.DataFrame:
     """`frame` with the columns of the first part, in their order."""
-    missing = [repr(label) for label in first.columns if label not in frame.columns]
-    more = [repr(label) for label in frame.columns if label not in first.columns]
+    missing = [label for label in first.columns if label not in frame.columns]
+    more = [label for label in frame.columns if label not in first.columns]
     if missing or more:
         found = [f"lacks {some(missing)}"] * bool(missing) + [f"has {some(more)} besides"] * bool(more)
         raise TableError(
