@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with coverage oldest wheels
+.PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz fuzz-tables sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with coverage oldest wheels
 
 setup: $(VENV)/.dev
 
@@ -56,6 +56,10 @@ sweeps: $(VENV)/.dev
 # A million random calls into the kernels; FUZZ="--calls 20000 --seed 7" for others.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.programs.fuzz_kernels $(FUZZ)
+
+# 5000 random tables whose truth is known, from file to prediction; FUZZ_TABLES="--files 500 --seed 7" for others.
+fuzz-tables: $(VENV)/.dev
+	$(BIN)/python -m tests.programs.fuzz_tables $(FUZZ_TABLES)
 
 # The kernels' tests and 50000 such calls under ASan and UBSan, then under TSan: see CONTRIBUTING.md.
 sanitize: $(VENV)/.dev

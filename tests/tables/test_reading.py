@@ -275,7 +275,7 @@ BAD = {
     '{"a": 1}\n{"a":\n': "line 2 is no JSON",
     '{"a": 1}\n[2]\n': "line 2 is a list; expected a record on each line",
     '[{"a": 1},': "no JSON: ",
-    '[{"a": "x"}, {"a": [1]}]': "column 'a' holds a list in each row",
+    '[{"a": "x"}, {"a": [1]}]': "column 'a' holds a list in each row; split it into columns of one",
     "@relation r\n@attribute s string\n@data\nfoo\n": "cannot be read as ARFF: String attributes",
 }
 

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from .errors import some
@@ -77,19 +78,19 @@ def verbatim(columns: Iterable[Column]) -> list[str]:
 def _sentences(column: Column) -> list[str]:
     where = f"column {column.name!r}"
     if not column.used:
-        way = "" if column.kind == "empty" else f" (--keep {column.name} uses it)"
+        way = "" if column.kind == "empty" else f" (--keep {quote(column.name)} uses it)"
         return [f"{where} is left out: {column.why}{way}"]
     said = []
     if column.misfits:
         taken = "is" if column.n_misfits == 1 else "are"
         said.append(
             f"{where}: {_count(column.n_values, column.kind)}, and {_misfits(column)}, which {taken} "
-            f"taken as missing; --kind {column.name}=text changes that"
+            f"taken as missing; --kind {quote(f'{column.name}=text')} changes that"
         )
     if column.why:
         said.append(f"{where} is taken as {_article(column.kind)}: {column.why}")
     if column.remark:
-        way = f"; --kind {column.name}={column.choice} changes that" if column.choice else ""
+        way = f"; --kind {quote(f'{column.name}={column.choice}')} changes that" if column.choice else ""
         said.append(f"{where}: {column.remark}{way}")
     return said
 

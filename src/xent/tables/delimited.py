@@ -20,6 +20,8 @@ from .dialect import SPACES, Layout, blank, cells_of, layout_of, undecodable
 from .errors import MISSING, TableError
 from .sources import Options, Part, Reading
 
+# Until 3.1 pandas' parser rounded some numbers to a neighbour unless it was told not to.
+_EXACT = {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
 _ZEROS = re.compile(r"0\d+")
 
 
@@ -140,6 +142,7 @@ def _parsed(part: Part, layout: Layout, asked: Asked, text: _Text, **how: Any) -
         "keep_default_na": False,
         "na_values": {name: sorted(MISSING) for name in layout.names if name not in asked.verbatim},
         "engine": "c",
+        **_EXACT,
     }
     try:
         with _warnings_as_errors():

@@ -240,8 +240,13 @@ def _separator(lines: list[str], given: str | None) -> tuple[str, bool]:
     best = given or best
     if best in (SPACES, "\t", " "):
         return best, False
-    rows = [row for row in islice(cells_of(lines, best, False), _SEEN) if len(row) > 1]
-    later = [cell for row in rows for cell in row[1:] if cell]
+    close, spaced = (
+        [r for r in islice(cells_of(lines, best, s), _SEEN) if len(r) > 1] for s in (False, True)
+    )
+    fewer = sum(map(len, spaced)) < sum(map(len, close))
+    if fewer and _score(spaced)[0] >= _score(close)[0]:  # else a quote behind a blank would protect nothing
+        return best, True
+    later = [cell for row in close for cell in row[1:] if cell]
     return best, bool(later) and sum(cell.startswith(" ") for cell in later) > 0.95 * len(later)
 
 

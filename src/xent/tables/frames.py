@@ -19,7 +19,7 @@ def unique_names(raw: Sequence[Any]) -> tuple[list[str], list[str]]:
     trimmed, numbered, repeated = [], [], []
     for j, given in enumerate(raw):
         text = "" if given is None or given != given else str(given)
-        name = " ".join(text.split()) if text != text.strip() or "\n" in text else text
+        name = " ".join(text.split()) if "\n" in text or "\r" in text else text.strip()
         if name != text:
             trimmed.append(name)
         if not name:
@@ -35,7 +35,8 @@ def unique_names(raw: Sequence[Any]) -> tuple[list[str], list[str]]:
     if numbered:
         notes.append(f"columns without a name are called by their place: {some(numbered)}")
     if repeated:
-        notes.append(f"names of several columns were made different: {', '.join(repeated[:12])}")
+        shown = ", ".join(repeated[:12]) + ", …" * (len(repeated) > 12)
+        notes.append(f"names of several columns were made different: {shown}")
     return names, notes
 
 

@@ -26,8 +26,9 @@ def typed(
     """The used ones of `columns`, in their order, each of its kind.
 
     number and duration (seconds) are float64, date is datetime64[ns] in UTC without zone, category and text
-    are objects, str or None. When `fitting`, what does not fit is missing, as `describe` says of it; later,
-    only the words that were so then are, and all else raises TableError, which names column, row and value.
+    are objects: str or, where there is none, None in a category and "" in a text. When `fitting`, what does
+    not fit is missing, as `describe` says of it; later, only the words that were so then are, and all else
+    raises TableError, which names column, row and value.
     where: the file. decimal: its decimal mark. Rows are counted from 1, or from where the RangeIndex of a
     piece of a table starts.
     """
@@ -57,8 +58,12 @@ class _Reader:
 
     def values(self) -> Array:
         column, held = self.column, self.held
-        if column.kind in ("category", "text"):
+        if column.kind == "category":
             return self._as_text()
+        if column.kind == "text":  # none is a text of no words
+            found = self._as_text()
+            found[pd.isna(found)] = ""
+            return found
         if column.kind == "date":
             return self._as_date()
         if held.missing().all():
