@@ -8,6 +8,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
 DEMO := build/demo
 
 .PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz fuzz-tables sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with coverage oldest wheels
+.PHONY: setup demo test check bench before ordinary tables bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with coverage oldest wheels
 
 setup: $(VENV)/.dev
 
@@ -37,6 +38,10 @@ bench: $(VENV)/.dev
 # Some ten minutes on an idle machine; ORDINARY="--parts fit --most 1e5" for some of it.
 ordinary: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.ordinary --json docs/figures/ordinary.json $(ORDINARY)
+
+# `xent fit` on some eighty tables beside scikit-learn's recipe; TABLES="--only iris,pbc --splits 2" for some.
+tables: $(VENV)/.tables
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.tables --json docs/figures/tables.json $(TABLES)
 
 bench-torch: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.torch_losses --json docs/figures/torch.json
@@ -139,6 +144,11 @@ $(VENV)/.race: $(VENV)/.dev
 	$(INSTALL) --group race
 	touch $@
 
+# The packages that the tables come in.
+$(VENV)/.tables: $(VENV)/.dev
+	$(INSTALL) --group tables
+	touch $@
+
 # What docs/works-with.md says of libraries that the tests do without, in an environment that has them.
 works-with: $(VENV)/.uv
 	$(PYTHON) -m venv build/works-with
@@ -148,6 +158,6 @@ works-with: $(VENV)/.uv
 
 # After a change of dependencies: pins everything that pyproject.toml asks for, but for PyTorch itself.
 lock: $(VENV)/.uv
-	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --extra cli --extra plot --group dev --group race --group explorer --group release pyproject.toml \
+	echo 'mpmath<1.4' | $(BIN)/uv pip compile --quiet --upgrade --extra cli --extra plot --group dev --group race --group tables --group explorer --group release pyproject.toml \
 	  --constraint - --no-header --no-annotate --output-file constraints.txt
 	printf '%s==%s\n' uv 0.13.8 filelock 4.2.11 fsspec 2026.9.0 networkx 3.6.1 sympy 1.14.0 >> constraints.txt

@@ -6,7 +6,7 @@ from tests.programs import fuzz_tables, table_files
 
 
 def test_random_tables_are_read_and_understood_as_they_were_written():
-    counts, failures = fuzz_tables.run(0, range(60), fits=0.05)
+    counts, failures = fuzz_tables.run(0, range(24), fits=0.05)
     assert not failures, "\n".join(failures)
     assert counts["→ fitted, predicted and compared"] >= 2
     assert all(counts[f"kind {kind}"] for kind in ("number", "date", "category", "text", "id", "empty"))
@@ -15,7 +15,7 @@ def test_random_tables_are_read_and_understood_as_they_were_written():
 def test_a_wrong_number_a_lost_misfit_and_a_wrong_name_are_seen(monkeypatch):
     drawn = next(
         case
-        for case in (table_files.draw(0, index) for index in range(60))
+        for case in (table_files.draw(0, index) for index in range(24))
         if any(column.kind == "number" and column.misfits and not column.doubtful for column in case.columns)
     )
     truth = next(column for column in drawn.columns if column.kind == "number" and column.misfits)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -51,11 +52,11 @@ def _lines(figures: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         )
 
 
-def strength_grid(strength: Mapping[str, Any]) -> Grid:
+def strength_grid(strength: Mapping[str, Any]) -> Group:
     """The mean log-loss at each C over the folds, and what it loses to C = 1."""
     where = f"{strength['folds']} folds of {strength['rows']:,} rows"
-    grid = Grid(box=None, pad_edge=False, header_style="bold", title=f"C by cross-validation, {where}")
-    grid.title_justify = "left"
+    title = Text(f"C by cross-validation, {where}", no_wrap=True)
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
     for name in ("C", "log-loss", "against C = 1"):
         grid.add_column(name, justify="right")
     grid.add_column()
@@ -63,7 +64,7 @@ def strength_grid(strength: Mapping[str, Any]) -> Grid:
     for C, loss, error in zip(strength["Cs"], strength["losses"], strength["errors"], strict=True):
         against = "" if C == 1 else f"{loss - usual:+.4f} ± {error:.4f}"
         grid.add_row(f"{C:g}", f"{loss:.4f}", against, "← taken" if strength["C"] == C else "")
-    return grid
+    return Group(title, grid)
 
 
 def columns_grid(columns: Collection[Column]) -> Grid:

@@ -44,6 +44,7 @@ class ColumnOptions:
             help="COLUMN=KIND, where KIND is number, category, text, date, date:%d/%m/%Y, duration or id; "
             "may be repeated.",
             negative=(),
+            show_default=False,
         ),
     ] = ()
     keep: Annotated[

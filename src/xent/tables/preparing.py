@@ -2,8 +2,8 @@
 
 Numbers are standardised, a missing one becomes the median, and a column that had missing values gets an
 indicator of them. A category is a column of zeros and ones per value, "missing" being one of them. A date
-is its time since 1970 and its place in the year, the week and the day. A text is the TF-IDF of its words
-and of the pieces of them.
+is its time since 1970 and waves of its place in the year, the week and the day. A text is the TF-IDF of its
+words and of the pieces of them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ DAY = 86_400  # seconds
 
 
 class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A date as numbers: years since 1970, sine and cosine of its place in the year and in the week, and,
-    where a fitted row has a time of day, of its place in the day. A missing date is NaN in all of them.
+    """A date as numbers: years since 1970, waves of its place in the year and in the week, and, where a
+    fitted row has a time of day, in the day. A missing date is NaN in all of them.
+
+    A year is given four sines and cosines, of one to four periods, for a season is seldom a single wave.
     """
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> DateParts:
@@ -40,29 +42,36 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return self
 
     def transform(self, X: pd.DataFrame) -> Float:
-        """The parts of each column, side by side (n, 5 or 7 per column)."""
+        """The parts of each column, side by side (n, 13 or 17 per column)."""
         return np.column_stack(
             [self._parts(X[name], timed) for name, timed in zip(X, self.timed_, strict=True)]
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
-        """The parts' names: "when: years", "when: sine of the year", …"""
-        parts = ["years", *(f"{wave} of the {time}" for time in ("year", "week", "day") for wave in _WAVES)]
-        names = zip(self.feature_names_in_, self.timed_, strict=True)
-        return np.array(
-            [f"{name}: {part}" for name, timed in names for part in parts[: 7 if timed else 5]], object
-        )
+        """The parts' names: "when: years", "when: sine of the year", "when: sine of the year, 2 times", …"""
+        found = []
+        for name, timed in zip(self.feature_names_in_, self.timed_, strict=True):
+            found.append(f"{name}: years")
+            found += [
+                f"{name}: {wave} of the {place}" + f", {times} times" * (times > 1)
+                for place, times in _waves(timed)
+                for wave in ("sine", "cosine")
+            ]
+        return np.array(found, object)
 
     @staticmethod
     def _parts(dates: pd.Series, timed: bool) -> Float:
         seconds = _seconds(dates)
-        turns = [_of_year(dates), seconds / DAY % 7 / 7, seconds % DAY / DAY]
-        angles = [2 * np.pi * turn for turn in turns[: 3 if timed else 2]]
+        turns = {"year": _of_year(dates), "week": seconds / DAY % 7 / 7, "day": seconds % DAY / DAY}
+        angles = [2 * np.pi * times * turns[place] for place, times in _waves(timed)]
         waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
         return np.column_stack([seconds / (365.2425 * DAY), *waves])
 
 
-_WAVES = ("sine", "cosine")
+def _waves(timed: bool) -> list[tuple[str, int]]:
+    """Which places of a date have waves, and how often each wave comes in them."""
+    most = {"year": 4, "week": 2} | ({"day": 2} if timed else {})
+    return [(place, times) for place, many in most.items() for times in range(1, many + 1)]
 
 
 def _seconds(dates: pd.Series) -> Float:
