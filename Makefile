@@ -7,8 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz fuzz-tables sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with coverage oldest wheels
-.PHONY: setup demo test check bench before ordinary tables bench-torch race sweeps fuzz sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with coverage oldest wheels
+.PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz fuzz-tables sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with coverage oldest wheels tables
 
 setup: $(VENV)/.dev
 

@@ -50,7 +50,9 @@ class ColumnOptions:
     keep: Annotated[
         tuple[str, ...],
         Parameter(
-            help="A column to use although it looks like an id or a copy; may be repeated.", negative=()
+            help="A column to use although it looks like an id or a copy; may be repeated.",
+            negative=(),
+            show_default=False,
         ),
     ] = ()
     missing_target: Annotated[

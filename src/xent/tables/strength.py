@@ -80,7 +80,7 @@ def _errors(losses: Float, folds: int) -> Float:
     return np.asarray((losses - losses[:, [USUAL]]).std(axis=0, ddof=1) / np.sqrt(folds))
 
 
-def _turned(X: Matrix) -> Float:
+def _turned(X: Any) -> Float:
     """Rows (n, n or fewer) with the same inner products as those of X (n, d), d > n.
 
     A fit under an L2 penalty sees rows by these alone: its coefficients are a sum of rows. So the losses are
