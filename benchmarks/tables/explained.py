@@ -1,10 +1,10 @@
 """Why xent is behind on a table, found by looking into it. A row is what one held-out row weighs."""
 
 EXPLAINED: dict[str, str] = {
-    "Cars93": "69 rows to fit: in some splits cross-validation picks C = 10, where C = 1, the recipe's, is as "
-    "good or better on the rows held out",
-    "PlantGrowth": "22 rows to fit and one feature: the majority has the least log-loss; of the others, skrub "
-    "squashes the feature and so learns less from it. A row is 12 points",
+    "Cars93": "69 rows to fit: in some splits cross-validation picks C = 10, where C = 1, the recipe's, is "
+    "as good or better on the rows held out",
+    "PlantGrowth": "22 rows to fit and one feature: the majority has the least log-loss; of the others, "
+    "skrub squashes the feature and so learns less from it. A row is 12 points",
     "ToothGrowth": "15 rows held out: a row is 7 points, and one in five splits decides",
     "chickwts": "18 rows held out: a row is 6 points, and one in five splits decides",
     "fgl": "heavy tails, which skrub squashes; squashing is not worth its cost over all tables",
