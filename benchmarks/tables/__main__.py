@@ -111,6 +111,16 @@ def main() -> None:
 
 
 def _write(path: Path, rows: list[Row], splits: int) -> None:
+    """The rows, and those of other tables that the file has already, of as many splits."""
+    before = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"splits": splits, "tables": []}
+    )
+    fields = list(Row.__dataclass_fields__)
+    kept = [
+        Row(**{name: row[name] for name in fields}) for row in before["tables"] * (before["splits"] == splits)
+    ]
+    found = {row.table: row for row in [*kept, *rows]}
+    rows = [found[name] for name in names() if name in found]
     figures = [asdict(row) | {"points": row.points, "nats": row.nats, "met": row.met} for row in rows]
     whole = {"machine": machine.describe(), "splits": splits} | _summary(rows) | {"tables": figures}
     path.write_text(json.dumps(_rounded(whole), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -63,12 +63,11 @@ _R_SETS = _entries()
 
 
 def _tidied(table: pd.DataFrame, target: str) -> tuple[pd.DataFrame, str]:
-    """Rows with a class that has enough of them; MOST of these."""
+    """MOST of the rows, and of these those with a class that has enough of them."""
+    table = table[table[target].notna()]
+    table = table if len(table) <= MOST else table.sample(MOST, random_state=0)
     counts = table[target].value_counts()
-    table = table[table[target].isin(counts[counts >= LEAST].index)]
-    return (table if len(table) <= MOST else table.sample(MOST, random_state=0)).reset_index(
-        drop=True
-    ), target
+    return table[table[target].isin(counts[counts >= LEAST].index)].reset_index(drop=True), target
 
 
 @cache

@@ -12,8 +12,13 @@ from xent.tables.preparing import DateParts
 
 def test_the_waves_of_a_date_come_round_in_their_time():
     days = pd.DataFrame({"when": pd.to_datetime(["2021-01-01", "2022-01-01", "2021-01-08", None])})
-    parts = DateParts().fit(days)
-    numbers = pd.DataFrame(parts.transform(days), columns=parts.get_feature_names_out())
+    numbers = pd.concat(
+        [
+            pd.DataFrame(parts.transform(days), columns=parts.get_feature_names_out())
+            for parts in (DateParts(part).fit(days) for part in ("years", "waves"))
+        ],
+        axis=1,
+    )
     year = [name for name in numbers if "of the year" in name]
     week = [name for name in numbers if "of the week" in name]
     assert (len(year), len(week), numbers.shape[1]) == (8, 4, 13)  # no time of day, no waves of it

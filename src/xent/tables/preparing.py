@@ -1,6 +1,6 @@
 """Understood columns as the numbers that a linear model takes, by scikit-learn's own parts.
 
-Numbers are standardised, a missing one becomes the median, and a column that had missing values gets an
+Numbers are standardised, a missing one becomes the mean, and a column that had missing values gets an
 indicator of them. A category is a column of zeros and ones per value, "missing" being one of them. A date
 is its time since 1970 and waves of its place in the year, the week and the day. A text is the TF-IDF of its
 words and of the pieces of them.
@@ -31,8 +31,14 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     """A date as numbers: years since 1970, waves of its place in the year and in the week, and, where a
     fitted row has a time of day, in the day. A missing date is NaN in all of them.
 
-    A year is given four sines and cosines, of one to four periods, for a season is seldom a single wave.
+    A year is given four sines and cosines, of one to four periods, for a season is seldom a single wave. The
+    wave of k periods has height 1/k: a penalty then asks for a smooth season where rows are few.
+
+    part: "years" or "waves".
     """
+
+    def __init__(self, part: str = "years") -> None:
+        self.part = part
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> DateParts:
         """Learn which columns have times of day."""
@@ -42,7 +48,7 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return self
 
     def transform(self, X: pd.DataFrame) -> Float:
-        """The parts of each column, side by side (n, 13 or 17 per column)."""
+        """The parts of each column, side by side (n, 1, 12 or 16 per column)."""
         return np.column_stack(
             [self._parts(X[name], timed) for name, timed in zip(X, self.timed_, strict=True)]
         )
@@ -51,7 +57,9 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """The parts' names: "when: years", "when: sine of the year", "when: sine of the year, 2 times", …"""
         found = []
         for name, timed in zip(self.feature_names_in_, self.timed_, strict=True):
-            found.append(f"{name}: years")
+            if self.part == "years":
+                found.append(f"{name}: years")
+                continue
             found += [
                 f"{name}: {wave} of the {place}" + f", {times} times" * (times > 1)
                 for place, times in _waves(timed)
@@ -59,13 +67,13 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             ]
         return np.array(found, object)
 
-    @staticmethod
-    def _parts(dates: pd.Series, timed: bool) -> Float:
+    def _parts(self, dates: pd.Series, timed: bool) -> Float:
         seconds = _seconds(dates)
+        if self.part == "years":
+            return np.asarray(seconds / (365.2425 * DAY))
         turns = {"year": _of_year(dates), "week": seconds / DAY % 7 / 7, "day": seconds % DAY / DAY}
-        angles = [2 * np.pi * times * turns[place] for place, times in _waves(timed)]
-        waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
-        return np.column_stack([seconds / (365.2425 * DAY), *waves])
+        angles = [(times, 2 * np.pi * times * turns[place]) for place, times in _waves(timed)]
+        return np.column_stack([wave(angle) / times for times, angle in angles for wave in (np.sin, np.cos)])
 
 
 def _waves(timed: bool) -> list[tuple[str, int]]:
@@ -111,8 +119,8 @@ def preparation(columns: Sequence[Column], *, raw: bool = False) -> ColumnTransf
     if categories := of.get("category"):
         blocks.append(("category", OneHotEncoder(handle_unknown="ignore"), categories))
     if dates := of.get("date"):
-        steps = [("parts", DateParts()), ("filled", SimpleImputer()), ("scaled", StandardScaler())]
-        blocks.append(("date", Pipeline(steps), dates))
+        blocks.append(("date", Pipeline([("parts", DateParts()), *_scaled()]), dates))
+        blocks.append(("season", Pipeline([("parts", DateParts("waves")), ("filled", _zeros())]), dates))
     blocks += [(f"text {name}", _text(), name) for name in of.get("text", ())]
     return ColumnTransformer(blocks, verbose_feature_names_out=False)
 
@@ -127,8 +135,8 @@ def in_units(prepare: ColumnTransformer, W: Float, b: Float) -> tuple[list[str],
         names[place] = _names(block, fitted, columns)
         scaler = fitted.named_steps.get("scaled") if isinstance(fitted, Pipeline) else None
         if scaler is not None:
-            W[:, place] /= scaler.scale_
-            b -= W[:, place] @ scaler.mean_
+            W[:, place] /= np.nan_to_num(scaler.scale_, nan=1.0)  # NaN where all is missing
+            b -= W[:, place] @ np.nan_to_num(scaler.mean_)
     return names, W, b
 
 
@@ -143,15 +151,23 @@ def _names(block: str, fitted: Any, columns: Any) -> list[str]:
         return [
             f"{name} = {'missing' if value is None else value}" for name, values in pairs for value in values
         ]
-    if block == "date":
+    if block in ("date", "season"):
         return list(fitted.named_steps["parts"].get_feature_names_out())
     parts = (name.partition("__")[::2] for name in fitted.get_feature_names_out())
     return [f"{columns}: {'piece ' * (part == 'pieces')}{text!r}" for part, text in parts]
 
 
 def _numbers(raw: bool) -> Pipeline:
-    filled = ("filled", SimpleImputer(strategy="median", keep_empty_features=True))
-    return Pipeline([filled] if raw else [filled, ("scaled", StandardScaler())])
+    return Pipeline([("filled", SimpleImputer(keep_empty_features=True))] if raw else _scaled())
+
+
+def _scaled() -> list[tuple[str, Any]]:
+    """Standardised, whatever is missing; then 0 is the mean."""
+    return [("scaled", StandardScaler()), ("filled", _zeros())]
+
+
+def _zeros() -> SimpleImputer:
+    return SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
 
 
 def _text() -> FeatureUnion:
