@@ -488,7 +488,7 @@ def test_an_unknown_category_is_said_once_and_by_name(tmp_path, monkeypatch):
     assert call("predict", "m.xent", "n.csv").err.splitlines() == [
         "xent: column 'a': row 2 has 'mauve', which no fitted row had; such a row gets zeros for this column"
         " (3 such rows)",
-        "xent: column 'size': row 4 has no value, where all fitted rows had one; the median takes its place"
+        "xent: column 'size': row 4 has no value, where all fitted rows had one; the mean takes its place"
         " (1 such rows)",
     ]
 

@@ -164,7 +164,7 @@ class _Pieces:
                     column.name,
                     values.isna(),
                     values,
-                    "where all fitted rows had one; the median takes its place",
+                    "where all fitted rows had one; the mean takes its place",
                 )
 
     def _in(self, block: str) -> list[str]:
