@@ -79,14 +79,14 @@ def _errors(losses: Float, folds: int) -> Float:
     return np.asarray((losses - losses[:, [USUAL]]).std(axis=0, ddof=1) / np.sqrt(folds))
 
 
-def _turned(X: Matrix) -> Float:
+def _turned(X: Any) -> Float:
     """Rows (n, n or fewer) with the same inner products as those of X (n, d), d > n.
 
     A fit under an L2 penalty sees rows by these alone: its coefficients are a sum of rows. So the losses are
     the same, for a fraction of the work.
     """
-    products = X @ X.T
-    products = products.toarray() if issparse(products) else np.asarray(products, np.float64)
+    found = X @ X.T
+    products: Float = found.toarray() if issparse(found) else np.asarray(found, np.float64)
     sizes, directions = np.linalg.eigh(products)
     kept = sizes > len(sizes) * np.finfo(float).eps * sizes[-1]
     return np.asarray(directions[:, kept] * np.sqrt(sizes[kept]))
