@@ -86,8 +86,8 @@ def _turned(X: Any) -> Float:
     A fit under an L2 penalty sees rows by these alone: its coefficients are a sum of rows. So the losses are
     the same, for a fraction of the work.
     """
-    products = X @ X.T
-    products = products.toarray() if issparse(products) else np.asarray(products, np.float64)
+    found = X @ X.T
+    products: Float = found.toarray() if issparse(found) else np.asarray(found, np.float64)
     sizes, directions = np.linalg.eigh(products)
     kept = sizes > len(sizes) * np.finfo(float).eps * sizes[-1]
     return np.asarray(directions[:, kept] * np.sqrt(sizes[kept]))
