@@ -16,8 +16,6 @@ EXPLAINED: dict[str, str] = {
     "veteran": "35 rows held out: a row is 3 points; the log-loss is within its limit",
     "Leinhardt": "incomes and infant mortality over three decades of size, which skrub squashes",
     "kidney": "19 rows held out, times from 2 to 562 days, which skrub squashes",
-    "vega cars": '`Name`, as in "ford pinto", is taken for a category: 308 values in 406 rows, so most '
-    "names held out are new. skrub reads pieces of them, and makers tell the origin",
     "whiteside": "14 rows held out: a row is 7 points, two in five splits decide; the log-loss is far less",
     "cgd": "152 rows to fit; the recipe's one column per date is as good as none for new dates, where xent "
     "has thirteen numbers; skrub's splines lose more",
