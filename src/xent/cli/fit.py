@@ -171,7 +171,7 @@ def _fitted(
 
     from ..tables.preparing import preparation
     from ..tables.strength import choose
-    from ..tables.targets import split
+    from ..tables.targets import coded, split
 
     X, y, X_test, y_test = table.features, table.labels, None, None
     if holdout > 0:
@@ -185,7 +185,12 @@ def _fitted(
         label = f"cross-validating, {folds} folds"
         stage(label)
         strength = choose(
-            rows, y, l1_ratio=l1_ratio, seed=seed, folds=folds, report=lambda done: stage(label, done)
+            rows,
+            coded(y)[0],
+            l1_ratio=l1_ratio,
+            seed=seed,
+            folds=folds,
+            report=lambda done: stage(label, done),
         )
         C = 1.0 if strength is None else strength.C
     classifier = xent.SoftmaxRegression(C=C, l1_ratio=l1_ratio)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._types import Array, Bool
+from .._types import Array, Bool, Index
 from .errors import MISSING, TableError, some
 
 CHOICES = ("error", "drop", "class")
@@ -28,7 +28,8 @@ class Target:
 
     def counts(self) -> dict[str, int]:
         """Rows per class, in the order of the classes."""
-        classes, counts = np.unique(self.labels, return_counts=True)
+        codes, classes = coded(self.labels)
+        counts = np.bincount(codes)
         return {str(label): int(count) for label, count in zip(classes, counts, strict=True)}
 
 
@@ -39,8 +40,9 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
     "NA", "?" and their like. Raises TableError, also for a quantity instead of classes.
     """
     place = f"{where}: column {str(column.name)!r}"
-    text = column.astype(object).where(column.notna(), "").astype(str)
-    gone = text.str.strip().isin({"", *MISSING}).to_numpy()
+    codes, words = pd.factorize(column.astype(object).where(column.notna(), "").astype(str))
+    gone = np.isin(np.char.strip(np.asarray(words, str)), ["", *MISSING])[codes]
+    text = pd.Series(np.asarray(words, object)[codes], dtype=object)
     kept = np.ones(len(column), bool)
     notes: list[str] = []
     if gone.any():
@@ -53,13 +55,14 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
         raise TableError(f"{place} has no class in any row")
     numeric = column.dtype.kind in "fiub" and isinstance(column.dtype, np.dtype) and not gone[kept].any()
     labels = column.to_numpy()[kept] if numeric else _labels(text[kept])
-    _refuse_quantity(labels, place)
-    if (labels == labels[0]).all():
+    codes, classes = coded(labels)
+    _refuse_quantity(classes, len(labels), place)
+    if len(classes) == 1:
         raise TableError(
             f"{place} has only one class, {str(labels[0])!r} in all {len(labels):,} rows; a classifier needs "
             "two or more"
         )
-    return Target(labels, kept, (*notes, *_remarks(labels, place)))
+    return Target(labels, kept, (*notes, *_remarks(classes, np.bincount(codes), place)))
 
 
 def _of_missing(words: pd.Series, row: int, missing: str, place: str) -> str:
@@ -75,25 +78,36 @@ def _of_missing(words: pd.Series, row: int, missing: str, place: str) -> str:
 
 def _labels(text: pd.Series) -> Array:
     """Text as written, but whole numbers written plainly as integers: "01" stays text."""
-    labels: Array = text.to_numpy(dtype=str)
+    codes, words = pd.factorize(text)  # the work is on the few that differ
+    labels: Array = np.asarray(words, str)
     try:
         numbers = labels.astype(np.int64)
     except (ValueError, OverflowError):
-        return labels
-    return numbers if (numbers.astype(str) == labels).all() else labels
+        return np.asarray(labels[codes])
+    if (numbers.astype(str) == labels).all():
+        labels = numbers
+    return np.asarray(labels[codes])
 
 
-def _refuse_quantity(labels: Array, place: str) -> None:
+def coded(labels: Array) -> tuple[Index, Array]:
+    """The class of each label as its place among the sorted classes, and these: a hash, since sorting a
+    million texts takes as long as a fit."""
+    codes, found = pd.factorize(labels, sort=True)
+    classes: Array = np.asarray(found).astype(labels.dtype)
+    return codes.astype(np.int64), classes
+
+
+def _refuse_quantity(classes: Array, n: int, place: str) -> None:
     """Raise TableError where the target is a quantity: numbers with decimals that hardly repeat."""
-    values: Any = labels
-    if labels.dtype.kind == "U":
+    values: Any = classes
+    if classes.dtype.kind == "U":
         try:
-            values = labels.astype(np.float64)
+            values = classes.astype(np.float64)
         except ValueError:
             return
     if values.dtype.kind != "f" or not np.isfinite(values).all() or (values == np.floor(values)).all():
         return
-    n, k = len(values), len(np.unique(values))
+    k = len(values)
     if k > FEW or 5 * k > n:
         raise TableError(
             f"{place} holds {k:,} different numbers in {n:,} rows, with decimals: a quantity, where xent "
@@ -101,15 +115,14 @@ def _refuse_quantity(labels: Array, place: str) -> None:
         )
 
 
-def _remarks(labels: Array, place: str) -> list[str]:
-    classes, counts = np.unique(labels, return_counts=True)
+def _remarks(classes: Array, counts: Index, place: str) -> list[str]:
     notes = []
-    if labels.dtype.kind in "iu" and len(classes) > MANY:
+    if classes.dtype.kind in "iu" and len(classes) > MANY:
         notes.append(
             f"{place} holds {len(classes)} different whole numbers; each is a class. If they are a "
             "quantity, cut it into ranges first"
         )
-    if labels.dtype.kind == "U":
+    if classes.dtype.kind == "U":
         same = pd.Series(classes).groupby([str(label).strip().casefold() for label in classes]).agg(list)
         notes += [
             f"{place}: the classes {some(like)} differ by blanks or capitals alone, and are told apart"
@@ -129,7 +142,8 @@ def split(
     too few rows for that."""
     from sklearn.model_selection import train_test_split
 
-    classes, counts = np.unique(y, return_counts=True)
+    codes, classes = coded(y)
+    counts = np.bincount(codes)
     remedy = "--holdout 0 fits on all rows"
     if counts.min() < 2:
         raise ValueError(
@@ -142,5 +156,5 @@ def split(
             f"--holdout {holdout:g}: {held} of {len(y)} rows held out; the {len(classes)} classes need as "
             f"many rows on either side; {remedy}"
         )
-    X, X_test, y, y_test = train_test_split(X, y, test_size=holdout, random_state=seed, stratify=y)
+    X, X_test, y, y_test = train_test_split(X, y, test_size=holdout, random_state=seed, stratify=codes)
     return X, X_test, y, y_test
