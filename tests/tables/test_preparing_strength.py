@@ -58,6 +58,7 @@ def test_wide_tables_are_looked_at_in_part():
     X = csr_matrix(rng.poisson(0.01, size=(300, 700)).astype(float))
     y = rng.integers(0, 2, 300)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strength, "WIDE", 100)
         patch.setattr(strength, "MOST_WIDE", 100)
         assert strength.choose(X, y).rows == 100
         assert strength.choose(X[:, :50], y).rows == 300

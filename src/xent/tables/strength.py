@@ -17,7 +17,8 @@ from ..cv import SoftmaxRegressionCV
 CS = tuple(10.0**k for k in range(-4, 5))
 USUAL = CS.index(1.0)
 MOST_ROWS = 20_000  # looked at; what C is best is the variance of coefficients, whatever the number of rows
-MOST_WIDE = 2_000  # rows looked at where there are more features than this, as texts have
+WIDE = 2_000  # features, beyond which, as texts have them, fewer rows are looked at:
+MOST_WIDE = 1_000
 FEW_ROWS = 500  # below which the folds are drawn three times: there one draw is chance
 
 
@@ -94,7 +95,7 @@ def _turned(X: Any) -> Float:
 
 
 def _sample(X: Matrix, y: Array, seed: int) -> tuple[Any, Array]:
-    most = MOST_ROWS if X.shape[1] <= MOST_WIDE else MOST_WIDE
+    most = MOST_ROWS if X.shape[1] <= WIDE else MOST_WIDE
     if len(y) <= most:
         return X, y
     counts = np.unique(y, return_counts=True)[1]
