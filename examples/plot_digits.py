@@ -14,12 +14,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from xent.export import model_file
+from xent.tables.preparing import in_units
 
 
 def main(model_path: Path, picture: Path) -> None:
     """Read the model file, write the picture."""
-    model, figures = model_file.load(model_path)
-    templates = model.coef_.reshape(-1, 8, 8)
+    (prepare, model), figures = model_file.load(model_path)
+    templates = np.zeros((len(model.classes_), 8, 8))  # 0 where no digit has ink, so that no weight is fitted
+    for name, weights in zip(in_units(prepare, model.coef_, model.intercept_)[0], model.coef_.T, strict=True):
+        row, column = map(int, name.removeprefix("pixel_").split("_"))
+        templates[:, row, column] = weights
     limit = np.abs(templates).max()
 
     figure = plt.figure(figsize=(10, 6.5), layout="constrained")
@@ -29,7 +33,7 @@ def main(model_path: Path, picture: Path) -> None:
         image = cell.imshow(template, cmap="RdBu_r", vmin=-limit, vmax=limit)
         cell.set_title(str(label))
         cell.set_axis_off()
-    above.colorbar(image, ax=cells, label="weight", shrink=0.85)
+    above.colorbar(image, ax=cells, label="weight per standard deviation of the ink", shrink=0.85)
     above.suptitle("Where ink speaks for a digit (red) and against it (blue)")
 
     history = model.history_
