@@ -109,6 +109,14 @@ def test_fit_predict_inspect(fitted):
     assert piped == (folder / "p.csv").read_text()
 
 
+def test_the_picture_of_make_demo(fitted, tmp_path):
+    folder, _ = fitted
+    picture = tmp_path / "digits.png"
+    example = Path(__file__).parents[2] / "examples" / "plot_digits.py"
+    subprocess.run([sys.executable, example, folder / "digits.xent", picture], check=True)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("options", [[], ["--cv", "2"]])
 def test_a_model_that_is_not_saved_is_said(tmp_path, options):
     shown = run("fit", "iris", *options, cwd=tmp_path).stdout
