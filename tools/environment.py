@@ -15,7 +15,7 @@ BIN = Path(sys.executable).parent
 # processes or minutes.
 FAST = (
     *("absent_classes", "cli", "control", "cv", "drop_in", "estimators", "explore", "frames", "linear"),
-    *("path", "prediction", "public", "tables", "targets"),
+    *("path", "prediction", "public", "table", "targets"),
 )
 
 
@@ -42,8 +42,9 @@ def install(python: Path, *arguments: Any) -> None:
 
 def run_tests(python: Path, names: tuple[str, ...] = FAST) -> None:
     """The tests of these names by an environment's own xent, where no compiler can be found."""
-    files = [found for name in names for found in ROOT.glob(f"tests/**/test_{name}.py")]
-    assert len(files) == len(names), f"of {names} there are {files}"
+    found = {name: list(ROOT.glob(f"tests/**/test_{name}.py")) for name in names}
+    assert all(found.values()), f"no tests of {[name for name in names if not found[name]]}"
+    files = [file for some in found.values() for file in some]
     run(python, "-m", "pytest", "--quiet", "-p", "tools.installed", *files, cwd=ROOT, env=bare(python))
 
 
