@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import zipfile
@@ -34,8 +35,8 @@ def pythons() -> dict[str, Path]:
 
 def build(here: dict[str, Path]) -> dict[str, Path]:
     """The wheel for each version. One of Python 3.12's stable ABI is for all versions after it."""
-    for old in (*RAW.glob("*"), *DIST.glob("*")):
-        old.unlink()
+    for folder in (RAW, DIST):  # what a build that was broken off left there as well
+        shutil.rmtree(folder, ignore_errors=True)
     uv("build", "--sdist", "--out-dir", DIST)
     (sdist,) = DIST.glob("*.tar.gz")
     wheels: dict[str, Path] = {}
