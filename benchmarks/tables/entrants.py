@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from xent._types import Array
-from xent.cli.fit import _fitted
+from xent.cli.fit import fit_table
 from xent.tables.sources import Options
 from xent.tables.table import Table, load
 from xent.tables.targets import split
@@ -33,7 +33,7 @@ def read(path: Path, target: str) -> Table:
 
 def ours(table: Table, seed: int) -> tuple[float, float, float]:
     """(held-out accuracy, log-loss, the C that was chosen) of what `xent fit --holdout 0.25 --seed` does."""
-    fit = _fitted(table, None, None, 0.0, HOLDOUT, seed, False, lambda *progress: None)
+    fit = fit_table(table, None, None, 0.0, HOLDOUT, seed, False, lambda *progress: None)
     return fit.figures["holdout accuracy"], fit.figures["holdout log-loss"], fit.figures["C"]
 
 

@@ -173,3 +173,21 @@ def test_a_saved_model_is_the_same_to_the_bit(table, tmp_path):
     forget_addresses(loaded[0])
     model_file.save(again, loaded, {"a": 1})
     assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_waves_of_a_date_come_round_in_their_time():
+    days = pd.DataFrame({"when": pd.to_datetime(["2021-01-01", "2022-01-01", "2021-01-08", None])})
+    numbers = pd.concat(
+        [
+            pd.DataFrame(parts.transform(days), columns=parts.get_feature_names_out())
+            for parts in (DateParts(part).fit(days) for part in ("years", "waves"))
+        ],
+        axis=1,
+    )
+    year = [name for name in numbers if "of the year" in name]
+    week = [name for name in numbers if "of the week" in name]
+    assert (len(year), len(week), numbers.shape[1]) == (8, 4, 13)  # no time of day, no waves of it
+    np.testing.assert_allclose(numbers.loc[0, year], numbers.loc[1, year], atol=1e-12)
+    np.testing.assert_allclose(numbers.loc[0, week], numbers.loc[2, week], atol=1e-12)
+    assert numbers.loc[1, "when: years"] - numbers.loc[0, "when: years"] == pytest.approx(365 / 365.2425)
+    assert numbers.loc[3].isna().all()

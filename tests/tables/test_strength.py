@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_iris, load_wine
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
@@ -138,3 +140,39 @@ def test_what_is_chosen_is_of_types_that_json_has():
     fields = json.loads(json.dumps(found.to_dict()))
     assert fields["C"] == found.C
     assert fields["losses"] == list(found.losses)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_matrix])
+def test_turned_rows_give_the_same_probabilities(kind):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 200)), rng.integers(0, 3, 60)
+    X[:, 5] = 3  # no column needs to be centred
+    turned = strength._turned(kind(X))
+    assert turned.shape == (60, 60)
+    fits = [LogisticRegression(C=0.1, tol=1e-10, max_iter=10_000).fit(Z[:40], y[:40]) for Z in (X, turned)]
+    p, q = (fit.predict_proba(Z[40:]) for fit, Z in zip(fits, (X, turned), strict=True))
+    np.testing.assert_allclose(p, q, atol=1e-6)
+
+
+def test_another_strength_needs_evidence():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 30))
+    noise = strength.choose(X, rng.integers(0, 2, 120))
+    assert noise.C < 1  # nothing to learn: 30 coefficients at C = 1 cost more than a standard error
+    clear = strength.choose(X[:, :2], (X[:, 0] > 0).astype(int))
+    assert clear.C > 1
+    at = strength.CS.index(clear.C)
+    assert clear.losses[at] + clear.errors[at] < clear.losses[strength.USUAL]
+    fair = strength.choose(X[:, :2], (X[:, 0] + rng.logistic(size=120) > 0).astype(int))
+    assert fair.C == 1
+
+
+def test_wide_tables_are_looked_at_in_part():
+    rng = np.random.default_rng(0)
+    X = csr_matrix(rng.poisson(0.01, size=(300, 700)).astype(float))
+    y = rng.integers(0, 2, 300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strength, "WIDE", 100)
+        patch.setattr(strength, "MOST_WIDE", 100)
+        assert strength.choose(X, y).rows == 100
+        assert strength.choose(X[:, :50], y).rows == 300

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from .._types import Array
 from ..export.files import check_writable
 from .grids import columns_grid, figures_grid, strength_grid
-from .options import ColumnOptions, FileOptions
+from .options import ColumnOptions, FileOptions, check_split
 from .terminal import Stage, clear_errors, note, out, plain, say, working
 
 if TYPE_CHECKING:
@@ -71,27 +71,19 @@ def fit(
     """
     with clear_errors(), working() as stage:
         _check(C, cv, l1_ratio, holdout, seed)
-        kinds = columns.kinds()
+        columns.check()
         if output is not None:
             check_writable(output, Path(data))
         stage("loading the libraries")
         from ..export import model_file
         from ..solvers import Result
         from ..tables.preparing import forget_addresses
-        from ..tables.table import load
 
         stage(f"reading {data}")
-        table = load(
-            data,
-            target,
-            file.options(),
-            kinds=kinds,
-            keep=columns.keep,
-            missing_target=columns.missing_target,
-        )
+        table = columns.load(data, target, file)
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
-            fitted = _fitted(table, C, cv, l1_ratio, holdout, seed, columns.raw, stage)
+            fitted = fit_table(table, C, cv, l1_ratio, holdout, seed, columns.raw, stage)
         stopped = [w for w in caught if Result.INTERRUPTED.value in str(w.message)]
         seconds = time.perf_counter() - start
         figures = {"data": data, "holdout": holdout, "seed": seed} | fitted.figures
@@ -119,10 +111,7 @@ def _check(C: float | None, cv: int | None, l1_ratio: float, holdout: float, see
         raise ValueError(f"--C must be > 0, or inf for no penalty, got {C:g}")
     if not 0 <= l1_ratio <= 1:
         raise ValueError(f"--l1-ratio must be in [0, 1], got {l1_ratio:g}")
-    if not 0 <= holdout < 1:
-        raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
-    if seed < 0:
-        raise ValueError(f"--seed must be ≥ 0, got {seed}")
+    check_split(holdout, seed)
     if cv is not None and cv < 2:
         raise ValueError(f"--cv must be ≥ 2 folds, got {cv}")
     if cv is not None and C is not None:
@@ -147,7 +136,7 @@ def _ending(output: Path | None, interrupted: bool, keep_partial: bool) -> str:
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fit:
     """model: the pipeline. strength: how C was chosen, None where the caller did."""
 
     model: Any
@@ -155,7 +144,7 @@ class _Fit:
     strength: Strength | None
 
 
-def _fitted(
+def fit_table(
     table: Table,
     C: float | None,
     cv: int | None,
@@ -164,7 +153,8 @@ def _fitted(
     seed: int,
     raw: bool,
     stage: Stage,
-) -> _Fit:
+) -> Fit:
+    """The table prepared, C chosen unless it is given, the model fitted, and measured on rows held out."""
     from sklearn.pipeline import Pipeline
 
     import xent
@@ -173,9 +163,7 @@ def _fitted(
     from ..tables.strength import choose
     from ..tables.targets import coded, split
 
-    X, y, X_test, y_test = table.features, table.labels, None, None
-    if holdout > 0:
-        X, X_test, y, y_test = split(X, y, holdout, seed)
+    X, X_test, y, y_test = split(table.features, table.labels, holdout, seed)
     stage("preparing")
     prepare = preparation(table.columns, raw=raw)
     rows = prepare.fit_transform(X)
@@ -202,7 +190,7 @@ def _fitted(
     figures = _figures(classifier, table, len(y), strength)
     if X_test is not None and y_test is not None:
         figures |= _holdout_figures(model, X_test, y_test)
-    return _Fit(model, figures, strength)
+    return Fit(model, figures, strength)
 
 
 def _towards(tol: float, stage: Stage) -> Callable[[Step], None]:

@@ -78,6 +78,11 @@ def columns_of(figures: dict[str, Any]) -> list[Column]:
     return [Column.from_dict(fields) for fields in columns]
 
 
+def parts_of(fitted: Any) -> tuple[Any, Any]:
+    """The preparation, and the classifier behind it; None and the classifier where that is all there is."""
+    return tuple(fitted) if hasattr(fitted, "steps") else (None, fitted)
+
+
 def _coefficients(fitted: Any) -> Grid:
     """The coefficients of each feature and class, as fitted and per unit of the column."""
     grid = Grid(box=None, pad_edge=False, header_style="bold")
@@ -97,10 +102,10 @@ def _in_units(fitted: Any) -> tuple[list[str], Any, Any]:
     """Names; coefficients with the intercept last, as fitted and in the columns' own units."""
     from ..tables.preparing import in_units
 
-    classifier = fitted[-1] if hasattr(fitted, "steps") else fitted
+    prepare, classifier = parts_of(fitted)
     W, b = classifier.coef_, classifier.intercept_
-    if hasattr(fitted, "steps"):
-        names, V, c = in_units(fitted[0], W, b)
-    else:
+    if prepare is None:
         names, V, c = [f"feature {j + 1}" for j in range(W.shape[1])], W, b
+    else:
+        names, V, c = in_units(prepare, W, b)
     return [*names, "intercept"], np.column_stack([W, b]), np.column_stack([V, c])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
     from ..tables.sources import Options
+    from ..tables.table import Table
 
 _FILE = Group("Reading (detected if not given)", sort_key=1)
 _COLUMNS = Group("Columns", sort_key=2)
@@ -26,11 +26,10 @@ class FileOptions:
     sheet: Annotated[str | None, Parameter(help="Sheet of a workbook, by name.")] = None
 
     def options(self) -> Options:
-        """As `tables.read` takes them."""
+        """As `tables.reading` takes them."""
         from ..tables.sources import Options
 
-        sep = {"tab": "\t", "\\t": "\t", "space": " "}.get(self.sep or "", self.sep)
-        return Options(sep, self.decimal, self.encoding, self.sheet)
+        return Options(self.sep, self.decimal, self.encoding, self.sheet)
 
 
 @Parameter(name="*", group=_COLUMNS)
@@ -65,11 +64,31 @@ class ColumnOptions:
         bool, Parameter(help="Numbers as they are, not standardised: coefficients per unit.", negative=())
     ] = False
 
-    def kinds(self) -> Mapping[str, str]:
-        """The kinds by column. Raises ValueError for what is not COLUMN=KIND."""
+    def check(self) -> None:
+        """Raise ValueError, before any work, for options that cannot be meant."""
         for text in self.kind:
             if "=" not in text:
                 raise ValueError(f"--kind {text}: expected COLUMN=KIND, as --kind price=number")
         if self.missing_target not in ("error", "drop", "class"):
             raise ValueError(f"--missing-target {self.missing_target}: expected error, drop or class")
-        return dict(text.rsplit("=", 1) for text in self.kind)
+
+    def load(self, data: str, target: str | None, file: FileOptions) -> Table:
+        """The table to be fitted, columns and target as these options have them. Raises TableError."""
+        from ..tables.table import load
+
+        return load(
+            data,
+            target,
+            file.options(),
+            kinds=dict(text.rsplit("=", 1) for text in self.kind),
+            keep=self.keep,
+            missing_target=self.missing_target,
+        )
+
+
+def check_split(holdout: float, seed: int) -> None:
+    """Raise ValueError for a share of rows to hold out, or a seed, that cannot be."""
+    if not 0 <= holdout < 1:
+        raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
+    if seed < 0:
+        raise ValueError(f"--seed must be ≥ 0, got {seed}")

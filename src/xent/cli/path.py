@@ -14,7 +14,7 @@ from rich.table import Table as Grid
 from .._extras import needs
 from .._types import Float
 from ..export.files import check_writable, replacing
-from .options import ColumnOptions, FileOptions
+from .options import ColumnOptions, FileOptions, check_split
 from .terminal import clear_errors, note, out, plain, say, working
 
 if TYPE_CHECKING:
@@ -56,11 +56,8 @@ def path(
         A .png or .svg file for the picture.
     """
     with clear_errors(), working() as stage:
-        if not 0 <= holdout < 1:
-            raise ValueError(f"--holdout must be in [0, 1), got {holdout:g}")
-        if seed < 0:
-            raise ValueError(f"--seed must be ≥ 0, got {seed}")
-        kinds = columns.kinds()
+        check_split(holdout, seed)
+        columns.check()
         if output is not None:
             _check_picture(output, data)
         stage("loading the libraries")
@@ -69,22 +66,12 @@ def path(
         from ..estimators.parameters import ModelParameters
         from ..path import trace
         from ..tables.preparing import preparation
-        from ..tables.table import load
         from ..tables.targets import split
 
         stage(f"reading {data}")
-        table = load(
-            data,
-            target,
-            file.options(),
-            kinds=kinds,
-            keep=columns.keep,
-            missing_target=columns.missing_target,
-        )
-        X, y = table.features, table.labels
-        X_test, y_test, losses = None, None, None
-        if holdout > 0:
-            X, X_test, y, y_test = split(X, y, holdout, seed)
+        table = columns.load(data, target, file)
+        X, X_test, y, y_test = split(table.features, table.labels, holdout, seed)
+        losses = None
         with warnings.catch_warnings(record=True) as caught:
             stage("encoding")
             prepare = preparation(table.columns, raw=columns.raw)

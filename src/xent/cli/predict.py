@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from .._types import Array
 from ..export.files import check_writable, replacing
-from .inspect import columns_of, opened
+from .inspect import columns_of, opened, parts_of
 from .options import FileOptions
 from .terminal import Stage, clear_errors, note, out, plain, say, working
 
@@ -91,7 +91,8 @@ class _Pieces:
     def __init__(
         self, model: Any, columns: list[Column], target: str, ids: tuple[str, ...], every: bool
     ) -> None:
-        self.model, self.columns, self.target, self.ids, self.every = model, columns, target, ids, every
+        self.prepare, self.classifier = parts_of(model)
+        self.columns, self.target, self.ids, self.every = columns, target, ids, every
         self.rows = self.scored = self.right = 0
         self.loss = 0.0
         self.unknown: Counter[str] = Counter()
@@ -112,9 +113,10 @@ class _Pieces:
     def _predicted(self, features: pd.DataFrame, cells: pd.DataFrame, data: str) -> pd.DataFrame:
         import pandas as pd
 
-        p = self.model.predict_proba(features)
-        classes = self.model.classes_
-        self._score(cells, features, classes, p)
+        rows: Any = features if self.prepare is None else self.prepare.transform(features)
+        p, classes = self.classifier.predict_proba(rows), self.classifier.classes_
+        if self.target in cells:
+            self._score(cells[self.target], self.classifier.predict_log_proba(rows), classes, p)
         kept = cells if self.every else cells[list(self._known(cells, data))]
         shown = {"prediction": classes[p.argmax(axis=1)]}
         shown |= {f"p_{label}": column for label, column in zip(classes, p.T, strict=True)}
@@ -129,23 +131,20 @@ class _Pieces:
             )
         return self.ids
 
-    def _score(self, cells: pd.DataFrame, features: pd.DataFrame, classes: Array, p: Array) -> None:
-        if self.target not in cells:
-            return
+    def _score(self, labels: pd.Series, logs: Array, classes: Array, p: Array) -> None:
         place = {str(label): k for k, label in enumerate(classes)}
-        y = np.array([place.get(str(label), -1) for label in cells[self.target]])
+        y = np.array([place.get(str(label), -1) for label in labels])
         known = y >= 0
-        self.strangers.update(str(x) for x in cells[self.target][~known] if str(x).strip())
-        logs = self.model.predict_log_proba(features)[known, y[known]]
+        self.strangers.update(str(x) for x in labels[~known] if str(x).strip())
         self.scored += int(known.sum())
         self.right += int((p.argmax(axis=1) == y).sum())
-        self.loss -= float(logs.sum())
+        self.loss -= float(logs[known, y[known]].sum())
 
     def _look(self, features: pd.DataFrame) -> None:
         """Count categories that no fitted row had, and missing numbers where none was missing."""
-        if not hasattr(self.model, "steps"):
+        if self.prepare is None:
             return
-        blocks = self.model[0].named_transformers_
+        blocks = self.prepare.named_transformers_
         for name, known in zip(self._in("category"), _categories(blocks), strict=True):
             self._count(
                 name,
@@ -154,11 +153,7 @@ class _Pieces:
                 "which no fitted row had; such a row gets zeros for this column",
             )
         for column in self.columns:
-            if (
-                column.used
-                and column.kind in ("number", "duration")
-                and not column.n_missing + column.n_misfits
-            ):
+            if column.used and column.is_quantity and not column.n_holes:
                 values = features[column.name]
                 self._count(
                     column.name,

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .._types import Array, Bool, Float, Index
-from .errors import MISSING, TableError
+from .errors import MISSING, TableError, nested
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,7 @@ _OBJECTS: dict[str, Callable[[pd.Series], Cells]] = {
 
 def _text(name: Any, value: Any) -> str:
     if isinstance(value, list | dict | tuple | set | np.ndarray):
-        what = type(value).__name__
-        raise TableError(
-            f"column {name!r} holds a {what} in each row; split it into columns of one value each"
-        )
+        raise nested(f"column {name!r}", type(value).__name__)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -38,6 +38,16 @@ class Column:
     choice: str | None = None
     words: tuple[str, ...] = ()
 
+    @property
+    def is_quantity(self) -> bool:
+        """Whether its values are numbers once they are typed; those of durations are seconds."""
+        return self.kind in ("number", "duration")
+
+    @property
+    def n_holes(self) -> int:
+        """Rows that have no number, date or word once they are typed: misfits are missing, too."""
+        return self.n_missing + self.n_misfits
+
     def to_dict(self) -> dict[str, Any]:
         """The fields, of types that JSON has."""
         return dataclasses.asdict(self) | {
@@ -59,7 +69,7 @@ def describe(columns: Iterable[Column]) -> list[str]:
 
 def table_rows(columns: Iterable[Column]) -> list[tuple[str, str, int, int, str]]:
     """(name, kind, values, missing, remark) of each column; misfits are counted as missing."""
-    return [(c.name, c.kind, c.n_values, c.n_missing + c.n_misfits, _remark(c)) for c in columns]
+    return [(c.name, c.kind, c.n_values, c.n_holes, _remark(c)) for c in columns]
 
 
 def verbatim(columns: Iterable[Column]) -> list[str]:

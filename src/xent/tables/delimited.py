@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from .dialect import SPACES, Layout, blank, cells_of, layout_of, undecodable
-from .errors import MISSING, TableError
+from .errors import MISSING, TableError, some
 from .sources import Options, Part, Reading
 
 # Until 3.1 pandas' parser rounded some numbers to a neighbour unless it was told not to.
@@ -113,8 +113,7 @@ def _pieces(
     strings = {name: "str" for name in {*kept, *asked.text, *asked.verbatim} if name in layout.names}
     count, last_missing, notes = 0, False, layout.notes
     if kept:
-        shown = ", ".join(map(repr, kept[:8])) + (", …" if len(kept) > 8 else "")
-        notes = (*notes, f"numbers with leading zeros were kept as text in {shown}")
+        notes = (*notes, f"numbers with leading zeros were kept as text in {some(kept, 8)}")
     for frame in _parsed(part, layout, asked, text, dtype=strings, low_memory=low_memory, chunksize=rows):
         if text.failed is not None:
             raise text.failed

@@ -18,6 +18,11 @@ class TableError(ValueError):
     """The table cannot be used; the message says what was expected and found, and the remedy."""
 
 
+def nested(where: str, what: object) -> TableError:
+    """The error for a column with several values in a cell."""
+    return TableError(f"{where} holds a {what} in each row; split it into columns of one value each")
+
+
 def some(names: Iterable[object], most: int = 12) -> str:
     """The first of these names, quoted, and how many there are if not all are shown."""
     every = [repr(str(name)) for name in names]

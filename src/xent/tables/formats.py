@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .._extras import needs
-from .errors import TableError, some
+from .errors import TableError, nested, some
 from .frames import as_written, settle, unique_names
 from .sources import Options, Part, Reading
 
@@ -93,10 +93,7 @@ def check_flat(schema: Any, name: str) -> None:
 
     for field in schema:
         if pa.types.is_nested(field.type):
-            raise TableError(
-                f"{name}: column {field.name!r} holds a {field.type} in each row; split it into columns of "
-                "one value each"
-            )
+            raise nested(f"{name}: column {field.name!r}", field.type)
 
 
 def _parquet(part: Part, options: Options, verbatim: Collection[str]) -> Found:

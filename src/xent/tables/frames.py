@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .errors import MISSING, TableError, some
+from .errors import MISSING, TableError, nested, some
 
 
 def unique_names(raw: Sequence[Any]) -> tuple[list[str], list[str]]:
@@ -87,10 +87,8 @@ def _of_objects(column: pd.Series, where: str) -> pd.Series:
     """What pandas keeps as Python's objects: cells of Excel and JSON, decimals, days, times, bytes."""
     cells = column.where(column.notna(), None)
     types = {type(cell) for cell in cells if cell is not None}
-    if nested := types & {list, dict, tuple, set, np.ndarray}:
-        raise TableError(
-            f"{where} holds a {nested.pop().__name__} in each row; split it into columns of one value each"
-        )
+    if several := types & {list, dict, tuple, set, np.ndarray}:
+        raise nested(where, several.pop().__name__)
     if str in types and len(types) > 1:  # "NA" among numbers
         cells = cells.where(~cells.isin(MISSING), None)
         types = {type(cell) for cell in cells if cell is not None}

@@ -23,7 +23,7 @@ from .words import wording
 
 __all__ = ["KINDS", "Column", "describe", "table_rows", "typed", "understand", "verbatim"]
 
-CHOICES = ("number", "category", "text", "date", "date:FORMAT", "duration", "id")
+CHOICES = ("number", "category", "text", "date", "duration", "id")
 LONG = 10**10  # whole numbers from here on are keys if they all differ; seconds since 1970 have ten digits
 MOST_WORDS = 1000  # misfits remembered where somebody insists on a kind
 _KEY = re.compile(
@@ -72,8 +72,9 @@ def _check_choices(names: Iterable[str], overrides: Mapping[str, str], keep: Col
         if unknown := [name for name in asked if name not in names]:
             raise TableError(f"{option}: there is no column {some(unknown)}; the table has {some(names)}")
     for name, kind in overrides.items():
-        if kind not in CHOICES[:-3] + CHOICES[-2:] + ("date",) and not re.match("date:.*%", kind):
-            raise TableError(f"--kind {name}={kind}: expected one of {', '.join(CHOICES)}")
+        if kind not in CHOICES and not re.match("date:.*%", kind):
+            choices = ", ".join(CHOICES).replace("date", "date, date:FORMAT")
+            raise TableError(f"--kind {name}={kind}: expected one of {choices}")
 
 
 def _day_first(column: Column) -> bool | None:
@@ -237,7 +238,7 @@ def _reason(column: Column, held: Cells, target: Index | None) -> tuple[str, str
     if column.kind == "empty":
         return "empty", "it has no value in any row"
     values = held.values()
-    if not column.n_missing and not column.n_misfits and (values == values[0]).all():
+    if not column.n_holes and (values == values[0]).all():
         return "constant", f"it has the same value in every row, {_first(held).split(' in row ')[0]}"
     if target is not None and _one_to_one(values, target):
         return column.kind, "it tells the target one to one, as a copy of it does"
@@ -262,7 +263,7 @@ def _one_to_one(values: Array, target: Index) -> bool:
 def _key(column: Column, held: Cells) -> str | None:
     """Why a column of whole numbers is a key, if it is."""
     found = _whole(held, column)
-    if found is None or column.n_missing or column.n_misfits or len(found[0]) < 3:
+    if found is None or column.n_holes or len(found[0]) < 3:
         return None
     whole, size = found
     steps = np.diff(whole)

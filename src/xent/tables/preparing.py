@@ -92,10 +92,7 @@ def _of_year(dates: pd.Series) -> Float:
     """How much of its year has gone by, in [0, 1)."""
     stamps = dates.to_numpy("datetime64[us]")
     years = stamps.astype("datetime64[Y]")
-    gone = (stamps - years) / np.timedelta64(1, "us")
-    share: Float = gone / (
-        (years + 1 - stamps.astype("datetime64[Y]").astype("datetime64[us]")) / np.timedelta64(1, "us")
-    )
+    share: Float = (stamps - years) / ((years + 1).astype("datetime64[us]") - years)
     return share
 
 
@@ -107,10 +104,8 @@ def preparation(columns: Sequence[Column], *, raw: bool = False) -> ColumnTransf
     of: dict[str, list[str]] = {}
     for column in columns:
         if column.used:
-            of.setdefault("number" if column.kind == "duration" else column.kind, []).append(column.name)
-    holes = [
-        c.name for c in columns if c.used and c.kind in ("number", "duration") and c.n_missing + c.n_misfits
-    ]
+            of.setdefault("number" if column.is_quantity else column.kind, []).append(column.name)
+    holes = [c.name for c in columns if c.used and c.is_quantity and c.n_holes]
     blocks: list[tuple[str, Any, Any]] = []
     if numbers := of.get("number"):
         blocks.append(("number", _numbers(raw), numbers))

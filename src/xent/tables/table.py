@@ -106,11 +106,10 @@ def pieces(
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """(features, all columns as they stand) of the table, some rows at a time, its columns as they were when
     a model was fitted. Columns in `also` come verbatim. Raises TableError."""
-    start, rows = 0, 0
+    rows = 0
     for piece in batches(data, options, verbatim=[*verbatim(columns), *also]):
         frame: Any = piece.frame
-        frame.index = pd.RangeIndex(start, start + len(frame))
-        start += len(frame)
+        frame.index = pd.RangeIndex(rows, rows + len(frame))
         rows += len(frame)
         yield typed(frame, columns, where=data, fitting=False, decimal=piece.decimal), frame
     if rows == 0:

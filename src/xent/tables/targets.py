@@ -12,7 +12,6 @@ import pandas as pd
 from .._types import Array, Bool, Index
 from .errors import MISSING, TableError, some
 
-CHOICES = ("error", "drop", "class")
 MANY = 50  # whole numbers that differ, from where on they may be a quantity
 FEW = 20  # numbers with decimals that may be classes, if each has rows enough
 UNNAMED = "(missing)"  # the class of empty cells, if somebody wants one
@@ -41,20 +40,21 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
     """
     place = f"{where}: column {str(column.name)!r}"
     codes, words = pd.factorize(column.astype(object).where(column.notna(), "").astype(str))
-    gone = np.isin(np.char.strip(np.asarray(words, str)), ["", *MISSING])[codes]
-    text = pd.Series(np.asarray(words, object)[codes], dtype=object)
+    words = np.asarray(words, str)
+    stripped = np.char.strip(words)
+    gone = np.isin(stripped, ["", *MISSING])[codes]
     kept = np.ones(len(column), bool)
     notes: list[str] = []
     if gone.any():
-        notes.append(_of_missing(text[gone], int(np.argmax(gone)), missing, place))
+        notes.append(_of_missing(pd.Series(stripped[codes[gone]]), int(np.argmax(gone)), missing, place))
         if missing == "drop":
             kept = ~gone
         else:
-            text = text.mask(text.str.strip() == "", UNNAMED)
+            words = np.where(stripped == "", UNNAMED, words)
     if not kept.any():
         raise TableError(f"{place} has no class in any row")
     numeric = column.dtype.kind in "fiub" and isinstance(column.dtype, np.dtype) and not gone[kept].any()
-    labels = column.to_numpy()[kept] if numeric else _labels(text[kept])
+    labels = column.to_numpy()[kept] if numeric else _labels(words, codes[kept])
     codes, classes = coded(labels)
     _refuse_quantity(classes, len(labels), place)
     if len(classes) == 1:
@@ -66,7 +66,7 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
 
 
 def _of_missing(words: pd.Series, row: int, missing: str, place: str) -> str:
-    counts = words.str.strip().replace("", "nothing").value_counts()
+    counts = words.replace("", "nothing").value_counts()
     found = " and ".join(
         f"{word if word == 'nothing' else repr(word)} in {n:,}" for word, n in counts.items()
     )
@@ -76,17 +76,15 @@ def _of_missing(words: pd.Series, row: int, missing: str, place: str) -> str:
     return f"{rows}; " + ("these rows are left out" if missing == "drop" else "they are a class of their own")
 
 
-def _labels(text: pd.Series) -> Array:
-    """Text as written, but whole numbers written plainly as integers: "01" stays text."""
-    codes, words = pd.factorize(text)  # the work is on the few that differ
-    labels: Array = np.asarray(words, str)
+def _labels(words: Array, codes: Index) -> Array:
+    """The word of each row as written, but whole numbers written plainly as integers: "01" stays text."""
+    seen = np.unique(codes)
     try:
-        numbers = labels.astype(np.int64)
+        numbers = words[seen].astype(np.int64)
     except (ValueError, OverflowError):
-        return np.asarray(labels[codes])
-    if (numbers.astype(str) == labels).all():
-        labels = numbers
-    return np.asarray(labels[codes])
+        return np.asarray(words[codes])
+    plain = (numbers.astype(str) == words[seen]).all()
+    return np.asarray((numbers if plain else words[seen])[np.searchsorted(seen, codes)])
 
 
 def coded(labels: Array) -> tuple[Index, Array]:
@@ -137,9 +135,11 @@ def _remarks(classes: Array, counts: Index, place: str) -> list[str]:
 
 def split(
     X: pd.DataFrame, y: Array, holdout: float, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame, Array, Array]:
-    """Rows to fit and rows to hold out, every class in both in its share. Raises ValueError where a class has
-    too few rows for that."""
+) -> tuple[pd.DataFrame, pd.DataFrame | None, Array, Array | None]:
+    """Rows to fit and rows to hold out, every class in both in its share; None for the latter if that is 0.
+    Raises ValueError where a class has too few rows for that."""
+    if holdout == 0:
+        return X, None, y, None
     from sklearn.model_selection import train_test_split
 
     codes, classes = coded(y)
