@@ -38,7 +38,9 @@ def check_writable(path: Path, *inputs: Path, option: str = "--output") -> None:
             raise ValueError(f"{option} {path}: is the input itself; give another name")
     probe = real.with_name(f".{real.name}.{os.getpid()}.tmp")
     try:
-        probe.touch(exist_ok=False)
-        probe.unlink()
+        try:
+            probe.touch(exist_ok=False)
+        finally:  # also where SIGTERM comes in between
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(f"{option} {path}: cannot be written: {error.strerror}") from error
