@@ -83,6 +83,14 @@ def test_text_is_cut_into_cells(table, text, told, name):
     assert (len(notes) == len(reading.notes)) is (name != "t.parquet")
 
 
+def test_quotes_behind_blanks_keep_lines_together(table):
+    # The first rows end where a text of two lines would be cut in two, were its quote not heeded.
+    rows = [f'"{i}", "one,two\nand on", "{i}"' for i in range(300)]
+    reading = table("\r".join(['"x", "y", "z"', *rows]))
+    assert cells(reading)["y"] == ["one,two\nand on"] * 300
+    assert cells(reading)["z"] == [*range(300)]
+
+
 def test_quotes_are_heeded(table):
     text = 'x;y;z\n1;"a;b, c";"two\nlines"\n2;"say ""so""";e\n'
     assert cells(table(text)) == {"x": [1, 2], "y": ["a;b, c", 'say "so"'], "z": ["two\nlines", "e"]}

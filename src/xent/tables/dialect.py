@@ -243,8 +243,10 @@ def _separator(lines: list[str], given: str | None) -> tuple[str, bool]:
     close, spaced = (
         [r for r in islice(cells_of(lines, best, s), _SEEN) if len(r) > 1] for s in (False, True)
     )
+    even, uneven = _score(spaced)[0], _score(close)[0]
     fewer = sum(map(len, spaced)) < sum(map(len, close))
-    if fewer and _score(spaced)[0] >= _score(close)[0]:  # else a quote behind a blank would protect nothing
+    # Else a quote behind a blank would protect nothing; nor the end of a line, which cuts one row into two.
+    if even > uneven or (fewer and even == uneven):
         return best, True
     later = [cell for row in close for cell in row[1:] if cell]
     return best, bool(later) and sum(cell.startswith(" ") for cell in later) > 0.95 * len(later)
