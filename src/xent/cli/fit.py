@@ -121,9 +121,9 @@ def _check(C: float | None, cv: int | None, l1_ratio: float, holdout: float, see
 def _fewer_folds(strength: Strength | None, folds: int) -> str | None:
     """What to say where a class has too few rows to be in each of the folds."""
     if strength is None:
-        return "C is 1, without cross-validation: a class has a single row among those fitted"
+        return "C is 1, without cross-validation: a class has a single row among those looked at"
     if strength.folds < folds:
-        return f"{strength.folds} folds instead of {folds}: a class has no more rows than that"
+        return f"{strength.folds} folds instead of {folds}: a class has no more rows among those looked at"
     return None
 
 

@@ -48,7 +48,7 @@ def understand(
     """
     overrides = dict(overrides or {})
     _check_choices(frame.columns, overrides, keep)
-    target = None if labels is None else pd.factorize(np.asarray(labels))[0]
+    target = None if labels is None else pd.factorize(pd.Series(labels, copy=False))[0]
 
     def one(name: str, day_first: bool) -> Column:
         held = cells(frame[name])

@@ -162,7 +162,8 @@ def _scaled() -> list[tuple[str, Any]]:
 
 
 def _zeros() -> SimpleImputer:
-    return SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
+    """In place: what it fills is a copy already, made by the step before."""
+    return SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True, copy=False)
 
 
 def _text() -> FeatureUnion:

@@ -93,7 +93,7 @@ def _understood(
         raise TableError(f"{data}: no column is left to learn from: {_why(columns)}")
     features = typed(frame, columns, where=data, fitting=True, decimal=reading.decimal)
     features = features if goal.kept.all() else features[goal.kept]
-    return Table(columns, features, target, goal.labels, goal.counts(), (*reading.notes, *goal.notes))
+    return Table(columns, features, target, goal.labels, goal.counts, (*reading.notes, *goal.notes))
 
 
 def _why(columns: Sequence[Column], most: int = 3) -> str:

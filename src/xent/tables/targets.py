@@ -19,17 +19,13 @@ UNNAMED = "(missing)"  # the class of empty cells, if somebody wants one
 
 @dataclass(frozen=True)
 class Target:
-    """labels (n',) of the rows that have one; kept (n,): which rows those are; what must be said of them."""
+    """labels (n',) of the rows that have one; kept (n,): which rows those are; rows per class, in the order
+    of the classes; what must be said of them."""
 
     labels: Array
     kept: Bool
+    counts: dict[str, int]
     notes: tuple[str, ...] = ()
-
-    def counts(self) -> dict[str, int]:
-        """Rows per class, in the order of the classes."""
-        codes, classes = coded(self.labels)
-        counts = np.bincount(codes)
-        return {str(label): int(count) for label, count in zip(classes, counts, strict=True)}
 
 
 def understood(column: pd.Series, where: str, *, missing: str = "error") -> Target:
@@ -39,8 +35,7 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
     "NA", "?" and their like. Raises TableError, also for a quantity instead of classes.
     """
     place = f"{where}: column {str(column.name)!r}"
-    codes, words = pd.factorize(column.astype(object).where(column.notna(), "").astype(str))
-    words = np.asarray(words, str)
+    codes, words = _words(column)
     stripped = np.char.strip(words)
     gone = np.isin(stripped, ["", *MISSING])[codes]
     kept = np.ones(len(column), bool)
@@ -62,7 +57,17 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
             f"{place} has only one class, {str(labels[0])!r} in all {len(labels):,} rows; a classifier needs "
             "two or more"
         )
-    return Target(labels, kept, (*notes, *_remarks(classes, np.bincount(codes), place)))
+    rows = np.bincount(codes)
+    counts = {str(label): int(count) for label, count in zip(classes, rows, strict=True)}
+    return Target(labels, kept, counts, (*notes, *_remarks(classes, rows, place)))
+
+
+def _words(column: pd.Series) -> tuple[Index, Array]:
+    """The word of each row as its place among the distinct ones (u,); it is "" where there is nothing."""
+    codes, distinct = pd.factorize(column, use_na_sentinel=False)
+    found = pd.Series(distinct)
+    among, words = pd.factorize(found.astype(object).where(found.notna(), "").astype(str))
+    return np.asarray(among[codes], np.int64), np.asarray(words, str)
 
 
 def _of_missing(words: pd.Series, row: int, missing: str, place: str) -> str:
