@@ -31,7 +31,7 @@ def test_labels_are_what_is_written(values, classes):
     found = labels(values * 3)
     assert np.unique(found.labels).tolist() == classes
     assert found.labels.astype(str).tolist() == [str(value) for value in values * 3]
-    assert found.counts == {str(label): 3 for label in classes}
+    assert found.counts() == {str(label): 3 for label in classes}
     assert found.kept.all()
     assert found.notes == ()
 
@@ -50,7 +50,7 @@ def test_a_cell_without_a_class_is_asked_about(word):
     assert dropped.labels.tolist() == ["a", "b", "a", "b", "a"]
     kept = labels(values, missing="class")
     assert kept.notes == (told + "they are a class of their own",)
-    assert kept.counts == {"a": 3, "b": 2, word if word.strip() else UNNAMED: 2}
+    assert kept.counts() == {"a": 3, "b": 2, word if word.strip() else UNNAMED: 2}
 
 
 def test_several_signs_of_no_class_are_counted_apart():
@@ -73,7 +73,7 @@ def test_a_quantity_is_refused_in_every_form(as_text):
     assert "holds 400 different numbers in 400 rows, with decimals: a quantity" in str(caught.value)
     assert "cut it into ranges first, as pandas.cut does, or use a regression" in str(caught.value)
     grades = [1.0, 1.5, 2.0, 2.5] * 10  # numbers that repeat may be classes
-    assert len(labels([str(g) for g in grades] if as_text else grades).counts) == 4
+    assert len(labels([str(g) for g in grades] if as_text else grades).counts()) == 4
 
 
 def test_what_looks_wrong_is_said():
@@ -107,3 +107,21 @@ def test_every_class_is_on_both_sides_of_a_split_in_its_share():
         split(X, y, 0.2, 0)
     with pytest.raises(ValueError, match=r"1 of 100 rows held out; the 3 classes need as many"):
         split(X[1:], np.append(y[1:], "a"), 0.001, 0)
+    y[1] = "rare"
+    with pytest.raises(
+        ValueError, match=r"--holdout 0.9: no row of class 'rare' is left to fit, of 2; --hold"
+    ):
+        split(X, y, 0.9, 0)
+
+
+def test_a_split_of_places_is_that_of_their_classes():
+    y = np.repeat(["a", "b", "c"], [50, 30, 20])
+    X, names = pd.DataFrame({"row": np.arange(100)}), np.array(["a", "b", "c"])
+    for place, label in zip(
+        split(X, np.repeat([0, 1, 2], [50, 30, 20]), 0.2, 0, names=names)[2:],
+        split(X, y, 0.2, 0)[2:],
+        strict=True,
+    ):
+        assert (names[place] == label).all()
+    with pytest.raises(ValueError, match=r"class 'rare' has a single row"):
+        split(X[:3], np.array([0, 1, 1]), 0.2, 0, names=np.array(["rare", "usual"]))
