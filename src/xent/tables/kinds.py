@@ -103,9 +103,11 @@ def _guess(name: str, held: Cells, decimal: str, day_first: bool) -> Column:
 
 def _compact(held: Cells) -> bool:
     assert held.numbers is not None
+    low, high = np.fmin.reduce(held.numbers), np.fmax.reduce(held.numbers)  # of those that are no NaN
+    if not 19000101 <= low < high <= 21001231:
+        return False
     known = held.numbers[~np.isnan(held.numbers)]
-    inside = known.min() >= 19000101 and known.max() <= 21001231 and bool((known == np.floor(known)).all())
-    return inside and known.min() < known.max() and dates.compact(known.astype(np.int64))
+    return bool((known == np.floor(known)).all()) and dates.compact(known.astype(np.int64))
 
 
 def _guess_text(name: str, texts: Texts, decimal: str, day_first: bool) -> Column:
