@@ -667,8 +667,8 @@ def test_folds_that_a_small_class_allows_are_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [f"{i / 7},{'abc'[i % 3]}\n" for i in range(20)]
     for n, expected in (
-        (1, "xent: C is 1, without cross-validation: a class has a single row among those fitted"),
-        (3, "xent: 3 folds instead of 5: a class has no more rows than that"),
+        (1, "xent: C is 1, without cross-validation: a class has a single row among those looked at"),
+        (3, "xent: 3 folds instead of 5: a class has no more rows among those looked at"),
     ):
         Path("t.csv").write_text("x,y\n" + "".join(rows + [f"{-i},rare\n" for i in range(n)]))
         said = call("fit", "t.csv", "--target", "y", "--holdout", "0")

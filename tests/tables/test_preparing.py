@@ -2,6 +2,8 @@
 
 import datetime
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -173,6 +175,34 @@ def test_a_saved_model_is_the_same_to_the_bit(table, tmp_path):
     forget_addresses(loaded[0])
     model_file.save(again, loaded, {"a": 1})
     assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_what_is_prepared_stays_as_it_is(table, raw):
+    """Holes are filled in place, but in copies."""
+    features, columns, _ = table
+    before = features.copy(deep=True)
+    prepare = preparation(columns, raw=raw)
+    fitted = dense(prepare.fit_transform(features))
+    again = dense(prepare.transform(features))
+    pd.testing.assert_frame_equal(features, before)
+    np.testing.assert_allclose(again, fitted, rtol=1e-12)
+
+
+def test_a_model_is_saved_and_opened_without_pytorch(tmp_path):
+    """It takes seconds to load. Here it is an empty package, which any import would find."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").touch()
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from pathlib import Path; from xent import SoftmaxRegression; from xent.export import model_file\n"
+        "model = SoftmaxRegression().fit([[0.0], [1.0], [2.0]], [0, 1, 0])\n"
+        "model_file.save(Path('m.xent'), model, {})\n"
+        "print(model_file.load(Path('m.xent'))[0].classes_, 'torch' in sys.modules)\n"
+        "print('sklearn.externals.array_api_compat.torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert run.stdout.splitlines() == ["[0 1] False", "False"], run.stderr  # and the name is free again
 
 
 def test_the_waves_of_a_date_come_round_in_their_time():

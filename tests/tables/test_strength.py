@@ -124,6 +124,14 @@ def test_many_rows_are_looked_at_in_part_and_every_class_in_its_share(monkeypatc
     assert not np.array_equal(seen["X"], first)
 
 
+@pytest.mark.parametrize("n", [20_001, 20_002, 20_003])
+def test_a_few_rows_more_than_are_looked_at(n):
+    """Fewer rows would be left over than there are classes; then all are looked at."""
+    found = choose(np.random.default_rng(0).normal(size=(n, 2)), np.arange(n) % 3, folds=2)
+    assert found.rows == (20_000 if n == 20_003 else n)
+    assert found.C <= 1  # there is nothing to learn
+
+
 def test_a_class_with_few_rows_makes_fewer_folds_and_one_with_a_single_row_none():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 2)), np.arange(60) % 2

@@ -107,3 +107,21 @@ def test_every_class_is_on_both_sides_of_a_split_in_its_share():
         split(X, y, 0.2, 0)
     with pytest.raises(ValueError, match=r"1 of 100 rows held out; the 3 classes need as many"):
         split(X[1:], np.append(y[1:], "a"), 0.001, 0)
+    y[1] = "rare"
+    with pytest.raises(
+        ValueError, match=r"--holdout 0.9: no row of class 'rare' is left to fit, of 2; --hold"
+    ):
+        split(X, y, 0.9, 0)
+
+
+def test_a_split_of_places_is_that_of_their_classes():
+    y = np.repeat(["a", "b", "c"], [50, 30, 20])
+    X, names = pd.DataFrame({"row": np.arange(100)}), np.array(["a", "b", "c"])
+    for place, label in zip(
+        split(X, np.repeat([0, 1, 2], [50, 30, 20]), 0.2, 0, names=names)[2:],
+        split(X, y, 0.2, 0)[2:],
+        strict=True,
+    ):
+        assert (names[place] == label).all()
+    with pytest.raises(ValueError, match=r"class 'rare' has a single row"):
+        split(X[:3], np.array([0, 1, 1]), 0.2, 0, names=np.array(["rare", "usual"]))

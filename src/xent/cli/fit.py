@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from .._types import Array
+from .._types import Index
 from ..export.files import check_writable
 from .grids import columns_grid, figures_grid, strength_grid
 from .options import ColumnOptions, FileOptions, check_split
@@ -121,9 +121,9 @@ def _check(C: float | None, cv: int | None, l1_ratio: float, holdout: float, see
 def _fewer_folds(strength: Strength | None, folds: int) -> str | None:
     """What to say where a class has too few rows to be in each of the folds."""
     if strength is None:
-        return "C is 1, without cross-validation: a class has a single row among those fitted"
+        return "C is 1, without cross-validation: a class has a single row among those looked at"
     if strength.folds < folds:
-        return f"{strength.folds} folds instead of {folds}: a class has no more rows than that"
+        return f"{strength.folds} folds instead of {folds}: a class has no more rows among those looked at"
     return None
 
 
@@ -161,9 +161,10 @@ def fit_table(
 
     from ..tables.preparing import preparation
     from ..tables.strength import choose
-    from ..tables.targets import coded, split
+    from ..tables.targets import split
 
-    X, X_test, y, y_test = split(table.features, table.labels, holdout, seed)
+    names = table.goal.classes
+    X, X_test, codes, codes_test = split(table.features, table.goal.codes, holdout, seed, names=names)
     stage("preparing")
     prepare = preparation(table.columns, raw=raw)
     rows = prepare.fit_transform(X)
@@ -174,7 +175,7 @@ def fit_table(
         stage(label)
         strength = choose(
             rows,
-            coded(y)[0],
+            codes,
             l1_ratio=l1_ratio,
             seed=seed,
             folds=folds,
@@ -184,12 +185,12 @@ def fit_table(
     classifier = xent.SoftmaxRegression(C=C, l1_ratio=l1_ratio)
     stage("fitting")
     classifier._report = _towards(classifier.tol, stage)
-    classifier.fit(rows, y)
+    classifier.fit(rows, names[codes])
     classifier._report = None
     model = Pipeline([("preparation", prepare), ("classifier", classifier)])
-    figures = _figures(classifier, table, len(y), strength)
-    if X_test is not None and y_test is not None:
-        figures |= _holdout_figures(model, X_test, y_test)
+    figures = _figures(classifier, table, len(codes), strength)
+    if X_test is not None and codes_test is not None:
+        figures |= _holdout_figures(model, X_test, codes_test)
     return Fit(model, figures, strength)
 
 
@@ -227,12 +228,11 @@ def _figures(c: Any, table: Table, rows: int, strength: Strength | None) -> dict
     return figures if strength is None else figures | {"cv": strength.to_dict()}
 
 
-def _holdout_figures(model: Any, X: Any, y: Array) -> dict[str, Any]:
+def _holdout_figures(model: Any, X: Any, codes: Index) -> dict[str, Any]:
     # log p from the logits: predict_proba's zeros would be clipped by log_loss.
     logs = model.predict_log_proba(X)
-    index = np.searchsorted(model.classes_, y)
     return {
-        "holdout rows": len(y),
-        "holdout accuracy": float(np.mean(model.classes_[logs.argmax(axis=1)] == y)),
-        "holdout log-loss": float(-np.mean(logs[np.arange(len(y)), index])),
+        "holdout rows": len(codes),
+        "holdout accuracy": float(np.mean(logs.argmax(axis=1) == codes)),
+        "holdout log-loss": float(-np.mean(logs[np.arange(len(codes)), codes])),
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -98,8 +99,7 @@ class ModelFileError(ValueError):
 
 def save(path: Path, model: object, figures: Mapping[str, object]) -> None:
     """Write `model` (a fitted estimator or pipeline) and `figures` (numbers, strings, lists, arrays)."""
-    import skops.io  # seconds: it loads most of scikit-learn
-
+    skops = _skops()
     content = {"format": FORMAT, "model": model, "figures": dict(figures)}
     data = _canonical(skops.io.dumps(content))
     if unknown := _unknown_types(_schema(data)):
@@ -122,8 +122,7 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
                 raise ModelFileError(f"{path}: damaged: the checksum of {damaged} is wrong")
         if unknown := _unknown_types(_schema(data)):
             raise ModelFileError(f"{path}: refused: it asks for what no xent model has: {unknown}")
-        import skops.io
-
+        skops = _skops()
         content = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
     except ModelFileError:
         raise
@@ -146,6 +145,21 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
     if not isinstance(figures, dict):
         raise ModelFileError(f"{path}: damaged: it has no figures")
     return model, figures
+
+
+def _skops() -> Any:
+    """skops, which takes half a second: to list all estimators it loads all of scikit-learn. Where PyTorch
+    is installed that loads it as well, by a module that has no estimator, and took two seconds more."""
+    needless = "sklearn.externals.array_api_compat.torch"
+    absent = needless not in sys.modules
+    if absent:
+        sys.modules[needless] = None  # type: ignore[assignment]  # to import it is an ImportError
+    try:
+        import skops.io
+    finally:
+        if absent:
+            del sys.modules[needless]
+    return skops
 
 
 def _schema(data: bytes) -> object:

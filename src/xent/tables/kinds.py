@@ -48,7 +48,7 @@ def understand(
     """
     overrides = dict(overrides or {})
     _check_choices(frame.columns, overrides, keep)
-    target = None if labels is None else pd.factorize(np.asarray(labels))[0]
+    target = None if labels is None else pd.factorize(pd.Series(labels, copy=False))[0]
 
     def one(name: str, day_first: bool) -> Column:
         held = cells(frame[name])
@@ -103,9 +103,11 @@ def _guess(name: str, held: Cells, decimal: str, day_first: bool) -> Column:
 
 def _compact(held: Cells) -> bool:
     assert held.numbers is not None
+    low, high = np.fmin.reduce(held.numbers), np.fmax.reduce(held.numbers)  # of those that are no NaN
+    if not 19000101 <= low < high <= 21001231:
+        return False
     known = held.numbers[~np.isnan(held.numbers)]
-    inside = known.min() >= 19000101 and known.max() <= 21001231 and bool((known == np.floor(known)).all())
-    return inside and known.min() < known.max() and dates.compact(known.astype(np.int64))
+    return bool((known == np.floor(known)).all()) and dates.compact(known.astype(np.int64))
 
 
 def _guess_text(name: str, texts: Texts, decimal: str, day_first: bool) -> Column:

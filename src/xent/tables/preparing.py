@@ -68,12 +68,21 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return np.array(found, object)
 
     def _parts(self, dates: pd.Series, timed: bool) -> Float:
-        seconds = _seconds(dates)
         if self.part == "years":
-            return np.asarray(seconds / (365.2425 * DAY))
-        turns = {"year": _of_year(dates), "week": seconds / DAY % 7 / 7, "day": seconds % DAY / DAY}
-        angles = [(times, 2 * np.pi * times * turns[place]) for place, times in _waves(timed)]
-        return np.column_stack([wave(angle) / times for times, angle in angles for wave in (np.sin, np.cos)])
+            return np.asarray(_seconds(dates) / (365.2425 * DAY))
+        if timed:
+            return _of_each(dates, timed)
+        codes, days = pd.factorize(dates, use_na_sentinel=False)  # a long table has each many times
+        waves: Float = _of_each(pd.Series(days), timed)[codes]
+        return waves
+
+
+def _of_each(dates: pd.Series, timed: bool) -> Float:
+    """The waves of each, side by side (n, 12 or 16)."""
+    seconds = _seconds(dates)
+    turns = {"year": _of_year(dates), "week": seconds / DAY % 7 / 7, "day": seconds % DAY / DAY}
+    angles = [(times, 2 * np.pi * times * turns[place]) for place, times in _waves(timed)]
+    return np.column_stack([wave(angle) / times for times, angle in angles for wave in (np.sin, np.cos)])
 
 
 def _waves(timed: bool) -> list[tuple[str, int]]:
@@ -162,7 +171,8 @@ def _scaled() -> list[tuple[str, Any]]:
 
 
 def _zeros() -> SimpleImputer:
-    return SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
+    """In place: what it fills is a copy already, made by the step before."""
+    return SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True, copy=False)
 
 
 def _text() -> FeatureUnion:

@@ -53,9 +53,10 @@ def choose(
     Another C than 1 is taken if its mean log-loss over the folds is smaller by more than a standard error of
     that difference: on small tables the least mean alone is often chance.
     """
-    if np.unique(y, return_counts=True)[1].min() < 2:
+    counts = np.unique(y, return_counts=True)[1]
+    if counts.min() < 2:
         return None
-    X, y = _sample(X, y, seed)
+    X, y = _sample(X, y, len(counts), seed)
     folds = min(folds, int(np.unique(y, return_counts=True)[1].min()))
     if folds < 2:
         return None
@@ -94,11 +95,14 @@ def _turned(X: Any) -> Float:
     return np.asarray(directions[:, kept] * np.sqrt(sizes[kept]))
 
 
-def _sample(X: Matrix, y: Array, seed: int) -> tuple[Any, Array]:
+def _sample(X: Matrix, y: Array, classes: int, seed: int) -> tuple[Any, Array]:
+    """Every class in its share, and the rows in their order."""
     most = MOST_ROWS if X.shape[1] <= WIDE else MOST_WIDE
-    if len(y) <= most:
+    if len(y) < most + classes:  # scikit-learn wants a row of each class among those left over, too
         return X, y
-    counts = np.unique(y, return_counts=True)[1]
-    stratify = y if counts.min() >= 2 and len(counts) <= most else None
-    rows, _ = train_test_split(np.arange(len(y)), train_size=most, random_state=seed, stratify=stratify)
+    stratify = y if classes <= most else None
+    # As few of the others as may be: to draw them all took longer than a fit.
+    rows, _ = train_test_split(
+        np.arange(len(y)), train_size=most, test_size=classes, random_state=seed, stratify=stratify
+    )
     return X[np.sort(rows)], y[np.sort(rows)]

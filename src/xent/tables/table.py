@@ -20,14 +20,23 @@ from .values import typed
 
 @dataclass(frozen=True)
 class Table:
-    """columns: all of them, those left out as well; features (n, d): those in use, typed; labels (n,)."""
+    """columns: all of them, those left out as well; features (n, d): those in use, typed; goal: n labels."""
 
     columns: list[Column]
     features: pd.DataFrame
     target: str
-    labels: Array
-    classes: dict[str, int]
+    goal: targets.Target
     notes: tuple[str, ...]
+
+    @property
+    def labels(self) -> Array:
+        """(n,)."""
+        return self.goal.labels
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Rows of each."""
+        return self.goal.counts()
 
     def sentences(self) -> list[str]:
         """Everything that was guessed, left out or taken as missing, a sentence each."""
@@ -93,7 +102,7 @@ def _understood(
         raise TableError(f"{data}: no column is left to learn from: {_why(columns)}")
     features = typed(frame, columns, where=data, fitting=True, decimal=reading.decimal)
     features = features if goal.kept.all() else features[goal.kept]
-    return Table(columns, features, target, goal.labels, goal.counts(), (*reading.notes, *goal.notes))
+    return Table(columns, features, target, goal, (*reading.notes, *goal.notes))
 
 
 def _why(columns: Sequence[Column], most: int = 3) -> str:

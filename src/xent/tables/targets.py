@@ -19,17 +19,23 @@ UNNAMED = "(missing)"  # the class of empty cells, if somebody wants one
 
 @dataclass(frozen=True)
 class Target:
-    """labels (n',) of the rows that have one; kept (n,): which rows those are; what must be said of them."""
+    """classes (K,), sorted; codes (n',): the place among them of each row that has one; kept (n,): which
+    rows those are; what must be said of them."""
 
-    labels: Array
+    classes: Array
+    codes: Index
     kept: Bool
     notes: tuple[str, ...] = ()
 
+    @property
+    def labels(self) -> Array:
+        """(n',)."""
+        return np.asarray(self.classes[self.codes])
+
     def counts(self) -> dict[str, int]:
         """Rows per class, in the order of the classes."""
-        codes, classes = coded(self.labels)
-        counts = np.bincount(codes)
-        return {str(label): int(count) for label, count in zip(classes, counts, strict=True)}
+        counts = np.bincount(self.codes)
+        return {str(label): int(count) for label, count in zip(self.classes, counts, strict=True)}
 
 
 def understood(column: pd.Series, where: str, *, missing: str = "error") -> Target:
@@ -39,8 +45,7 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
     "NA", "?" and their like. Raises TableError, also for a quantity instead of classes.
     """
     place = f"{where}: column {str(column.name)!r}"
-    codes, words = pd.factorize(column.astype(object).where(column.notna(), "").astype(str))
-    words = np.asarray(words, str)
+    codes, words = _words(column)
     stripped = np.char.strip(words)
     gone = np.isin(stripped, ["", *MISSING])[codes]
     kept = np.ones(len(column), bool)
@@ -54,15 +59,22 @@ def understood(column: pd.Series, where: str, *, missing: str = "error") -> Targ
     if not kept.any():
         raise TableError(f"{place} has no class in any row")
     numeric = column.dtype.kind in "fiub" and isinstance(column.dtype, np.dtype) and not gone[kept].any()
-    labels = column.to_numpy()[kept] if numeric else _labels(words, codes[kept])
-    codes, classes = coded(labels)
-    _refuse_quantity(classes, len(labels), place)
+    codes, classes = coded(column.to_numpy()[kept]) if numeric else _classes(words, codes[kept])
+    _refuse_quantity(classes, len(codes), place)
     if len(classes) == 1:
         raise TableError(
-            f"{place} has only one class, {str(labels[0])!r} in all {len(labels):,} rows; a classifier needs "
+            f"{place} has only one class, {str(classes[0])!r} in all {len(codes):,} rows; a classifier needs "
             "two or more"
         )
-    return Target(labels, kept, (*notes, *_remarks(classes, np.bincount(codes), place)))
+    return Target(classes, codes, kept, (*notes, *_remarks(classes, np.bincount(codes), place)))
+
+
+def _words(column: pd.Series) -> tuple[Index, Array]:
+    """The word of each row as its place among the distinct ones (u,); it is "" where there is nothing."""
+    codes, distinct = pd.factorize(column, use_na_sentinel=False)
+    found = pd.Series(distinct)
+    among, words = pd.factorize(found.astype(object).where(found.notna(), "").astype(str))
+    return np.asarray(among[codes], np.int64), np.asarray(words, str)
 
 
 def _of_missing(words: pd.Series, row: int, missing: str, place: str) -> str:
@@ -76,15 +88,21 @@ def _of_missing(words: pd.Series, row: int, missing: str, place: str) -> str:
     return f"{rows}; " + ("these rows are left out" if missing == "drop" else "they are a class of their own")
 
 
-def _labels(words: Array, codes: Index) -> Array:
-    """The word of each row as written, but whole numbers written plainly as integers: "01" stays text."""
-    seen = np.unique(codes)
+def _classes(words: Array, codes: Index) -> tuple[Index, Array]:
+    """The class of each row as its place among the sorted ones, and these: words (u,) that occur, as written,
+    but whole numbers written plainly as integers: "01" stays text."""
+    seen = np.flatnonzero(np.bincount(codes, minlength=len(words)))
+    found = words[seen]
     try:
-        numbers = words[seen].astype(np.int64)
+        numbers = found.astype(np.int64)
     except (ValueError, OverflowError):
-        return np.asarray(words[codes])
-    plain = (numbers.astype(str) == words[seen]).all()
-    return np.asarray((numbers if plain else words[seen])[np.searchsorted(seen, codes)])
+        numbers = None
+    if numbers is not None and (numbers.astype(str) == found).all():
+        found = numbers
+    classes, places = np.unique(found, return_inverse=True)
+    among = np.zeros(len(words), np.int64)
+    among[seen] = places
+    return among[codes], classes
 
 
 def coded(labels: Array) -> tuple[Index, Array]:
@@ -134,15 +152,17 @@ def _remarks(classes: Array, counts: Index, place: str) -> list[str]:
 
 
 def split(
-    X: pd.DataFrame, y: Array, holdout: float, seed: int
+    X: pd.DataFrame, y: Array, holdout: float, seed: int, *, names: Array | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame | None, Array, Array | None]:
     """Rows to fit and rows to hold out, every class in both in its share; None for the latter if that is 0.
-    Raises ValueError where a class has too few rows for that."""
+
+    names: the classes, where y is their places. Raises ValueError where a class has too few rows for that.
+    """
     if holdout == 0:
         return X, None, y, None
     from sklearn.model_selection import train_test_split
 
-    codes, classes = coded(y)
+    codes, classes = coded(y) if names is None else (y, names)
     counts = np.bincount(codes)
     remedy = "--holdout 0 fits on all rows"
     if counts.min() < 2:
@@ -156,5 +176,12 @@ def split(
             f"--holdout {holdout:g}: {held} of {len(y)} rows held out; the {len(classes)} classes need as "
             f"many rows on either side; {remedy}"
         )
-    X, X_test, y, y_test = train_test_split(X, y, test_size=holdout, random_state=seed, stratify=codes)
+    X, X_test, y, y_test, fitted, _ = train_test_split(
+        X, y, codes, test_size=holdout, random_state=seed, stratify=codes
+    )
+    if not (left := np.bincount(fitted, minlength=len(classes))).all():
+        raise ValueError(
+            f"--holdout {holdout:g}: no row of class {str(classes[np.argmin(left)])!r} is left to fit, of "
+            f"{int(counts[np.argmin(left)])}; {remedy}"
+        )
     return X, X_test, y, y_test

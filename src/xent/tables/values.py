@@ -45,7 +45,7 @@ def typed(
             values = _Reader(column, cells(frame[column.name]), start, fitting, decimal).values()
         except TableError as error:
             raise TableError(f"{where}: {error}") from None
-        out[column.name] = pd.Series(values, index=frame.index, dtype=values.dtype)
+        out[column.name] = pd.Series(values, index=frame.index, dtype=values.dtype, copy=False)
     return pd.DataFrame(out, index=frame.index)
 
 
