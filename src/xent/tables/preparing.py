@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import sklearn
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -105,6 +106,11 @@ def _of_year(dates: pd.Series) -> Float:
     return share
 
 
+# scikit-learn 1.6 keeps the columns left over, of which there are none, in a list of a kind of its own,
+# which no model file takes.
+_PLAIN = {"force_int_remainder_cols": False} if sklearn.__version__.startswith("1.6.") else {}
+
+
 def preparation(columns: Sequence[Column], *, raw: bool = False) -> ColumnTransformer:
     """What makes numbers of a frame that `typed` gave for these columns.
 
@@ -126,7 +132,7 @@ def preparation(columns: Sequence[Column], *, raw: bool = False) -> ColumnTransf
         blocks.append(("date", Pipeline([("parts", DateParts()), *_scaled()]), dates))
         blocks.append(("season", Pipeline([("parts", DateParts("waves")), ("filled", _zeros())]), dates))
     blocks += [(f"text {name}", _text(), name) for name in of.get("text", ())]
-    return ColumnTransformer(blocks, verbose_feature_names_out=False)
+    return ColumnTransformer(blocks, verbose_feature_names_out=False, **_PLAIN)
 
 
 def in_units(prepare: ColumnTransformer, W: Float, b: Float) -> tuple[list[str], Float, Float]:
