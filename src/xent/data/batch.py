@@ -34,6 +34,7 @@ class Batch:
     ignore_index: rows with this class index count for nothing and are not read.
     offset o (n, K) float64 or float32, or None for 0: known additions to the logits, z_i = W x_i + b + o_i.
     An o_ik of −inf masks class k in row i as b_k = −inf does in all, smoothing's K' being the row's own.
+    stands_for: of a sample, the most rows that one of its rows stands for.
     """
 
     X: Matrix
@@ -42,6 +43,7 @@ class Batch:
     label_smoothing: float = 0.0
     ignore_index: int | None = None
     offset: Array | None = None
+    stands_for: float = 1.0
 
     def __post_init__(self) -> None:
         """y, weight and offset as the kernels read them, converted once if they are not.
@@ -144,7 +146,8 @@ class Batch:
             own = labels[picked]
             factor = (there / np.maximum(np.bincount(own, minlength=len(there)), 1))[own]
         taken = self.take(picked)
-        return replace(taken, weight=factor if taken.weight is None else factor * taken.weight)
+        weight = factor if taken.weight is None else factor * taken.weight
+        return replace(taken, weight=weight, stands_for=self.stands_for * float(factor.max(initial=1.0)))
 
     def check_classes(self, K: int) -> None:
         """Raises ValueError naming the first class index outside [0, K) of the rows that count."""

@@ -83,7 +83,7 @@ class Source(ABC):
 
 
 class InMemory(Source):
-    """A source whose batches are in memory; mostly there is one."""
+    """A source whose batches are in memory; mostly there is one. `stands_for`: as a `Batch` has it."""
 
     def __init__(self, *batches: Batch) -> None:
         self._batches = batches
@@ -93,6 +93,7 @@ class InMemory(Source):
         self.stored = sum(X.size if isinstance(X, np.ndarray) else X.nnz for X in (b.X for b in batches))
         self.has_offset = any(batch.offset is not None for batch in batches)
         self.label_smoothing = max(batch.label_smoothing for batch in batches)
+        self.stands_for = max(batch.stands_for for batch in batches)
 
     def batches(self) -> Iterator[Batch]:
         return iter(self._batches)

@@ -56,8 +56,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class NewtonStep:
-    """The solution of H Δ = −∇F at a θ, ν = √(∇ᵀH⁻¹∇), and H⁻¹ on demand."""
+    """The solution of H Δ = −∇F at a θ, ν = √(∇ᵀH⁻¹∇), both for another gradient as `solve` gives them, and
+    H⁻¹ on demand."""
 
     direction: Float
     decrement: float
+    solve: Callable[[Float], tuple[Float, float]]
     inverse: Callable[[], Float]

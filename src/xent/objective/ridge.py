@@ -183,20 +183,22 @@ class Objective(OverRows):
         H *= scale
         diagonal -= 4 * K * D * _EPS
         solve, full_rank = _factor(H)
-        g = scale * at.gradient.reshape(-1)
-        step = -solve(g)
-        decrement = math.inf
-        if full_rank and not lost.any():
-            residual = g + H @ step  # what rounding left unsolved counts in full
-            decrement = math.sqrt(max(0.0, -float(g @ step))) + math.sqrt(abs(residual @ solve(residual)))
-            decrement = decrement if math.isfinite(decrement) else math.inf
-        direction = (scale * step).reshape(K, D)
+
+        def solved(gradient: Float) -> tuple[Float, float]:
+            g = scale * gradient.reshape(-1)
+            step = -solve(g)
+            decrement = math.inf
+            if full_rank and not lost.any():
+                residual = g + H @ step  # what rounding left unsolved counts in full
+                decrement = math.sqrt(max(0.0, -float(g @ step))) + math.sqrt(abs(residual @ solve(residual)))
+                decrement = decrement if math.isfinite(decrement) else math.inf
+            # The exact step has no shift either; its rounding is kept from adding up.
+            return self.without_shift((scale * step).reshape(K, D)), decrement
 
         def inverse() -> Float:
             return (solve(np.diag(scale)) * scale[:, None]).reshape(K, D, K, D)
 
-        # The exact step has no shift either; its rounding is kept from adding up.
-        return NewtonStep(self.without_shift(direction), decrement, inverse)
+        return NewtonStep(*solved(at.gradient), solved, inverse)
 
     def _hessian(self, at: Evaluation) -> Float:
         """The Hessian of F at `at`, (K·D, K·D), with curvature put into its null directions.
@@ -218,14 +220,16 @@ class Objective(OverRows):
         H.ravel()[:: K * D + 1] += self.penalties.ravel()
         return H
 
-    def self_concordant_gap(self, step: NewtonStep) -> float:
-        """The second certificate (see `certificate`) at the point of `step`: a pass for c, or two."""
+    def self_concordant_gap(self, step: NewtonStep, stretch: float = 1.0) -> float:
+        """The second certificate (see `certificate`) at the point of `step`: a pass for c, or two. By an H
+        that is stretch² times what lies below F's Hessian, both ν and c are `stretch` times H's."""
         forms = certificate.reach_forms(step.inverse())
-        rough = self.loss.reach(certificate.rough_reach, forms)
-        if rough * step.decrement < 0.03:  # within 1 % of what the least c would give
-            return certificate.self_concordant_gap(step.decrement, rough)
-        least = self.loss.reach(certificate.pairwise_reach, forms)
-        return certificate.self_concordant_gap(step.decrement, least)
+        size = stretch * step.decrement
+        rough = stretch * self.loss.reach(certificate.rough_reach, forms)
+        if rough * size < 0.03:  # within 1 % of what the least c would give
+            return certificate.self_concordant_gap(size, rough)
+        least = stretch * self.loss.reach(certificate.pairwise_reach, forms)
+        return certificate.self_concordant_gap(size, least)
 
 
 def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:

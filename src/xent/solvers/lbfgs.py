@@ -92,6 +92,8 @@ class LBFGS:
     ) -> Solution:
         """Minimise in native code as far as that goes, then by Newton's method or in Python."""
         run, due = self._native(objective, theta, inverse, ready, warm)
+        if due and inverse is not None and not run.certified and inverse.share > 0:
+            run.raise_bound(run.at.value - inverse.gap(run.at))
         if due and not run.certified and objective.has_hessian:
             run.state = run.state or warm
             return Newton(self.settings).go_on(run)

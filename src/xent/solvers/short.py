@@ -7,13 +7,17 @@ to look: a `Run` evaluates there, and proves, as after any other step.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from .._types import Float
-from ..kernels import descent, native
-from ..objective.evaluation import Evaluation
+from ..data import Batch
+from ..data.source import InMemory
+from ..kernels import descent, linear, native
+from ..objective.evaluation import Evaluation, NewtonStep
 from ..objective.ridge import Objective
 from .base import PYTHON, Progress, Result, Run, Settings, SmoothRun, seconds
 
@@ -24,6 +28,7 @@ _NEAR = 0.01  # of tol: what the estimate must say before a certificate is asked
 # Passes that a Hessian may take where two of them replace the last dozen passes, and where Newton's method is
 # the quicker from the start, which wants no metric.
 _CHEAP, _VERY_CHEAP = 8, 2.5
+_FEWEST = 20  # rows per coefficient whose Hessian is near enough to that of all
 _NEWTON_BELOW = 1e-3  # nats: from there on it squares the distance at every step
 
 
@@ -57,30 +62,67 @@ def pays(objective: Objective) -> bool:
     return suits(objective) and few and (objective.n_rows >= objective.n_features or is_newtons(objective))
 
 
+@dataclass(frozen=True)
 class Inverse:
-    """The Hessian's inverse at the optimum of a part of the rows (K·D, K·D), as a metric for all of them."""
+    """The inverse of a part's Hessian, as a metric for all rows, of which the part stands for `whole`; and
+    what it proves of F for all of them (docs/design/0002, *From a share of the rows*)."""
 
-    def __init__(self, inverse: Float) -> None:
-        self._inverse = inverse
+    whole: Objective
+    part: Objective
+    at: Evaluation  # of the part
+    step: NewtonStep  # there
 
     def arrays(self) -> Float:
-        return self._inverse
+        size = math.prod(self.part.shape)
+        return self.step.inverse().reshape(size, size)
+
+    @property
+    def share(self) -> float:
+        """ρ: the part's Hessian times ρ lies below that of all rows at the same θ. 0 where the part has null
+        directions of its own, along which it would prove what is false."""
+        source = self.part.loss.source
+        if self.part.null_spaces.spaces:
+            return 0.0
+        assert isinstance(source, InMemory)  # as every sample is
+        return self.part.loss.weight / (self.whole.loss.weight * source.stands_for)
+
+    def gap(self, at: Evaluation) -> float:
+        """A bound on F − F* in nats, F of all rows, at a point of theirs: a pass over the part, or three."""
+        part, d = self.part, self.part.n_features
+        gradient = at.gradient.copy()  # in the part's coordinates, whose features have another mean
+        if part.fit_intercept:
+            gradient[:, :d] += np.outer(gradient[:, d], self.whole.loss.centre - part.loss.centre)
+        (W, b), (W0, b0) = self.whole.coefficients(at.theta), part.coefficients(self.at.theta)
+        r = max(part.loss.read().map(_spread, W - W0, b - b0))
+        stretch = math.exp(0.5 * r) / math.sqrt(self.share)
+        step = replace(self.step, decrement=self.step.solve(gradient)[1])
+        return part.self_concordant_gap(step, stretch)
 
     def refresh(self, theta: Float) -> None:
         """Nothing to do: this metric is the same at every θ."""
 
     @staticmethod
     def of(part: Objective, at: Evaluation, whole: Objective) -> Inverse | None:
-        """The inverse at a point of `part`; None if it would not pay for `whole`, or does not exist."""
+        """The inverse at a point of `part`, or of as many of its rows as pay for `whole`; None if too few do,
+        or it does not exist."""
         if not (suits(whole) and part.has_hessian):
             return None
-        K, D = part.shape
-        if seconds(part)[0] + 2 * (K * D) ** 3 / 5e9 > _CHEAP / 2 * seconds(whole)[1]:
+        size = math.prod(part.shape)
+        left = _CHEAP / 2 * seconds(whole)[1] - 3 * size**3 / 5e9
+        affordable = int(left / seconds(part)[0] * part.n_rows)
+        if affordable < min(_FEWEST * size, part.n_rows):
             return None
+        if affordable < part.n_rows:
+            few = part.sample(affordable)
+            theta = few.theta(*part.coefficients(at.theta))
+            part, at = few, few.evaluate(few.without_shift(theta))
         step = part.newton_step(at)
-        if not np.isfinite(step.decrement):
-            return None
-        return Inverse(step.inverse().reshape(K * D, K * D))
+        return Inverse(whole, part, at, step) if np.isfinite(step.decrement) else None
+
+
+def _spread(batch: Batch, W: Float, b: Float) -> float:
+    """The largest range over classes of W x_i + b in any row of the batch, whose rows all count."""
+    return float(np.ptp(linear.logits(batch.X, W, b), axis=1).max(initial=0.0))
 
 
 def descend(
@@ -121,6 +163,9 @@ def descend(
     # Without a penalty the dual never comes; without a Hessian nothing else does.
     patience = (2 * hessian + PYTHON) / one_pass + 4 if o.is_penalised else 0
     patience = min(patience, _MOST) if o.has_hessian else _MOST
+    near = _NEAR
+    if isinstance(source, Inverse) and source.share > 0:
+        near, patience = source.share / 4, 1  # its own proof costs a pass over a part of the rows
     newton_below = np.inf if source is None else -1.0
     if not (source is None or isinstance(source, Inverse)) and _price(objective) <= _CHEAP:
         newton_below = _NEWTON_BELOW
@@ -131,7 +176,7 @@ def descend(
         metric=arrays,
         refresh=refresh,
         stop=stop,
-        goal=(0.9 * settings.tol, _NEAR * settings.tol, int(patience), most, newton_below),
+        goal=(0.9 * settings.tol, near * settings.tol, int(patience), most, newton_below),
         n_threads=loss.n_threads,
     )
     objective.n_passes = before + passes
