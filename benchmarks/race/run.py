@@ -56,7 +56,7 @@ class Runner:
     def __init__(self, problem: Problem, entrant: str, scale: float, cache: Path) -> None:
         self.out = cache / f"{entrant}.npz"
         self.errors = open(cache / f"{entrant}.log", "w+")  # noqa: SIM115, closed in `close`
-        program = [sys.executable, "-m", self.module, "--scale", str(scale)]
+        program = [race_entrants.interpreter(entrant), "-m", self.module, "--scale", str(scale)]
         self.process = subprocess.Popen(
             [*program, "--serve", problem.name, entrant, cache],
             stdin=subprocess.PIPE,
@@ -164,7 +164,8 @@ class Race:
             if cell["name"] == problem.name:
                 return cell  # type: ignore[no-any-return]
         cell = {"name": problem.name, "n": len(y), "d": X.shape[1], "K": int(y.max()) + 1}
-        cell |= {"dtype": X.dtype.name, "layout": "CSR" if hasattr(X, "tocsr") else "C", "C": problem.C}
+        cell |= {"dtype": X.dtype.name, "layout": "CSR" if hasattr(X, "tocsr") else "C"}
+        cell["C"] = problem.C if math.isfinite(problem.C) else "inf"  # for which JSON has no number
         self.report["problems"].append(cell | {"references": [], "entrants": {}})
         return self.report["problems"][-1]  # type: ignore[no-any-return]
 
