@@ -49,7 +49,7 @@ bench-torch: $(VENV)/.dev
 before: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.before $(COMMIT) $(BEFORE)
 
-# Two hours; a race that was interrupted goes on with RACE=--resume.
+# Some hours, fewer with RACE="--limit 60"; a race that was interrupted goes on with RACE=--resume.
 race: $(VENV)/.race build/adelie/.installed
 	$(BIN)/python -m benchmarks.race --json docs/figures/race.json --plot docs/figures/race.svg $(RACE)
 
