@@ -49,8 +49,8 @@ bench-torch: $(VENV)/.dev
 before: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.before $(COMMIT) $(BEFORE)
 
-# An hour; a race that was interrupted goes on with RACE=--resume.
-race: $(VENV)/.race
+# Some hours, fewer with RACE="--limit 60"; a race that was interrupted goes on with RACE=--resume.
+race: $(VENV)/.race build/adelie/.installed
 	$(BIN)/python -m benchmarks.race --json docs/figures/race.json --plot docs/figures/race.svg $(RACE)
 
 # Some hours, R and r-cran-glmnet for one part of four; in pieces with SWEEPS="--resume --parts sparse".
@@ -142,6 +142,13 @@ $(VENV)/.release: $(VENV)/.runtime
 $(VENV)/.race: $(VENV)/.dev
 	$(INSTALL) --group race
 	touch $@
+
+# A peer that requires NumPy 1, in an environment of its own; where it does not install, the race says so.
+build/adelie/.installed: $(VENV)/.uv
+	$(PYTHON) -m venv build/adelie
+	grep -v '^numpy==' constraints.txt | $(BIN)/uv pip install --quiet --compile-bytecode \
+	  --python build/adelie/bin/python --only-binary :all: --constraint - adelie==1.1.52 numpy==1.26.4 \
+	  && touch $@ || { rm -r build/adelie; echo 'adelie does not install: the race goes without it'; }
 
 # The packages that the tables come in.
 $(VENV)/.tables: $(VENV)/.dev

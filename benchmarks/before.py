@@ -1,6 +1,6 @@
 """Is xent slower than it was at another commit? The same passes and fits, by both builds in turns.
 
-    make before COMMIT=v0.1.0                                       everything, half an hour on two cores
+    make before COMMIT=v0.1.0                                       everything, an hour on two cores
     python -m benchmarks.before HEAD~3 --only "fit digits,fit wine"  some of it
 
 A figure is the other commit's time over that of this working tree, medians of rounds in which both take

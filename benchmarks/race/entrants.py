@@ -3,12 +3,17 @@
 Every entrant gets the objective of benchmarks/race/problems.py as its own documentation words it, threads as
 it takes them by default, and iterations without end: what stops it is its tolerance. Its ladder of
 tolerances begins where nobody would begin, so that it need not be more accurate than it must.
+
+X in float16 is converted to float32 for all but xent, since they do not compute in it; that is neither
+timed nor counted as memory. adelie requires NumPy 1 and xent NumPy 2: adelie has an environment of its own,
+which `make race` builds.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import statistics
 import sys
@@ -23,12 +28,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.machine import HOUSE, PAUSE, settled, status
 from benchmarks.race import problems
 from benchmarks.race.problems import Data, Float
 
 DECADES = tuple(10.0**-k for k in range(1, 13))
 ENDLESS = 10**6
 HESSIAN_BYTES = 4 << 30  # what newton-cholesky may allocate for (K (d + 1))² float64
+ADELIE = HOUSE / "build" / "adelie" / "bin" / "python"
 SHORT = 0.5  # seconds; a fit shorter than that is repeated
 
 Fit = Callable[[Any, NDArray[np.int64], float, float, int], tuple[Float, Float, dict[str, Any]]]
@@ -42,16 +49,25 @@ class Unsupported(Exception):
 class Entrant:
     """fit(X, y, C, tol, max_iter) → coef (K, d) or (1, d), intercept, what it says of itself.
 
-    `modules` must be there to take part; `tols` is the ladder, loosest first.
+    `modules` must be there to take part, or `python`, of an environment of its own; `tols` is the ladder,
+    loosest first; `half`: it takes X in float16.
     """
 
     fit: Fit
     tols: tuple[float, ...] = DECADES
     modules: tuple[str, ...] = ("sklearn",)
+    python: Path | None = None
+    half: bool = False
 
     def missing(self) -> str | None:
-        """The first module that is not installed."""
+        """The first module that is not installed, or the Python."""
+        if self.python is not None:
+            return None if self.python.exists() else str(self.python.relative_to(HOUSE))
         return next((name for name in self.modules if importlib.util.find_spec(name) is None), None)
+
+    def taken(self, X: Any) -> Any:
+        """X in a type that it computes in."""
+        return X.astype(np.float32) if X.dtype == np.float16 and not self.half else X
 
 
 def xent(X: Any, y: NDArray[np.int64], C: float, tol: float, max_iter: int) -> Any:
@@ -156,9 +172,62 @@ def pytorch(X: Any, y: NDArray[np.int64], C: float, tol: float, max_iter: int) -
     return W.detach().numpy(), b.detach().numpy(), {"n_passes": n_passes}
 
 
+def adelie(X: Any, y: NDArray[np.int64], C: float, tol: float, max_iter: int) -> Any:
+    """grpnet at one lambda with alpha=0, each feature a group of weight 1; on one thread, its default.
+
+    Its multinomial loss is ours over K, its binomial one ours. `tol`, of both its loops, is of squares of
+    changes. The layouts it is made for, columns of dense X and CSC, are part of the fit.
+    """
+    import adelie
+    from scipy.sparse import csc_matrix
+
+    (n, d), K = X.shape, int(y.max()) + 1
+    rows = adelie.matrix.sparse(csc_matrix(X)) if hasattr(X, "tocsr") else np.asfortranarray(X)
+    multi = K > 2
+    glm = adelie.glm.multinomial if multi else adelie.glm.binomial
+    target = np.eye(K, dtype=X.dtype)[y] if multi else y.astype(X.dtype)
+    state = adelie.grpnet(
+        rows,
+        glm(target),
+        alpha=0,
+        lmda_path=np.array([1 / (C * n * (K if multi else 1))], X.dtype),
+        penalty=np.ones(d, X.dtype),
+        early_exit=False,
+        tol=tol,
+        irls_tol=tol,
+        max_iters=max_iter,
+        irls_max_iters=max_iter,
+        progress_bar=False,
+    )
+    if not state.betas.shape[0]:
+        raise RuntimeError(f"no solution: {state.error or 'max_iters'}")
+    coef = state.betas.toarray().reshape(d, -1).T
+    return coef, np.atleast_1d(state.intercepts[0]), {}
+
+
+def mnlogit(X: Any, y: NDArray[np.int64], C: float, tol: float, max_iter: int) -> Any:
+    """statsmodels' MNLogit by its default, Newton; `tol`: of the change of a coefficient.
+
+    It maximises the likelihood, and its `fit_regularized` knows L1 alone: it runs where C is infinite.
+    Class 0 has logit 0. Standard errors, which no other entrant computes, are left out.
+    """
+    if math.isfinite(C):
+        raise Unsupported("no L2 penalty")
+    if hasattr(X, "tocsr"):
+        raise Unsupported("no CSR")
+    from statsmodels.discrete.discrete_model import MNLogit
+
+    rows = np.column_stack((np.ones(len(y), X.dtype), X))
+    fit = MNLogit(y, rows).fit(method="newton", tol=tol, maxiter=max_iter, disp=False, skip_hessian=True)
+    parts = np.asarray(fit.params).T
+    if len(parts) > 1:
+        parts = np.vstack((np.zeros_like(parts[:1]), parts))
+    return parts[:, 1:], parts[:, 0], {"n_iter": fit.mle_retvals["iterations"]}
+
+
 ENTRANTS: dict[str, Entrant] = {
-    "xent": Entrant(xent, (1e-3, 1e-4, 1e-5, 1e-6), ("xent",)),
-    "xent, default tol": Entrant(xent, (1e-6,), ("xent",)),
+    "xent": Entrant(xent, (1e-3, 1e-4, 1e-5, 1e-6), ("xent",), half=True),
+    "xent, default tol": Entrant(xent, (1e-6,), ("xent",), half=True),
     "lbfgs": Entrant(partial(sklearn, "lbfgs")),
     "newton-cg": Entrant(partial(sklearn, "newton-cg")),
     "newton-cholesky": Entrant(partial(sklearn, "newton-cholesky")),
@@ -167,9 +236,17 @@ ENTRANTS: dict[str, Entrant] = {
     "cyanure": Entrant(partial(cyanure, "auto"), modules=("cyanure",)),
     "cyanure qning-svrg": Entrant(partial(cyanure, "qning-svrg"), modules=("cyanure",)),
     "PyTorch": Entrant(pytorch, modules=("torch",)),
+    "adelie": Entrant(adelie, tuple(tol**2 for tol in DECADES), python=ADELIE),
+    "MNLogit": Entrant(mnlogit, modules=("statsmodels",)),
 }
 OWN = ("xent", "xent, default tol")
 PEERS = tuple(name for name in ENTRANTS if name not in OWN)
+
+
+def interpreter(name: str) -> str:
+    """The Python in which that entrant runs."""
+    own = ENTRANTS[name].python if name in ENTRANTS else None
+    return sys.executable if own is None else str(own)
 
 
 class Task(NamedTuple):
@@ -191,12 +268,13 @@ def serve(problem: problems.Problem, name: str, scale: float, cache: Path) -> No
     warnings.simplefilter("ignore")
     entrant = ENTRANTS[name]
     X, y = problems.load(problem, scale, cache)
+    X = entrant.taken(X)
 
     def answer(**line: Any) -> None:
         answers.write(json.dumps(line) + "\n")
 
     try:
-        _warm_up(entrant, X, y)
+        _warm_up(entrant, X, y, problem.C)
     except Unsupported as error:
         answer(unsupported=str(error))
         return
@@ -209,15 +287,16 @@ def serve(problem: problems.Problem, name: str, scale: float, cache: Path) -> No
             answer(error=f"{type(error).__name__}: {text[:200]}")
 
 
-def _warm_up(entrant: Entrant, X: Any, y: NDArray[np.int64]) -> None:
+def _warm_up(entrant: Entrant, X: Any, y: NDArray[np.int64], C: float) -> None:
     """A few iterations on a few rows with every class among them: loads libraries, starts threads.
 
-    On rows of all columns, since an entrant may turn down the problem for its number of columns.
+    On rows of all columns, since an entrant may turn down the problem for its number of columns; at a small C
+    if there is a penalty, as some turn down that or its absence.
     """
     first = np.unique(y, return_index=True)[1]
     rows = np.union1d(first, np.arange(64))
     try:
-        entrant.fit(X[rows], y[rows], 1e-2, entrant.tols[0], 5)
+        entrant.fit(X[rows], y[rows], 1e-2 if math.isfinite(C) else C, entrant.tols[0], 5)
     except Unsupported:
         raise
     except Exception as error:  # what matters is whether the fit itself fails
@@ -225,8 +304,6 @@ def _warm_up(entrant: Entrant, X: Any, y: NDArray[np.int64]) -> None:
 
 
 def _fit(entrant: Entrant, data: Data, C: float, task: Task, answer: Callable[..., None]) -> None:
-    from benchmarks.common.machine import PAUSE, settled, status
-
     def once() -> tuple[float, Any]:
         start = time.perf_counter()
         result = entrant.fit(*data, C, task.tol, ENDLESS)

@@ -17,6 +17,8 @@ MARKS = {
     "cyanure": ("D", "#CC79A7"),
     "cyanure qning-svrg": ("d", "#CC79A7"),
     "PyTorch": ("^", "#56B4E9"),
+    "adelie": ("<", "#F0E442"),
+    "MNLogit": ("*", "#E69F00"),
     "xent": ("o", "#000000"),
 }
 

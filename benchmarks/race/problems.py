@@ -1,7 +1,8 @@
 """What benchmarks/race fits: seeded problems, and their objective in float64.
 
 Real tables raw, and generated ones after what makes optimisers slow: scales of features, correlation, many
-classes, many rows, rare classes, sparse text. None was chosen by how an entrant does on it.
+classes, many rows, rare classes, sparse text, more columns than rows; linear probes of several spectra and
+noises, two of them float16; one without a penalty. None was chosen by how an entrant does on it.
 """
 
 from __future__ import annotations
@@ -136,6 +137,51 @@ def probe(n: int, d: int, K: int, scale: float) -> Data:
     return X, _codes(y)
 
 
+def embeddings(n: int, d: int, K: int, power: float, noise: float, dtype: str, scale: float) -> Data:
+    """Centres and rows of spectrum j^-power, turned by a random rotation; neither scaled nor mislabelled.
+
+    `noise`: the spread of rows about their centre over that of the centres, the same in every direction.
+    """
+    rng = np.random.default_rng(8)
+    n = _rows(n, scale)
+    y = rng.permutation(np.arange(n) % K)
+    basis = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    turned = np.arange(1, d + 1)[:, None] ** -power * basis
+    centres = rng.standard_normal((K, d))
+    X = np.empty((n, d), dtype)
+    for start in range(0, n, 4096):
+        part = y[start : start + 4096]
+        X[start : start + 4096] = (centres[part] + noise * rng.standard_normal((len(part), d))) @ turned
+    return X, _codes(y)
+
+
+def wide(n: int, K: int, scale: float, d: int = 5000) -> Data:
+    """Like gisette, with fewer rows than columns: whole numbers from 0 to 999, five in six of them 0.
+
+    Columns are correlated: behind each half of them are 50 factors of variance ∝ 1/j², which differ between
+    classes for the first half and tell nothing in the second.
+    """
+    rng = np.random.default_rng(9)
+    n = _rows(n, scale)
+    y = rng.permutation(np.arange(n) % K)
+    level = rng.normal(scale=0.5, size=(n, d))
+    shift = rng.normal(scale=0.5, size=(K, 50))[y]
+    sizes = 1 / np.arange(1, 51)
+    sizes /= np.linalg.norm(sizes)
+    for columns, mean in ((slice(None, d // 2), shift), (slice(d // 2, None), 0)):
+        factors = rng.standard_normal((n, 50)) + mean
+        level[:, columns] += factors * sizes @ rng.standard_normal((50, d // 2))
+    return np.clip(np.rint(400 * (level - 1.1)), 0, 999), _codes(y)
+
+
+def overlapping(scale: float, n: int = 20_000, d: int = 20, K: int = 4) -> Data:
+    """An ordinary table in one unit, features correlated by 0.5; classes overlap: C = inf has an optimum."""
+    rng = np.random.default_rng(10)
+    n = max(_rows(n, scale), 1000)  # fewer rows may be separable
+    X = (rng.standard_normal((n, d)) + rng.standard_normal((n, 1))) / np.sqrt(2)
+    return X, _sampled(X @ rng.normal(scale=1.5 / np.sqrt(d), size=(d, K)), rng)
+
+
 def tall(dtype: str, scale: float, n: int = 500_000, K: int = 7) -> Data:
     """Like a survey of land: 10 measurements in units from 1 to 1000, off centre; 4 + 40 indicators."""
     rng = np.random.default_rng(4)
@@ -228,4 +274,18 @@ PROBLEMS = [
     Problem("imbalanced", 1.0, imbalanced),
     Problem("text-like", 1.0, text_like),
     Problem("stdlib", 1.0, stdlib),
+    *(
+        Problem(name, 1.0, partial(embeddings, *sizes, power, noise, dtype))
+        for name, sizes, power, noise, dtype in (
+            ("probe k^-0.7 noise 2.5", (20_000, 384, 100), 0.7, 2.5, "float32"),
+            ("probe k^-0.7 noise 0.5", (30_000, 768, 200), 0.7, 0.5, "float32"),
+            ("probe k^-0.7 noise 4 float16", (40_000, 256, 500), 0.7, 4.0, "float16"),
+            ("probe flat noise 1", (5000, 1024, 20), 0.0, 1.0, "float32"),
+            ("probe flat noise 8", (60_000, 128, 50), 0.0, 8.0, "float32"),
+            ("probe flat noise 4 float16", (10_000, 512, 1000), 0.0, 4.0, "float16"),
+        )
+    ),
+    Problem("wide K=2", 1.0, partial(wide, 2000, 2)),
+    Problem("wide K=5 C=1e-06", 1e-6, partial(wide, 1500, 5)),  # C = 1 for values from 0 to 1
+    Problem("no penalty", np.inf, overlapping),
 ]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from benchmarks.race.entrants import ENTRANTS, PEERS
+from benchmarks.race.entrants import ENTRANTS, OWN, PEERS
 
 SECONDS = 0.02  # below that, imports and dispatch are most of a fit
+NOWHERE = ("xent did not get there", "no peer got there")
+
+Ratio = tuple[float, bool] | None  # a peer's time over xent's, and whether it is exact or a lower bound
 
 
 def judge(cell: dict[str, Any], target: float) -> None:
@@ -55,14 +59,34 @@ def best_peer(cell: dict[str, Any]) -> str | None:
     return min(able, key=lambda name: cell["entrants"][name]["seconds"]) if able else None
 
 
-def ratio_to_xent(cell: dict[str, Any], name: str | None) -> tuple[float, bool] | None:
-    """Time of `name` over xent's, and whether that is exact: where it did not get there, a lower bound."""
-    own = cell["entrants"].get("xent", {}).get("seconds")
+def ratio_to_xent(cell: dict[str, Any], name: str | None, own: str = "xent") -> Ratio:
+    """Time of `name` over that of `own`; where `name` did not get there, a lower bound."""
+    ours = cell["entrants"].get(own, {}).get("seconds")
     entry = cell["entrants"].get(name or "")
-    if own is None or entry is None:
+    if ours is None or entry is None:
         return None
     took = entry.get("seconds", at_least(entry))
-    return None if took is None else (took / own, "seconds" in entry)
+    return None if took is None else (took / ours, "seconds" in entry)
+
+
+def unreached(cell: dict[str, Any]) -> float | None:
+    """Where no peer got there: the seconds in which none had.
+
+    The least over those stopped by a limit, since the others end by themselves and never get there; over all
+    of them where no limit stopped any.
+    """
+    entries = [entry for name in PEERS if (entry := cell["entrants"].get(name, {})).get("rungs")]
+    stopped = [entry for entry in entries if "killed" in entry["rungs"][-1]]
+    times = [took for entry in stopped or entries if (took := at_least(entry)) is not None]
+    return min(times, default=None)
+
+
+def best_over(cell: dict[str, Any], own: str = "xent") -> Ratio:
+    """The best peer's time over that of `own`, or a lower bound of it."""
+    if (best := best_peer(cell)) is not None:
+        return ratio_to_xent(cell, best, own)
+    ours, took = cell["entrants"].get(own, {}).get("seconds"), unreached(cell)
+    return None if ours is None or took is None else (took / ours, False)
 
 
 def counts(cell: dict[str, Any]) -> bool:
@@ -71,32 +95,38 @@ def counts(cell: dict[str, Any]) -> bool:
     return any(cell["entrants"].get(name, {}).get("seconds", 0) > SECONDS for name in names)
 
 
+def over(cells: list[dict[str, Any]], ratio: Callable[[dict[str, Any]], Ratio]) -> dict[str, Any]:
+    """Geometric mean and worst of these ratios, how many are bounds, and where they are below 1."""
+    found = {cell["name"]: value for cell in cells if (value := ratio(cell)) is not None}
+    if not found:
+        return {"problems": 0}
+    worst = min(found, key=lambda name: found[name][0])
+    return {
+        "problems": len(found),
+        "lower_bounds": sum(not exact for _, exact in found.values()),
+        "geometric_mean": math.exp(statistics.fmean(math.log(value) for value, _ in found.values())),
+        "worst": found[worst][0],
+        "worst_is_bound": not found[worst][1],
+        "worst_problem": worst,
+        "below_1": [name for name, (value, exact) in found.items() if exact and value < 1],
+    }
+
+
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Geometric means and worst cases of peers' time over xent's; on how many problems each got there."""
-
-    def over(which: list[dict[str, Any]], peer: Callable[[dict[str, Any]], str | None]) -> dict[str, Any]:
-        found = {cell["name"]: ratio for cell in which if (ratio := ratio_to_xent(cell, peer(cell)))}
-        if not found:
-            return {"problems": 0}
-        worst = min(found, key=lambda name: found[name][0])
-        return {
-            "problems": len(found),
-            "lower_bounds": sum(not exact for _, exact in found.values()),
-            "geometric_mean": math.exp(statistics.fmean(math.log(ratio) for ratio, _ in found.values())),
-            "worst": found[worst][0],
-            "worst_problem": worst,
-        }
-
+    """Peers' time over xent's, at its loosest tolerance and at its default; where each got there."""
     longer = [cell for cell in cells if counts(cell)]
     names = [name for name in ENTRANTS if any(name in cell["entrants"] for cell in cells)]
-    return {
-        "best peer, all problems": over(cells, best_peer),
-        "best peer, over 20 ms": over(longer, best_peer),
-        "lbfgs, all problems": over(cells, lambda cell: "lbfgs"),
-        "lbfgs, over 20 ms": over(longer, lambda cell: "lbfgs"),
+    found: dict[str, Any] = {}
+    for which, some in (("all problems", cells), ("over 20 ms", longer)):
+        for own in OWN:
+            found[f"best peer / {own}, {which}"] = over(some, partial(best_over, own=own))
+        found[f"lbfgs / xent, {which}"] = over(some, partial(ratio_to_xent, name="lbfgs"))
+    raced = [cell for cell in cells if "xent" in cell["entrants"]]
+    return found | {
         "got there": {
             name: sum("chosen" in cell["entrants"].get(name, {}) for cell in cells) for name in names
         },
+        "xent did not get there": [c["name"] for c in raced if "chosen" not in c["entrants"]["xent"]],
         "no peer got there": [cell["name"] for cell in cells if best_peer(cell) is None],
     }
 
@@ -121,6 +151,13 @@ def time_of(entry: dict[str, Any] | None, cell: dict[str, Any]) -> str:
     return f"ends {min(gaps):.0e}" if gaps else "fails"
 
 
+def best_of(cell: dict[str, Any], own: str) -> str:
+    """'1.83 PyTorch'; where no peer got there '> 27'."""
+    if (ratio := best_over(cell, own)) is None:
+        return "–"
+    return f"{ratio[0]:.2f} {best_peer(cell)}" if ratio[1] else f"> {ratio[0]:.2g}"
+
+
 def memory_of(entry: dict[str, Any] | None) -> str:
     """MiB at the peak; in brackets that of the last fit of an entrant that did not get there."""
     if entry is None:
@@ -136,21 +173,17 @@ def show(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=170)
+    console = Console(width=190)
     cells = report["problems"]
     names = [name for name in ENTRANTS if any(name in cell["entrants"] for cell in cells)]
 
-    def table(title: str, figure: Callable[[dict[str, Any], str], str], times: bool) -> None:
+    def table(title: str, figure: Callable[[dict[str, Any], str], str], more: tuple[str, ...]) -> None:
         out = Table(title=title)
         out.add_column("")
-        for name in [*names, *(["best peer / xent"] if times else [])]:
+        for name in [*names, *(f"best peer / {own}" for own in more)]:
             out.add_column(name, justify="right")
         for cell in cells:
-            row = [figure(cell, name) for name in names]
-            if times:
-                best = best_peer(cell)
-                ratio = ratio_to_xent(cell, best)
-                row.append("–" if ratio is None else f"{ratio[0]:.2f} × {best}")
+            row = [figure(cell, name) for name in names] + [best_of(cell, own) for own in more]
             out.add_row(label(cell), *row)
         console.print(out)
 
@@ -158,12 +191,12 @@ def show(report: dict[str, Any]) -> None:
     table(
         f"time to {target} / xent's (*: under 20 ms)",
         lambda cell, name: time_of(cell["entrants"].get(name), cell),
-        True,
+        OWN,
     )
     table(
         f"memory beyond the data at the peak of that fit, MiB; in brackets: did not reach {target}",
         lambda cell, name: memory_of(cell["entrants"].get(name)),
-        False,
+        (),
     )
     for line in _sentences(report["summary"]) + _remarks(cells):
         console.print(line, highlight=False, markup=False)
@@ -173,14 +206,17 @@ def _sentences(found: dict[str, Any]) -> list[str]:
     lines = []
     for what, figures in found.items():
         if isinstance(figures, dict) and "geometric_mean" in figures:
-            bounds = figures["lower_bounds"]
+            mean, bounds = figures["geometric_mean"], figures["lower_bounds"]
+            more = "> " if figures["worst_is_bound"] else ""
             lines.append(
-                f"{what}: {figures['geometric_mean']:.2f} × xent's time in geometric mean over "
-                f"{figures['problems']} problems; worst {figures['worst']:.2f} ×, {figures['worst_problem']}"
-                + (f"; lower bounds on {bounds}" if bounds else "")
+                f"{what}: {mean:.2f} in geometric mean over {figures['problems']} problems"
+                + (f" ({bounds} of them lower bounds)" if bounds else "")
+                + f"; worst {more}{figures['worst']:.2f}, {figures['worst_problem']}"
+                + f"; below 1: {', '.join(figures['below_1']) or 'none'}"
             )
-    there = ", ".join(f"{name} {number}" for name, number in found["got there"].items())
-    return [*lines, f"got there: {there}", f"no peer got there: {found['no peer got there'] or 'none'}"]
+    there = "; ".join(f"{name} {number}" for name, number in found["got there"].items())
+    lines.append(f"got there: {there}")
+    return lines + [f"{what}: {', '.join(found[what]) or 'none'}" for what in NOWHERE]
 
 
 def _remarks(cells: list[dict[str, Any]]) -> list[str]:
