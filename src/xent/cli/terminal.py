@@ -42,7 +42,8 @@ def working() -> Iterator[Stage]:
     finally:
         timer.cancel()
         timer.join()
-        bar.stop()
+        if not bar.disable:  # Rich before 14.3 ends a line that was never begun
+            bar.stop()
 
 
 @contextmanager
