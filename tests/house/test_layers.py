@@ -34,7 +34,7 @@ FILES: dict[str, list[set[str]]] = {
         {"certificate", "evaluation", "null_space", "penalty"},
         {"loss"},
         {"ridge"},
-        {"composite", "rounding"},
+        {"composite", "minorant", "rounding"},
     ],
     "solvers": [
         {"base", "faces", "rows"},
@@ -99,6 +99,7 @@ LIBRARIES = {
     "sklearn": {"estimators", "path", "cv", "tables", "cli.fit"},
     "scipy": {
         "data.source",
+        "objective.minorant",
         "objective.null_space",
         "objective.ridge",
         "solvers.blocks",

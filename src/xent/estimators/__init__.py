@@ -102,7 +102,7 @@ class SoftmaxRegression(CallbackSupportMixin, SoftmaxClassifier):  # type: ignor
     objective_ : float
         F at the coefficients, in nats.
     suboptimality_ : float
-        A proven bound on F − F*, in nats. Two certificates stand behind it, see docs/design. Where
+        A proven bound on F − F*, in nats. Three certificates stand behind it, see docs/design. Where
         coefficients are so large that F is uncertain by more than 1e-8, that is part of it. Without a
         penalty F* is the least F of coefficients that have nothing along collinear features.
     converged_ : bool

@@ -343,3 +343,30 @@ def hessian(
             rows[:, pick], P.astype(np.float64, copy=False), s, centre, intercept, n_threads=n_threads
         )
     return H
+
+
+def least_curvature(batch: Batch, W: Float, b: Float, share: Float, centre: Float, intercept: bool) -> Float:
+    """Σ s_i μ_i x̃_i x̃_iᵀ, (D, D), x̃ the `augmented` row; μ_i so that diag p_i − p_i p_iᵀ lies above
+    μ_i (diag π − ππᵀ), π = `share` (K,) > 0.
+
+    μ = r₁ r₂ / (π₁ r₁ + (1 − π₁) r₂) with r₁ ≤ r₂ the two least p_k/π_k and π₁ the first one's share:
+    docs/design/0002. For two classes both sides are equal.
+    """
+    batch.check_offset(len(W))
+    W, b = _parameters(batch.X, W, b)
+    D = len(centre) + intercept
+    total = np.zeros((D, D))
+    for X, part, weight in _blocks(batch, 2 * (D + len(W))):
+        rows = X if isinstance(X, np.ndarray) else X.toarray()
+        P = native.predict("probabilities", rows, W, b, offset=part.offset)
+        ratio = P / share
+        first = ratio.argmin(axis=1)[:, None]
+        low = np.take_along_axis(ratio, first, axis=1)[:, 0]
+        np.put_along_axis(ratio, first, np.inf, axis=1)
+        second, own = ratio.min(axis=1), share[first[:, 0]]
+        mixed = own * low + (1 - own) * second
+        mu = low * second / np.where(mixed > 0, mixed, 1.0)
+        rows = augmented(rows, centre, intercept) * np.sqrt(weight * mu)[:, None]
+        with blas_for(len(rows) * D * D):
+            total += rows.T @ rows
+    return total

@@ -1,4 +1,4 @@
-"""How far from the optimum: two rigorous bounds on F(θ) − F*, in nats.
+"""How far from the optimum: rigorous bounds on F(θ) − F*, in nats. The third is in `minorant`.
 
 F(W, b) = (1/S) Σ s_i ℓ_i + (λ/2) ‖W‖², features centred (x̃ = x − x̄, the mean folded into b).
 

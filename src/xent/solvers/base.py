@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from .._types import Float
-from ..objective import certificate
+from ..objective import certificate, minorant
 from ..objective.evaluation import Evaluation, NewtonStep
 from ..objective.ridge import Objective
 
@@ -65,10 +65,17 @@ def seconds(objective: Objective) -> tuple[float, float]:
     return hessian, n * (4 * size / 15e9 + 1e-8) + 5e-6
 
 
-def hessian_price(objective: Objective) -> float:
-    """The Hessian's cost in passes, each with its Python."""
+def prices(objective: Objective) -> tuple[float, float]:
+    """What the Hessian costs, and what the Kronecker product below it, in passes, each with its Python; inf
+    where there is none."""
+    (K, D), n = objective.shape, objective.n_rows
     hessian, one_pass = seconds(objective)
-    return (hessian + PYTHON) / (one_pass + PYTHON)
+    kronecker = n * (D * (D / 10e9 + 8e-9) + K * 2e-8) + min(K, 60) * D**3 / 5e9
+    one_pass += PYTHON
+    return (
+        (hessian + PYTHON) / one_pass if objective.has_hessian else math.inf,
+        (kronecker + PYTHON) / one_pass if minorant.suits(objective) else math.inf,
+    )
 
 
 @dataclass(frozen=True)
@@ -250,6 +257,12 @@ class Run(Generic[F, P]):
         if self.lower_bound is not None and 0.5 * step.decrement**2 <= self.settings.tol:
             self.raise_bound(self.at.value - self.objective.self_concordant_gap(step))
         return step
+
+    def ask_minorant(self: SmoothRun) -> float:
+        """ν²/2 by the Kronecker product below the Hessian, nats, and what it certifies."""
+        half, gap = minorant.gap(self.objective, self.at)
+        self.raise_bound(self.at.value - gap)
+        return half
 
     @property
     def n_iter(self) -> int:

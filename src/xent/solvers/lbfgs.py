@@ -26,7 +26,7 @@ import numpy as np
 from .._types import Float
 from ..objective.ridge import Objective
 from . import short
-from .base import Run, Settings, SmoothRun, Solution, hessian_price
+from .base import Run, Settings, SmoothRun, Solution, prices
 from .line_search import weak_wolfe
 from .memory import Memory
 from .metric import Metric
@@ -37,6 +37,7 @@ _ROWS_PER_COEFFICIENT = 10  # … if it has this many rows per coefficient
 _FEWEST_ROWS = 1000
 _SERVES = 12  # iterations: blocks cost some 20 passes, and those of another penalty serve this long
 _PATIENCE = 4  # iterations
+_BELOW = 20  # times the gap is what the minorant makes of it, often
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,10 @@ class LBFGS:
             return run.finish()
         run.state = run.state or self._learnt(objective, warm)
         metric, memory = run.state.metric, run.state.memory
-        hessian = _Hessian(self.settings.tol / 4, objective.n_passes, hessian_price(objective))
+        hessian, kronecker = (
+            _Asked(self.settings.tol / share, objective.n_passes, price)
+            for share, price in zip((4, _BELOW), prices(objective), strict=True)
+        )
         refresh_at, certify_below = 0 if ready else 3, self.settings.tol
         if state is not None and run.n_iter == 0:
             ready, refresh_at = True, _SERVES
@@ -177,7 +181,7 @@ class LBFGS:
                 metric.refresh(run.at.theta, blocks=False)
                 memory.refreshed()
         solved = metric.solve(run.at.gradient)
-        single = _Single(objective.has_hessian)
+        single = _Single(objective.has_hessian or not objective.is_penalised)
 
         before = run.n_iter
         for iteration in range(1, self.settings.max_iter + 1 - before):
@@ -221,6 +225,8 @@ class LBFGS:
             if not run.exact and single.is_done(run, estimate):
                 run.go_exact()
                 solved = metric.solve(run.at.gradient)
+            if not run.certified and kronecker.price < hessian.price and kronecker.wanted(run, estimate):
+                kronecker.refused(estimate, run.ask_minorant(), self.settings.tol)
             if not run.certified and hessian.wanted(run, estimate):
                 newton = run.ask_hessian().direction
                 if run.certified:  # where it was made; the step in hand squares the distance
@@ -234,9 +240,9 @@ class LBFGS:
 @dataclass
 class _Single:
     """When to leave float32: when the dual bound would certify, or when F is near its optimum and the dual
-    bound improves no more. With a Hessian there is no need to wait for the bound."""
+    bound improves no more. With another certificate at hand there is no need to wait for the bound."""
 
-    has_hessian: bool
+    has_other: bool
     best: float = math.inf
     since: int = 0
 
@@ -246,15 +252,15 @@ class _Single:
         self.since = 0 if gap < 0.9 * self.best else self.since + 1
         self.best = min(self.best, gap)
         near = 100 * estimate <= tol
-        return gap <= tol or (near and (self.has_hessian or self.since >= _PATIENCE))
+        return gap <= tol or (near and (self.has_other or self.since >= _PATIENCE))
 
 
 @dataclass
-class _Hessian:
-    """When to ask the Hessian for the certificate that the dual still refuses.
+class _Asked:
+    """When to ask for another certificate, which the dual still refuses: the Hessian's or the minorant's.
 
     ½ ∇ᵀM⁻¹∇ estimates the gap. Once it is small, waiting for the dual has cost so many passes; when that
-    reaches the price of a Hessian, pay the price: at most twice what foresight would have paid. Without a
+    reaches the price of the other, pay the price: at most twice what foresight would have paid. Without a
     penalty the dual never comes, and there is nothing to wait for.
     """
 
@@ -263,9 +269,9 @@ class _Hessian:
     price: float
 
     def wanted(self, run: SmoothRun, estimate: float) -> bool:
-        """Whether to ask the Hessian now; `estimate` of F − F*, nats."""
+        """Whether to ask now; `estimate` of F − F*, nats."""
         objective = run.objective
-        if not objective.has_hessian or not run.exact:
+        if not math.isfinite(self.price) or not run.exact:
             return False
         if estimate > self.below:
             self.since = objective.n_passes
@@ -274,3 +280,8 @@ class _Hessian:
             return False
         self.below, self.since = estimate / 10, objective.n_passes
         return True
+
+    def refused(self, estimate: float, half: float, tol: float) -> None:
+        """Ask again where ν²/2, `half` where F − F* was estimated, is expected to be within tol: never, if
+        that is inf."""
+        self.below = min(self.below, estimate * tol / (4 * half)) if half > 0 else self.below

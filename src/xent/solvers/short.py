@@ -17,6 +17,7 @@ from .._types import Float
 from ..data import Batch
 from ..data.source import InMemory
 from ..kernels import descent, linear, native
+from ..objective import minorant
 from ..objective.evaluation import Evaluation, NewtonStep
 from ..objective.ridge import Objective
 from .base import PYTHON, Progress, Result, Run, Settings, SmoothRun, seconds
@@ -160,9 +161,10 @@ def descend(
 
     most = min(_MOST, settings.max_iter)
     hessian, one_pass = seconds(objective)
-    # Without a penalty the dual never comes; without a Hessian nothing else does.
+    # Without a penalty the dual never comes; without a Hessian or what lies below it nothing else does.
     patience = (2 * hessian + PYTHON) / one_pass + 4 if o.is_penalised else 0
-    patience = min(patience, _MOST) if o.has_hessian else _MOST
+    other = o.has_hessian or (not o.is_penalised and minorant.suits(o))
+    patience = min(patience, _MOST) if other else _MOST
     near = _NEAR
     if isinstance(source, Inverse) and source.share > 0:
         near, patience = source.share / 4, 1  # its own proof costs a pass over a part of the rows
