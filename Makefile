@@ -7,7 +7,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
   --build-constraint constraints.txt
 DEMO := build/demo
 
-.PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz fuzz-tables sanitize mutants soak clean lock explorer test-explorer pace-explorer works-with coverage oldest wheels tables
+.PHONY: setup demo test check bench before ordinary bench-torch race sweeps fuzz fuzz-tables sanitize mutants soak clean lock certificates explorer test-explorer pace-explorer works-with coverage oldest wheels tables
 
 setup: $(VENV)/.dev
 
@@ -69,6 +69,10 @@ fuzz-tables: $(VENV)/.dev
 sanitize: $(VENV)/.dev
 	tests/programs/sanitize.sh address
 	tests/programs/sanitize.sh thread
+
+# Every certificate on 10000 random problems whose optimum is known; CERTIFICATES="--problems 500 --seed 7" for others.
+certificates: $(VENV)/.dev
+	$(BIN)/python -m tests.programs.many_certificates $(CERTIFICATES)
 
 # Breakages made on purpose, each of which must turn a test red.
 mutants: $(VENV)/.dev

@@ -6,50 +6,14 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from tests.objective.problems import NAMES, optimum, problem
 from xent import SoftmaxRegression
 from xent.data import Batch, InMemory
 from xent.kernels import native as kernels
 from xent.objective.ridge import Objective
-from xent.solvers import Newton, Settings, short
+from xent.solvers import short
 
 native = pytest.mark.skipif(not kernels.HAS_NATIVE, reason="this build has no compiled extension")
-
-NAMES = [
-    "plain",
-    "weighted",
-    "rare class",
-    "scales",
-    "no intercept",
-    "soft",
-    "offset",
-    "unpenalised",
-    "float32",
-]
-
-
-def problem(name, rng, n=3000, d=6, K=4):
-    X, options, ridge = rng.normal(size=(n, d)) + rng.normal(size=d), {}, 1 / n
-    logits = X @ rng.normal(size=(d, K))
-    if name == "rare class":
-        logits -= [0, 0, 0, 6]
-    y = (logits + rng.gumbel(size=(n, K))).argmax(axis=1)
-    if name == "weighted":
-        options["weight"] = rng.choice([0.0, 0.3, 5.0], n)
-    if name == "scales":
-        X *= 10.0 ** np.linspace(-2, 2, d)
-    if name == "soft":
-        y = rng.dirichlet(np.full(K, 0.3), n)
-    if name == "offset":
-        options["offset"] = rng.normal(size=(n, K))
-    if name == "unpenalised":
-        ridge = 0.0
-    X = X.astype(np.float32) if name == "float32" else X
-    batch = Batch(X, y, **options)
-    return Objective.of(InMemory(batch), K, ridge, fit_intercept=name != "no intercept")
-
-
-def optimum(objective):
-    return Newton(Settings(tol=1e-15, max_iter=60)).solve(objective)
 
 
 def inverse_of(objective, rows):
