@@ -106,6 +106,13 @@ def test_it_is_the_formula_for_any_rows(rng):
     assert finite >= 2
 
 
+def test_far_from_the_share_nothing_is_proven(rng):
+    objective = problem("plain", rng)
+    inverse = inverse_of(objective, 600)
+    far = objective.evaluate(objective.without_shift(1e4 * rng.normal(size=objective.shape)))
+    assert inverse.gap(far) == np.inf
+
+
 def test_null_directions_of_the_share_alone_prove_nothing(rng):
     X = rng.normal(size=(4000, 3))
     X[:, 2] = 0.0

@@ -195,6 +195,7 @@ class Objective(OverRows):
             # The exact step has no shift either; its rounding is kept from adding up.
             return self.without_shift((scale * step).reshape(K, D)), decrement
 
+        @functools.cache
         def inverse() -> Float:
             return (solve(np.diag(scale)) * scale[:, None]).reshape(K, D, K, D)
 
