@@ -26,7 +26,7 @@ import numpy as np
 from .._types import Float
 from ..objective.ridge import Objective
 from . import short
-from .base import Run, Settings, SmoothRun, Solution, hessian_price
+from .base import UNPROVEN, Run, Settings, SmoothRun, Solution, hessian_price
 from .line_search import weak_wolfe
 from .memory import Memory
 from .metric import Metric
@@ -49,8 +49,14 @@ class State:
     def of(self, objective: Objective) -> State:
         """The state for another λ."""
         metric = self.metric.of(objective)
-        more = objective.penalties - self.metric.objective.penalties
+        more = objective.penalties - self.memory.metric.objective.penalties
         return State(metric, self.memory.of(metric, more))
+
+    def beside(self, other: State | None) -> State:
+        """This metric, with the pairs of `other`, or none, for rows that are much like these."""
+        if other is not None:
+            return State(self.metric, other.memory)
+        return State(self.metric, Memory(self.metric, self.memory.shape, self.memory.size))
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ class LBFGS:
         if ready:
             theta, inverse = self._of_a_subset(part)
         enough = 0.05 * part.shape[0] * part.shape[1] / part.n_rows
-        quiet = replace(self.settings, report=None, watch=None)
+        quiet = replace(self.settings, report=None, watch=None, rounded=None)
         if inverse is not None or short.pays(part):
             solver = replace(self, settings=replace(quiet, tol=enough))
             at = solver._native(part, theta, inverse, ready, None)[0].at
@@ -161,9 +167,12 @@ class LBFGS:
         *,
         step: bool = False,
     ) -> Solution:
-        """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`.
+        """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`, which
+        is None for what the settings say.
         `ready`: the start is good, so that the metric is worth taking at once. `step`: take one at least."""
         objective, state = run.objective, run.state or warm
+        if enough is None and not self.settings.certify:
+            enough = UNPROVEN * self.settings.tol
         if run.told_to_stop is not None or (run.certified and not step):
             run.state = state
             return run.finish()
@@ -211,10 +220,10 @@ class LBFGS:
             if new is None:
                 run.stuck = True
                 break
-            y = new.gradient - gradient
+            y, s = new.gradient - gradient, new.theta - run.at.theta
             z = metric.solve(y)
             if not balance:
-                memory.add(new.theta - run.at.theta, y, z)
+                memory.add(s, y, z)
             run.at, solved, step = new, solved + z, False
 
             estimate = 0.5 * float(np.vdot(run.at.gradient, solved))
@@ -226,7 +235,9 @@ class LBFGS:
                 if run.certified:  # where it was made; the step in hand squares the distance
                     run.at = weak_wolfe(run, newton, curvature=False) or run.at
             run.record(before + iteration)
-            if run.ended or (enough is not None and estimate <= enough):
+            fallen = -0.5 * float(np.vdot(gradient + new.gradient, s))  # F, but for its rounding
+            run.settled = enough is not None and max(estimate, fallen) <= enough
+            if run.ended:
                 break
         return run.finish()
 
