@@ -171,8 +171,6 @@ class LBFGS:
         is None for what the settings say.
         `ready`: the start is good, so that the metric is worth taking at once. `step`: take one at least."""
         objective, state = run.objective, run.state or warm
-        if enough is None and not self.settings.certify:
-            enough = UNPROVEN * self.settings.tol
         if run.told_to_stop is not None or (run.certified and not step):
             run.state = state
             return run.finish()
@@ -231,15 +229,26 @@ class LBFGS:
                 run.go_exact()
                 solved = metric.solve(run.at.gradient)
             if not run.certified and hessian.wanted(run, estimate):
-                newton = run.ask_hessian().direction
-                if run.certified:  # where it was made; the step in hand squares the distance
-                    run.at = weak_wolfe(run, newton, curvature=False) or run.at
+                _certify(run)
             run.record(before + iteration)
             fallen = -0.5 * float(np.vdot(gradient + new.gradient, s))  # F, but for its rounding
-            run.settled = enough is not None and max(estimate, fallen) <= enough
+            run.settled = max(estimate, fallen) <= self._enough(enough)
             if run.ended:
                 break
         return run.finish()
+
+    def _enough(self, given: float | None) -> float:
+        """The estimate of F − F* to end at: the one that is given, or what the settings say."""
+        if given is not None:
+            return given
+        return -math.inf if self.settings.certify else UNPROVEN * self.settings.tol
+
+
+def _certify(run: SmoothRun) -> None:
+    """Ask the Hessian for the certificate, and take its step."""
+    newton = run.ask_hessian().direction
+    if run.certified:  # where it was made; the step in hand squares the distance
+        run.at = weak_wolfe(run, newton, curvature=False) or run.at
 
 
 @dataclass
