@@ -171,6 +171,7 @@ def softmax_path(
     model: SoftmaxRegression | None = None,
     sample_weight: VectorLike | None = None,
     offset: TargetLike | None = None,
+    certify: bool = True,
     **moved: object,
 ) -> SoftmaxPath:
     """A model at each C of a grid, each fit certified and started from the last.
@@ -187,6 +188,11 @@ def softmax_path(
         Its parameters are those of every fit; it is not fitted itself. None is `SoftmaxRegression()`. Its C,
         warm_start and callbacks have no part in a path; max_time is for all fits together, verbose prints a
         line per fit, and solver must be "auto".
+    certify : bool, default True
+        Whether every fit is proven to be within the model's `tol` of its optimum. If not, a fit ends where
+        its distance is estimated to be a hundredth of that, unless a proof comes sooner; `suboptimality` is
+        what is proven all the same, and `converged` may be False without a warning. It saves passes where L2
+        fits are too large for their Hessian.
 
     Returns
     -------
@@ -219,7 +225,15 @@ def softmax_path(
         print(f"C {C:<10.4g} {outcome.line}", flush=True)
 
     return trace(
-        "softmax_path", parameters, X, y, Cs, sample_weight, offset, show if parameters.verbose else None
+        "softmax_path",
+        parameters,
+        X,
+        y,
+        Cs,
+        sample_weight,
+        offset,
+        show if parameters.verbose else None,
+        certify=certify,
     )
 
 
@@ -253,6 +267,8 @@ def trace(
     sample_weight: VectorLike | None = None,
     offset: TargetLike | None = None,
     report: Callable[[float, Outcome, float], None] | None = None,
+    *,
+    certify: bool = True,
 ) -> SoftmaxPath:
     """The path of a model's parameters; errors name `caller`.
 
@@ -271,6 +287,7 @@ def trace(
     fits: dict[int, Outcome] = {}
     order = np.argsort(at, kind="stable").tolist()
     settings = Control(parameters.max_time, 0, []).settings(parameters.tol, parameters.max_iter)
+    settings = replace(settings, certify=certify)
     for i, outcome in zip(order, outcomes(problem, at[order], settings), strict=True):
         coef = outcome.coef if problem.l1_ratio == 0 else sparse.csr_array(outcome.coef)
         fits[i] = replace(outcome, coef=coef)

@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, make_scorer
 from sklearn.model_selection import (
     GroupKFold,
@@ -28,10 +29,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.truth.peers import their_cv
-from tests.truth.smooth import softmax_rows
-from xent import SoftmaxRegression, SoftmaxRegressionCV
+from tests.truth.smooth import Plain, softmax_rows
+from xent import SoftmaxRegression, SoftmaxRegressionCV, softmax_path
 from xent.estimators import folds
 from xent.kernels import linear
+from xent.objective.ridge import Objective
 
 CS = np.array([1.0, 0.01, 100.0, 0.1])  # out of order: it is kept
 
@@ -143,7 +145,7 @@ def test_ties_go_to_the_strongest_penalty():
         model = SoftmaxRegressionCV(Cs=Cs, scoring=lambda model, X, y: 1.0).fit(X, y)
         assert model.C_ == 1e-3
     # Means that rounding alone tells apart are equal: here 0.1 + 0.2 + 0.3 in two orders.
-    values = iter([0.3, 0.1, 0.2, 0.2, 0.1, 0.3])
+    values = iter([0.3, 0.2, 0.1, 0.1, 0.2, 0.3])
     model = SoftmaxRegressionCV(Cs=[1.0, 2.0], cv=3, scoring=lambda *_: next(values)).fit(X, y)
     low, high = model.scores_.mean(axis=(0, 1))
     assert low < high
@@ -310,7 +312,7 @@ def test_what_falls_short_is_told_once(rng):
     assert warning.filename == __file__
     text = str(warning.message)
     assert text.startswith(
-        "SoftmaxRegressionCV: 7 of 7 fits did not reach an optimum (fold 0 at C = 1, fold 0 at"
+        "SoftmaxRegressionCV: 7 of 7 fits did not reach an optimum (fold 0 at C = 1, fold 1 at"
     )
     assert "increase max_iter" in text
     assert not model.converged_
@@ -487,3 +489,40 @@ def test_a_solver_that_does_nothing_stops_nothing(rng):
 def test_no_folds_are_an_error():
     with pytest.raises(ValueError, match="cv: the splitter yielded no folds"):
         SoftmaxRegressionCV(cv=[]).fit([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1])
+
+
+@pytest.fixture
+def long_rows(monkeypatch):
+    """Rows that L-BFGS fits, as if there were too many coefficients for a Hessian."""
+    monkeypatch.setattr(Objective, "has_hessian", property(lambda self: False))
+    rng = np.random.default_rng(8)
+    centres, y = rng.normal(size=(10, 60)), rng.integers(0, 10, 4000)
+    X = (centres[y] + 2 * rng.normal(size=(4000, 60))) * np.arange(1, 61) ** -0.7
+    return X.astype(np.float32), y
+
+
+def test_scores_of_folds_that_prove_nothing_are_those_of_their_optima(long_rows):
+    """Against scikit-learn's Newton at 1e-12 on each fold's rows, and against fits that are proven."""
+    X, y = long_rows
+    Cs = np.array([0.01, 1.0, 100.0])
+    model = SoftmaxRegressionCV(Cs=Cs, cv=3).fit(X, y)
+    proven = 0
+    for i, (train, test) in enumerate(StratifiedKFold(3).split(X, y)):
+        proven += softmax_path(X[train], y[train], Cs).n_iter.sum()
+        for k, C in enumerate(Cs):
+            optimum = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12)
+            optimum.fit(X[train].astype(np.float64), y[train])
+            score = -log_loss(y[test], optimum.predict_proba(X[test].astype(np.float64)))
+            assert model.scores_[i, 0, k] == pytest.approx(score, abs=1e-4 if C <= 1 else 3e-3 * abs(score))
+            plain, row = Plain(X[train], y[train], C=C), model.coefs_paths_[i, 0, k].astype(np.float64)
+            best = plain.value(optimum.coef_, optimum.intercept_, np.float64)
+            assert plain.value(row[:, :-1], row[:, -1], np.float64) - best < 3e-7
+    assert model.n_iter_.sum() < 0.8 * proven
+    assert model.converged_
+
+
+def test_folds_that_end_early_for_another_reason_are_told(long_rows):
+    with pytest.warns(
+        ConvergenceWarning, match="4 of 4 fits did not reach an optimum .fold 0 at C = 10, fold"
+    ):
+        SoftmaxRegressionCV(Cs=[10.0], cv=3, max_iter=2).fit(*long_rows)

@@ -1,6 +1,7 @@
 """Solvers keep nothing: what one has learnt is in its solution, and serves where it is handed in."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from xent.solvers import (
     LBFGS,
     Newton,
     Proximal,
+    Result,
     Settings,
     Solution,
     Sweep,
+    SweepState,
     WorkingSet,
     chord,
     quadratic,
@@ -130,3 +133,23 @@ def test_a_hessian_that_is_handed_in_serves(monkeypatch):
         assert solver.solve(at(first, 1.2), last.theta, state).n_iter > 0
         counts.append(len(taken))
     assert counts[1] < counts[0]
+
+
+def test_rows_much_alike_are_started_from_one_another():
+    """Two halves of the same rows, from λ to λ together: beside each other, the second takes fewer passes."""
+    first = smooth(1, n=1200, d=20, K=8)
+    second = Objective(first.loss.over(first.loss.source.sample(900, 8)), first.ridge)
+    solver, passes = Sweep(Settings(tol=1e-9)), np.zeros(2, int)
+    here = beside = alone = None
+    for C in (0.1, 1.0, 10.0):
+        solved = solver.solve(at(first, C), warm=here)
+        here = solved.state
+        for which, state in enumerate(((beside or SweepState()).beside([solved]), alone)):
+            objective = at(second, C)
+            found = solver.solve(objective, warm=state)
+            assert found.result is Result.CERTIFIED
+            passes[which] += objective.n_passes
+            beside, alone = (found.state, alone) if which == 0 else (beside, found.state)
+    assert passes[0] < passes[1]
+    lost = dataclasses.replace(solved, result=Result.STALLED)
+    assert beside.beside([lost]).foretold(1.0) is None

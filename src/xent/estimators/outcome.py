@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._types import Array, Matrix
+from .._types import Array, Float, Matrix
 from ..inference.separation import Separation, Status, Verdict, find_separation
 from ..objective import certificate, rounding
 from ..objective.composite import Composite
@@ -21,7 +21,8 @@ class Outcome:
     """The result of a fit.
 
     coef and intercept are rounded to `Problem.dtype`; `value` is F there and `suboptimality` a bound on
-    F − F*, in nats. `separation` says how classes separate, if they do, `reason` why the fit ended.
+    F − F*, in nats. `separation` says how classes separate, if they do, `reason` why the fit ended, `settled`
+    that it did as the optimum was estimated to be near, where no proof was asked for.
     """
 
     coef: Matrix
@@ -33,11 +34,12 @@ class Outcome:
     reason: str
     n_iter: int
     n_passes: int
+    settled: bool = False
 
     @property
     def is_fine(self) -> bool:
-        """Whether the fit converged and F has a minimum."""
-        return self.converged and self.separation is None
+        """Whether the fit converged, or settled, and F has a minimum."""
+        return (self.converged or self.settled) and self.separation is None
 
     @property
     def line(self) -> str:
@@ -59,14 +61,23 @@ class Outcome:
         return f"{near} optimum, tol={tol:g} asked for: {reason}"
 
 
+Stored: TypeAlias = tuple[Array, Array, Float]  # coef_, intercept_ and their θ: `Problem.coefficients`
+
+
 def outcome_of(
-    problem: Problem, solution: Solution, objective: Objective | Composite, C: float, tol: float
+    problem: Problem,
+    solution: Solution,
+    objective: Objective | Composite,
+    C: float,
+    tol: float,
+    stored: Stored | None = None,
 ) -> Outcome:
-    """The outcome of a solution of the problem at C."""
-    coef, intercept, rounded = problem.coefficients(solution.theta, objective)
+    """The outcome of a solution of the problem at C. `stored`: the coefficients of the solution, where it is
+    one that is rounded already."""
+    coef, intercept, rounded = stored or problem.coefficients(solution.theta, objective)
     verdict = _separation(solution, objective)
     value = solution.value
-    if problem.dtype == np.float32:
+    if problem.dtype == np.float32 and stored is None:
         value = objective.evaluate(rounded).value
     gap = certificate.gap(value, solution.lower_bound)
     lost = rounding.of_loss(objective.loss, rounded)
@@ -81,6 +92,7 @@ def outcome_of(
         reason=_why(solution, verdict, lost if gap <= tol else 0.0),
         n_iter=max(1, solution.n_iter),
         n_passes=objective.n_passes,
+        settled=solution.result is Result.SETTLED,
     )
 
 

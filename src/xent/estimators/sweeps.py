@@ -5,17 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import solvers
-from .._types import Float
+from .._types import Array, Float
 from ..objective.composite import Composite
 from ..objective.ridge import Objective
 from ..solvers import Settings, Solution
-from .outcome import Outcome, outcome_of
+from .outcome import Outcome, Stored, outcome_of
 from .problem import Problem
 
 
@@ -48,27 +49,51 @@ def first_c(problem: Problem) -> float:
     return scale
 
 
-def sweep(
-    problem: Problem, Cs: Sequence[float] | Float, settings: Settings
-) -> Iterator[tuple[Objective | Composite, Solution]]:
-    """The objective and its solution at each of the ascending Cs, every solve started from the last.
+class Line:
+    """One problem's fits at ascending C, each started from the last.
 
-    An objective's `n_passes` counts the readings of X for that C alone.
+    An objective's `n_passes` counts the readings of X for its C alone.
     """
-    objective, state = problem.objective(Cs[0]), None
-    solver = solvers.choose("auto", objective, settings, sweep=True)
-    for i, C in enumerate(Cs):
-        objective = problem.at(C, objective) if i else objective
-        solution = solver.solve(objective, warm=state)
-        state = solution.state
-        yield objective, solution
+
+    def __init__(self, problem: Problem, settings: Settings) -> None:
+        self.problem, self.settings = problem, settings
+        self._objective: Objective | Composite | None = None
+        self._stored: Stored | None = None
+        self._state: Any = None
+
+    def fit(
+        self, C: float, beside: Sequence[Solution] = (), start: tuple[Array, Array] | None = None
+    ) -> tuple[Outcome, Solution]:
+        """The outcome at C, and its solution.
+
+        `beside`: solutions at this C for rows that are much like these; `start`: W (K, d) and b (K,).
+        """
+        last = self._objective
+        objective = self.problem.objective(C) if last is None else self.problem.at(C, last)
+        self._objective = objective
+        settings = replace(self.settings, rounded=self._store)
+        solver: Any = solvers.choose("auto", objective, settings, sweep=True)
+        if isinstance(solver, solvers.Sweep) and beside and beside[-1].theta.shape == objective.shape:
+            self._state = (self._state or solvers.SweepState()).beside(beside)
+        theta = None if start is None else objective.theta(*start)
+        solution: Solution = solver.solve(objective, theta, warm=self._state)
+        self._state = solution.state
+        stored = self._stored if self._stored and self._stored[2] is solution.theta else None
+        return outcome_of(self.problem, solution, objective, C, self.settings.tol, stored), solution
+
+    def _store(self, theta: Float) -> Float:
+        """The θ of the coefficients that are stored for θ."""
+        assert self._objective is not None
+        self._stored = self.problem.coefficients(theta, self._objective)
+        return self._stored[2]
 
 
 def outcomes(problem: Problem, Cs: Sequence[float] | Float, settings: Settings) -> Iterator[Outcome]:
-    """The outcome of each solution of `sweep`."""
+    """The outcome at each of the ascending Cs."""
+    line = Line(problem, settings)
     with problem.threads():
-        for C, (objective, solution) in zip(Cs, sweep(problem, Cs, settings), strict=True):
-            yield outcome_of(problem, solution, objective, C, settings.tol)
+        for C in Cs:
+            yield line.fit(C)[0]
 
 
 def complain(caller: str, fits: list[tuple[str, Outcome]], tol: float, stacklevel: int = 4) -> None:

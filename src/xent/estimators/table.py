@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from .._types import Array, Float
-from ..solvers import Settings
+from ..solvers import Settings, Solution
 from .folds import Fold, Score
 from .outcome import Outcome
 from .problem import Problem
-from .sweeps import outcomes
+from .sweeps import Line
 
 _NO_COEF = np.empty((0, 0))  # in outcomes of which the table itself has the coefficients
 
@@ -39,26 +39,51 @@ class Table:
 
     def fill(
         self,
-        i: int,
         j: int,
-        fold: Fold,
+        folds: list[Fold],
         settings: Settings,
         score: Score,
         tell: Callable[[str, float], None],
     ) -> None:
-        """Fit and score fold i at ratio j and every C; `tell` gets a line and the share done after each."""
-        problem, order = fold.problem.mixed(float(self.l1_ratios[j])), np.argsort(self.Cs)
-        for k, outcome in zip(order, outcomes(problem, self.Cs[order], settings), strict=True):
-            row = self.coefs[i, j, k]
-            row[:, : problem.data.shape[1]] = outcome.coef
-            if problem.fit_intercept:
-                row[:, -1] = outcome.intercept
-            self.scores[i, j, k] = score(fold, float(self.Cs[k]), problem.l1_ratio, outcome)
-            self.n_iter[i, j, k] = outcome.n_iter
-            where = f"fold {i} at C = {self.Cs[k]:g}"
-            self.fits.append((where, replace(outcome, coef=_NO_COEF)))
-            line = f"fold {i}  C {self.Cs[k]:<10.4g} score {self.scores[i, j, k]:<12.6g} {outcome.line}"
-            tell(line, len(self.fits) / (self.scores.size + 1))
+        """Fit and score all folds at ratio j, C by C; `tell` gets a line and the share done after each."""
+        ratio = float(self.l1_ratios[j])
+        lines = [Line(fold.problem.mixed(ratio), settings) for fold in folds]
+        for k in np.argsort(self.Cs):
+            C, solutions = float(self.Cs[k]), list[Solution]()
+            for i, (fold, line) in enumerate(zip(folds, lines, strict=True)):
+                with line.problem.threads():
+                    outcome, solution = line.fit(C, _alike(solutions, folds, i))
+                    solutions.append(solution)
+                    self._keep((i, j, int(k)), outcome)
+                    self.scores[i, j, k] = score(fold, C, ratio, outcome)
+                said = f"fold {i}  C {C:<10.4g} score {self.scores[i, j, k]:<12.6g} {outcome.line}"
+                tell(said, len(self.fits) / (self.scores.size + 1))
+
+    def _keep(self, at: tuple[int, int, int], outcome: Outcome) -> None:
+        """Write down the outcome of fold, ratio and C."""
+        row, d = self.coefs[at], outcome.coef.shape[1]
+        row[:, :d] = outcome.coef
+        if row.shape[1] > d:
+            row[:, d] = outcome.intercept
+        self.n_iter[at] = outcome.n_iter
+        where = f"fold {at[0]} at C = {self.Cs[at[2]]:g}"
+        self.fits.append((where, replace(outcome, coef=_NO_COEF)))
+
+    def start(self, j: int, k: int, problem: Problem) -> tuple[Array, Array] | None:
+        """W (K, d) and b (K,) of the folds' mean at a pair, from where to fit all rows, the problem's; None
+        where a fold's model lacks a class, and with corners."""
+        if not (problem.is_smooth and np.isfinite(self.coefs[:, j, k]).all()):
+            return None
+        W = self.coefs[:, j, k].mean(axis=0, dtype=np.float64)
+        W = np.concatenate([0 * W, W]) if len(W) == 1 else W
+        d = problem.data.shape[1]
+        return W[:, :d], W[:, d] if problem.fit_intercept else np.zeros(len(W))
+
+
+def _alike(solutions: list[Solution], folds: list[Fold], i: int) -> list[Solution]:
+    """The solutions of the folds before fold i, if all have its classes."""
+    same = all((fold.problem.present == folds[i].problem.present).all() for fold in folds[:i])
+    return solutions[:i] if same else []
 
 
 def choose(scores: Float, Cs: Float) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from .lbfgs import LBFGS
 from .newton import Newton
 from .proximal import Proximal
 from .quadratic import Quadratic
+from .sweep import State as SweepState
 from .sweep import Sweep
 from .working_set import WorkingSet
 
@@ -25,6 +26,7 @@ __all__ = [
     "Solution",
     "Solver",
     "Sweep",
+    "SweepState",
     "WorkingSet",
     "choose",
 ]

@@ -20,6 +20,7 @@ class Result(Enum):
     """How a solve ended; the value is the message a user reads."""
 
     CERTIFIED = "reached the optimum"
+    SETTLED = "the objective was estimated, not proven, to be at its optimum, as was asked for"
     MAX_ITER = "the iteration limit was reached; increase max_iter"
     MAX_TIME = "max_time has passed; increase it, or fit again with warm_start=True"
     STOPPED = "a callback asked to stop"
@@ -94,19 +95,26 @@ class Progress:
         return self.n_passes, self.objective, self.suboptimality
 
 
+UNPROVEN = 0.01  # of tol: the estimate at which a solve ends that need not prove it
 NOWHERE = np.empty(0)  # θ of an iteration that is only remembered
 
 
 @dataclass(frozen=True)
 class Settings:
     """When to stop: at a certificate of `tol` nats, after `max_iter` iterations, or when `report` or `stop`
-    returns a reason. `report` is called with every iteration, `stop` as often, `watch` with every pass."""
+    returns a reason. `report` is called with every iteration, `stop` as often, `watch` with every pass.
+
+    Not `certify`: a descent without a Hessian also stops where it estimates F − F* to be `UNPROVEN` tol.
+    `rounded` makes of θ the point whose F is reported: a run that has passed in float32 proves it there.
+    """
 
     tol: float = 1e-6
     max_iter: int = 1000
     report: Callable[[Progress], Result | None] | None = None
     stop: Callable[[], Result | None] | None = None
     watch: Callable[[Progress], None] | None = None
+    certify: bool = True
+    rounded: Callable[[Float], Float] | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,7 @@ class Run(Generic[F, P]):
     told_to_stop: Result | None = None
     state: Any = None
     stuck: bool = False  # no step lowers F
+    settled: bool = False  # F − F* is estimated to be small enough, and no proof is asked for
     _exact_from: int = 0  # in the history
     lower_bound: float | None = field(init=False)  # on F*
 
@@ -215,7 +224,8 @@ class Run(Generic[F, P]):
 
     def go_exact(self) -> None:
         """Evaluate again in float64, and pass in float64 from here on."""
-        self.at = self.objective.evaluate(self.at.theta)
+        theta, rounded = self.at.theta, self.settings.rounded
+        self.at = self.objective.evaluate(theta if rounded is None else rounded(theta))
         self._exact_from = len(self.history)
         self.seen(self.at)
 
@@ -295,7 +305,7 @@ class Run(Generic[F, P]):
     @property
     def ended(self) -> bool:
         """Whether the run is to end: certified, stopped from outside, or without progress."""
-        return self.certified or self.told_to_stop is not None or self.stuck or self.flat
+        return self.certified or self.told_to_stop is not None or self.stuck or self.settled or self.flat
 
     def finish(self) -> Solution:
         """The solution of a run that has `ended`, or has used up its iterations."""
@@ -311,6 +321,8 @@ class Run(Generic[F, P]):
         """How the run ended; `stuck` tells that no step lowers F, for want of digits or of an optimum."""
         if self.certified:
             return Result.CERTIFIED
+        if self.settled and self.told_to_stop is None:
+            return Result.SETTLED
         if self.told_to_stop is not None or not stuck:
             return self.told_to_stop or Result.MAX_ITER
         if self.lower_bound is None:

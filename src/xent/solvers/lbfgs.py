@@ -26,7 +26,7 @@ import numpy as np
 from .._types import Float
 from ..objective.ridge import Objective
 from . import short
-from .base import Run, Settings, SmoothRun, Solution, prices
+from .base import UNPROVEN, Run, Settings, SmoothRun, Solution, prices
 from .line_search import weak_wolfe
 from .memory import Memory
 from .metric import Metric
@@ -50,8 +50,14 @@ class State:
     def of(self, objective: Objective) -> State:
         """The state for another λ."""
         metric = self.metric.of(objective)
-        more = objective.penalties - self.metric.objective.penalties
+        more = objective.penalties - self.memory.metric.objective.penalties
         return State(metric, self.memory.of(metric, more))
+
+    def beside(self, other: State | None) -> State:
+        """This metric, with the pairs of `other`, or none, for rows that are much like these."""
+        if other is not None:
+            return State(self.metric, other.memory)
+        return State(self.metric, Memory(self.metric, self.memory.shape, self.memory.size))
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ class LBFGS:
         if ready:
             theta, inverse = self._of_a_subset(part)
         enough = 0.05 * part.shape[0] * part.shape[1] / part.n_rows
-        quiet = replace(self.settings, report=None, watch=None)
+        quiet = replace(self.settings, report=None, watch=None, rounded=None)
         if inverse is not None or short.pays(part):
             solver = replace(self, settings=replace(quiet, tol=enough))
             at = solver._native(part, theta, inverse, ready, None)[0].at
@@ -162,7 +168,8 @@ class LBFGS:
         *,
         step: bool = False,
     ) -> Solution:
-        """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`.
+        """From `run.at` to the certificate, or until the gap is estimated, not proven, to be `enough`, which
+        is None for what the settings say.
         `ready`: the start is good, so that the metric is worth taking at once. `step`: take one at least."""
         objective, state = run.objective, run.state or warm
         if run.told_to_stop is not None or (run.certified and not step):
@@ -215,10 +222,10 @@ class LBFGS:
             if new is None:
                 run.stuck = True
                 break
-            y = new.gradient - gradient
+            y, s = new.gradient - gradient, new.theta - run.at.theta
             z = metric.solve(y)
             if not balance:
-                memory.add(new.theta - run.at.theta, y, z)
+                memory.add(s, y, z)
             run.at, solved, step = new, solved + z, False
 
             estimate = 0.5 * float(np.vdot(run.at.gradient, solved))
@@ -228,13 +235,26 @@ class LBFGS:
             if not run.certified and kronecker.price < hessian.price and kronecker.wanted(run, estimate):
                 kronecker.refused(estimate, run.ask_minorant(), self.settings.tol)
             if not run.certified and hessian.wanted(run, estimate):
-                newton = run.ask_hessian().direction
-                if run.certified:  # where it was made; the step in hand squares the distance
-                    run.at = weak_wolfe(run, newton, curvature=False) or run.at
+                _certify(run)
             run.record(before + iteration)
-            if run.ended or (enough is not None and estimate <= enough):
+            fallen = -0.5 * float(np.vdot(gradient + new.gradient, s))  # F, but for its rounding
+            run.settled = max(estimate, fallen) <= self._enough(enough)
+            if run.ended:
                 break
         return run.finish()
+
+    def _enough(self, given: float | None) -> float:
+        """The estimate of F − F* to end at: the one that is given, or what the settings say."""
+        if given is not None:
+            return given
+        return -math.inf if self.settings.certify else UNPROVEN * self.settings.tol
+
+
+def _certify(run: SmoothRun) -> None:
+    """Ask the Hessian for the certificate, and take its step."""
+    newton = run.ask_hessian().direction
+    if run.certified:  # where it was made; the step in hand squares the distance
+        run.at = weak_wolfe(run, newton, curvature=False) or run.at
 
 
 @dataclass

@@ -10,13 +10,17 @@ Design
     small against the curvature. Measured and rejected, see docs/design/0005: Newton steps by conjugate
     gradients, longer memories, secant line searches, a last step to the smallest gradient that the pairs
     foretell.
+ e. Rows that are much the same, as a cross-validation's folds are, go from λ to λ together (`State.beside`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
+
+import numpy as np
 
 from .._types import Float
 from ..objective.ridge import Objective
@@ -27,27 +31,46 @@ from .lbfgs import State as Learnt
 from .newton import Newton
 
 _ORDER = 2
+_NO_OPTIMUM = (Result.STALLED, Result.UNPENALISED, Result.UNCERTIFIED, Result.NO_CERTIFICATE)
 
 
 @dataclass(frozen=True)
 class State:
     """What the last solves taught: log λ and θ of some optima, the order of the polynomial through them, and
-    the state of the solver that found them."""
+    the state of the solver that found them. With a `reference`, θ less that."""
 
     optima: tuple[tuple[float, Float], ...] = ()
     order: int = 0
     held: Held | None = field(default=None, repr=False)
     learnt: Learnt | None = field(default=None, repr=False)
+    reference: Float | None = field(default=None, repr=False)
+
+    def beside(self, others: Sequence[Solution]) -> State:
+        """The state for rows that are much like those of `others`, solved at the λ that is next.
+
+        The start is the mean of their optima plus what the optima here have differed from it so far; and the
+        last one's metric, with the pairs from here, serves here too.
+        """
+        if any(other.result in _NO_OPTIMUM for other in others):
+            return replace(self, optima=(), reference=None)
+        last: State = others[-1].state
+        learnt = last.learnt and last.learnt.beside(self.learnt)
+        mean = np.mean([other.theta for other in others], axis=0)
+        optima = () if self.reference is None else self.optima  # else they are no differences
+        return replace(self, optima=optima, learnt=learnt or self.learnt, reference=mean)
 
     def foretold(self, penalty: float) -> Float | None:
         """θ extrapolated to this λ from the last optima; None without any."""
-        if not self.optima or not penalty:
-            return self.optima[-1][1] if self.optima else None
-        return _extrapolated(self.optima, math.log(penalty), self.order)
+        if not self.optima:
+            return self.reference
+        at, order = (math.log(penalty), self.order) if penalty else (self.optima[-1][0], 0)
+        theta = _extrapolated(self.optima, at, order)
+        return theta if self.reference is None else self.reference + theta
 
     def having(self, at: float, theta: Float) -> State:
         """The state with one more optimum, θ at log λ = `at`."""
         optima = self.optima
+        theta = theta if self.reference is None else theta - self.reference
         if optima and optima[-1][0] == at:
             return self
         errors = [
@@ -79,7 +102,7 @@ class Sweep:
         else:
             solution = LBFGS(self.settings).solve(objective, start, state.learnt)
             state = replace(state, learnt=solution.state)
-        if solution.result in (Result.STALLED, Result.UNPENALISED):  # on its way to infinity, perhaps
+        if objective.ridge and solution.result in _NO_OPTIMUM:  # on its way to infinity, perhaps
             state = replace(state, optima=())
         elif objective.ridge:
             state = state.having(math.log(objective.ridge), solution.theta)
