@@ -244,11 +244,18 @@ class Pairs {
   double scale_ = 1;
 };
 
+// Where the cubic of these slopes < 0 and at the end of the `width`, where F has fallen by `fall`, is least.
+double cubic(double width, double fall, double slope, double end_slope) {
+  const double b = -3 * fall / width - 2 * slope - end_slope, c = slope + end_slope + 2 * fall / width;
+  const double root = std::sqrt(std::max(b * b - 3 * c * slope, 0.0));
+  return b + root > 0 ? -slope * width / (b + root) : kInfinity;
+}
+
 // Weak Wolfe conditions, as solvers/line_search.py has them; false where no trial lowered F.
 bool search(Solve& run, const Point& from, const Vector& direction, double noise, Point& to) {
   const double slope = dot(direction, from.gradient);
   if (!(slope < 0)) return false;
-  double low = 0, high = kInfinity, t = 1, low_slope = slope;
+  double low = 0, high = kInfinity, t = 1, low_slope = slope, low_value = from.value;
   for (int trial = 0; trial < kTrials; ++trial) {
     to.theta = from.theta;
     add(to.theta, t, direction);
@@ -257,12 +264,13 @@ bool search(Solve& run, const Point& from, const Vector& direction, double noise
     const bool fell = to.value <= from.value + kDecrease * t * slope ||
                       (to.value <= from.value + noise && now <= -(1 - 2 * kDecrease) * slope);
     if (fell && now >= kCurvature * slope) return true;
-    const double zero = now > low_slope ? low - low_slope * (t - low) / (now - low_slope) : kInfinity;
+    double zero = now > low_slope ? low - low_slope * (t - low) / (now - low_slope) : kInfinity;
     if (!fell) {
+      if (to.value > from.value + noise) zero = low + cubic(t - low, low_value - to.value, low_slope, now);
       high = t;
       t = std::min(std::max(zero, 0.9 * low + 0.1 * high), 0.5 * (low + high));
     } else {
-      low = t, low_slope = now;
+      low = t, low_slope = now, low_value = to.value;
       t = std::min({std::max(zero, 1.5 * low), 10 * low, 0.5 * (low + high)});
     }
     if (-t * slope < 0.01 * noise) break;

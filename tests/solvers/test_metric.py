@@ -91,6 +91,34 @@ def test_low_rank_blocks_are_woodburys(rng, units, monkeypatch):
         assert_allclose(solved[:, k], want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("n", [50, 150])
+def test_of_more_features_than_rows_the_leading_directions_count(rng, n):
+    """Ten directions stand out, the others curve alike: then a few directions and a mean are all there is."""
+    d, ridge = 300, 0.02
+    values = np.append(np.geomspace(4000, 200, 10), np.full(n - 10, 0.5)) * n
+    left, right = (np.linalg.qr(rng.normal(size=(m, n)))[0] for m in (n, d))
+    X = left * np.sqrt(values) @ right.T
+    y = np.arange(n) % K
+    objective = Objective.of(InMemory(linear.Batch(X, y)), K, ridge, fit_intercept=False)
+    metric = Kronecker(objective)
+    assert metric.basis.shape == (d, min(n, 64))
+    theta = objective.without_shift(rng.normal(size=objective.shape) * 0.01)
+    metric.refresh(objective, theta)
+    P = reference.softmax(X @ theta.T)
+    classes = np.diag(P.mean(axis=0)) - P.T @ P / n
+    G = objective.without_shift(rng.normal(size=(K, n)) @ right.T)  # in the rows' span, as gradients are
+    H = np.kron(classes, X.T @ X / n) + ridge * np.eye(K * d)
+    assert_allclose(metric.solve(G).ravel(), np.linalg.solve(H, G.ravel()), rtol=1e-3, atol=2e-3)
+
+
+def test_low_rank_blocks_do_without_rows_that_overflow(rng):
+    objective, theta, *_ = problem(rng)
+    features = Kronecker(objective)
+    arguments = features.values[:6], features.basis, features.units * 1e-30
+    blocks = LowRankBlocks.at(objective, theta, *arguments)
+    assert np.isfinite(blocks.halves).all()
+
+
 def test_the_direction_is_the_two_loop_recursions(rng):
     objective, theta, *_ = problem(rng)
     metric = Metric(objective)

@@ -248,11 +248,10 @@ def gram(batch: Batch, centre: Float) -> Float:
 
 def weighted_rows(batch: Batch, centre: Float) -> Float:
     """√s_i (x_i − c) of the rows that count, dense, (n, d); meant for fewer rows than features."""
-    blocks = [
-        augmented(X, centre, False) * np.sqrt(weight)[:, None]
-        for X, _, weight in _blocks(batch, batch.shape[1])
-    ]
-    return np.concatenate(blocks) if blocks else np.zeros((0, batch.shape[1]))
+    blocks = [(augmented(X, centre, False), weight) for X, _, weight in _blocks(batch, batch.shape[1])]
+    for rows, weight in blocks:
+        rows *= np.sqrt(weight)[:, None]
+    return np.concatenate([rows for rows, _ in blocks]) if blocks else np.zeros((0, batch.shape[1]))
 
 
 def second_moment_diagonal(batch: Batch, centre: Float) -> Float:

@@ -33,6 +33,7 @@ from .rows import centred, curvature_weights, gathered, heaviest_rows
 MIXED = 0.2
 MAX_BYTES = 64 << 20
 _SINGLE_ABOVE = 128  # features: larger blocks are inverted in float32
+_ROWS_PER_FEATURE = 3  # D²/n up to which whole blocks are worth more than those of a few rows
 _FEWEST_ROWS = 128
 _WORTH_THREADS = 1e8
 _WORTH_THREADS_TO_READ = 1 << 21
@@ -48,9 +49,10 @@ class ClassBlocks:
 
     @staticmethod
     def fits(objective: Objective) -> bool:
-        """Whether the blocks of all classes fit in MAX_BYTES."""
+        """Whether the blocks of all classes fit in MAX_BYTES and are worth their price, 2 D²/n passes."""
         K, D = objective.shape
-        return K * D * D * _dtype(D).itemsize <= MAX_BYTES
+        cheap = D <= _SINGLE_ABOVE or D * D <= _ROWS_PER_FEATURE * objective.n_rows
+        return cheap and K * D * D * _dtype(D).itemsize <= MAX_BYTES
 
     @staticmethod
     def at(objective: Objective, theta: Float, curvature: Float, sketch: Objective | None) -> ClassBlocks:

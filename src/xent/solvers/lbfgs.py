@@ -4,7 +4,8 @@ Design
  a. The metric (`metric.Metric`) stands in for the first Hessian approximation and is rescaled every
     iteration by sᵀy / yᵀM⁻¹y, as plain L-BFGS rescales the identity; without that a stale metric misleads
     (measured on a 384-feature probe: 90 passes to 1e-6 nats against 32).
- b. The metric is refreshed at iterations 3, 6, 12, 24, …, from the second time on with a block per class.
+ b. The metric is refreshed at iterations 3, 6, 12, 24, …, from the second time on with a block per class, of
+    a few rows where whole blocks would cost many passes.
  c. Where rows are many, fits of a tenth and a hundredth of them come first: their optimum is within about
     K·D / 2m nats, and the metric is right from the start (500000×54, K = 7: 17 passes to the certificate
     against 73).

@@ -1,16 +1,16 @@
-"""Blocks of the Hessian for so many classes that (K, D, D) would not fit: the mean curvature and a few rows.
+"""Blocks of the Hessian from the mean curvature and a few rows per class.
 
 B_k = r_k A + penalty is diagonal in the basis of A, and A_k = B_k + R_kᵀR_k with m rows R_k, the heaviest of
-class k; by Woodbury's identity A_k⁻¹ = B_k⁻¹ − B_k⁻¹R_kᵀ (I + R_k B_k⁻¹ R_kᵀ)⁻¹ R_k B_k⁻¹. Kept are the
-(m, m) inverses and which rows they belong to; the rows are taken from X again, where it lies in memory.
+class k. With H = R_k B_k^(−½) and the Cholesky factor L Lᵀ = I + H Hᵀ, Woodbury's identity reads
+A_k⁻¹ = B_k^(−½) (I − (L⁻¹H)ᵀ L⁻¹H) B_k^(−½). Kept is L⁻¹H of every class, in the basis of A.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,105 +21,124 @@ from ..objective.ridge import Objective
 from .blocks import MAX_BYTES, MIXED
 from .rows import centred, gathered, heaviest_rows
 
-_FEWEST = 8  # rows of a class
+_FEWEST = 16  # rows of a class
 _MOST_CLASSES = 4096  # beyond, Python's time for all classes is more than a pass
+_Single = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class LowRankBlocks:
-    """(A_k + penalty)⁻¹ for every class, as `ClassBlocks`, but in K·m² numbers."""
+    """(A_k + penalty)⁻¹ for every class, as `ClassBlocks`, but in K·m·D numbers: `halves` (K, m, D)."""
 
-    objective: Objective
     base: _Base
-    rows_of: Callable[[int], Any]  # X's rows of each class
-    roots: list[NDArray[np.float32]]  # their √(s p (1 − p) / S)
-    cores: list[NDArray[np.float32]]
+    halves: _Single
+    n_threads: int
+
+    @staticmethod
+    def rows(objective: Objective) -> int:
+        """How many rows of a class are taken: as many as turning them to the basis costs half a pass."""
+        K, D = objective.shape
+        few = min(objective.n_rows // D, D // 2)
+        return min(max(_FEWEST, few), MAX_BYTES // (4 * K * D))
 
     @staticmethod
     def fits(objective: Objective) -> bool:
         """Whether there are few enough classes."""
-        return objective.n_classes <= _MOST_CLASSES
+        return objective.n_classes <= _MOST_CLASSES and LowRankBlocks.rows(objective) > 0
 
     @staticmethod
     def at(objective: Objective, theta: Float, values: Float, basis: Float, units: Float) -> LowRankBlocks:
         """The blocks at θ. `values` a (d,) and `basis` U (d, d) are those of A in `units`."""
-        K, D = objective.shape
-        most = max(_FEWEST, min(D // 2, int((MAX_BYTES / (4 * K)) ** 0.5)))
-        chosen, total = heaviest_rows(objective.loss, theta, most)
+        loss, most = objective.loss, LowRankBlocks.rows(objective)
+        chosen, total = heaviest_rows(loss, theta, most)
         rest = np.array([max(t - w.sum(), 0.0) + MIXED * t for (_, w), t in zip(chosen, total, strict=True)])
-        base = _Base.of(objective, rest / objective.loss.weight, values, basis, units)
-        rows_of = gathered(objective.loss, [index for index, _ in chosen])
-        roots = [np.sqrt(w / objective.loss.weight).astype(np.float32) for _, w in chosen]
-        blocks = LowRankBlocks(objective, base, rows_of, roots, [np.empty(0, np.float32)] * K)
-        blocks._each(blocks._core)
+        base = _Base.of(objective, rest / loss.weight, values, basis, units)
+        rows_of = gathered(loss, [index for index, _ in chosen])
+        roots = [np.sqrt(w / loss.weight).astype(np.float32) for _, w in chosen]
+        halves = np.zeros((len(roots), max(map(len, roots)), objective.shape[1]), np.float32)
+        blocks = LowRankBlocks(base, halves, loss.n_threads or native.max_threads())
+
+        def halve(classes: NDArray[np.intp]) -> None:
+            for k in classes[[len(roots[k]) > 0 for k in classes]]:
+                rows = centred(loss, rows_of(int(k)), np.float32)
+                rows *= roots[k][:, None]
+                halves[k, : len(rows)] = _half(base.root(int(k), rows))
+
+        blocks._each(halve)
         return blocks
 
-    def _each(self, do: Callable[[int], None]) -> None:
-        threads = self.objective.loss.n_threads or native.max_threads()
-        with ThreadPoolExecutor(threads) as pool:
-            parts = np.array_split(np.arange(len(self.roots)), 4 * threads)
-            for task in [pool.submit(_for_all, do, part) for part in parts]:
+    def _each(self, do: Callable[[NDArray[np.intp]], None]) -> None:
+        with ThreadPoolExecutor(self.n_threads) as pool:
+            parts = np.array_split(np.arange(len(self.halves)), 4 * self.n_threads)
+            for task in [pool.submit(do, part) for part in parts if len(part)]:
                 task.result()
-
-    def _rows(self, k: int) -> NDArray[np.float32]:
-        rows = centred(self.objective.loss, self.rows_of(k), np.dtype(np.float32))
-        rows *= self.roots[k][:, None]
-        return rows
-
-    def _core(self, k: int) -> None:
-        half = self.base.root(k, self._rows(k))
-        self.cores[k] = np.linalg.inv(np.eye(len(half), dtype=np.float32) + half @ half.T).astype(np.float32)
 
     def solve(self, G: Float) -> Float:
         """The inverse blocks times G, class by class; G is (K, D) or (m, K, D)."""
-        T = self.base.solve(G)
-        V = np.empty_like(T)
+        T = self.base.turned(G)  # (K, D, number of G)
 
-        def correct(k: int) -> None:
-            rows = self._rows(k)
-            V[..., k, :] = (rows.T @ (self.cores[k] @ (rows @ T[..., k, :].T))).T
+        def correct(classes: NDArray[np.intp]) -> None:
+            part = slice(classes[0], classes[-1] + 1)
+            halves = self.halves[part]
+            T[part] -= halves.transpose(0, 2, 1) @ (halves @ T[part])
 
         self._each(correct)
-        return (T - self.base.solve(V)).astype(np.float64)
+        return self.base.turned_back(T).reshape(G.shape)
 
 
-def _for_all(do: Callable[[int], None], classes: NDArray[np.intp]) -> None:
-    for k in classes:
-        do(int(k))
+def _half(H: _Single) -> _Single:
+    """L⁻¹H of rows H (m, D); 0, as if there were none, if they overflow float32."""
+    core = H @ H.T
+    trace = float(np.trace(core))
+    if not math.isfinite(trace):
+        return np.zeros_like(H)
+    core[np.diag_indices_from(core)] += 1 + len(core) * float(np.finfo(np.float32).eps) * trace
+    half: _Single = np.linalg.solve(np.linalg.cholesky(core), H)
+    return half
 
 
 @dataclass(frozen=True)
 class _Base:
-    """B_k = r_k A + penalty: its inverse in the basis of A for every class (K, d), and for the intercepts
-    (K, 1 or 0)."""
+    """B_k^(−½) in the basis of A, for every class, `root_inverse` (K, D), the intercept last."""
 
     basis: Array
     units: Array
-    inverse: Array
-    intercept: Array
+    root_inverse: Array
 
     @staticmethod
     def of(objective: Objective, rest: Float, values: Float, basis: Float, units: Float) -> _Base:
         d = objective.n_features
         penalty = (objective.penalties[:, :d] / units**2).mean(axis=1, keepdims=True)
         tiny = float(np.finfo(np.float32).tiny)
-        inverse = 1 / np.maximum(np.outer(rest, values) + penalty, 1e-7 * rest[:, None] * values.max() + tiny)
-        intercept = 1 / np.maximum(rest[:, None], tiny)[:, : objective.shape[1] - d]
-        return _Base(*(a.astype(np.float32) for a in (basis, units, inverse, intercept)))
+        curved = np.maximum(np.outer(rest, values) + penalty, 1e-7 * rest[:, None] * values.max() + tiny)
+        intercept = np.maximum(rest[:, None], tiny)[:, : objective.shape[1] - d]
+        inverse = 1 / np.sqrt(np.hstack((curved, intercept)))
+        return _Base(*(a.astype(np.float32) for a in (basis, units, inverse)))
 
-    def solve(self, G: Array) -> NDArray[np.float32]:
-        """B⁻¹ G, class by class; G is (…, K, D)."""
+    def _in_basis(self, rows: Array) -> _Single:
         d = len(self.units)
-        G = G.astype(np.float32)
-        out = np.empty_like(G)
-        out[..., :d] = ((G[..., :d] / self.units) @ self.basis * self.inverse) @ self.basis.T / self.units
-        out[..., d:] = G[..., d:] * self.intercept
+        out = np.empty(rows.shape, np.float32)
+        out[..., :d] = (rows[..., :d] / self.units).astype(np.float32) @ self.basis
+        out[..., d:] = rows[..., d:]
         return out
 
-    def root(self, k: int, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The rows R B_k^(−½), in A's basis, of rows R (m, D): their products are R B_k⁻¹ Rᵀ."""
-        d = len(self.units)
-        out = np.empty_like(rows)
-        out[:, :d] = (rows[:, :d] / self.units) @ self.basis * np.sqrt(self.inverse[k])
-        out[:, d:] = rows[:, d:] * np.sqrt(self.intercept[k])
+    def root(self, k: int, rows: Array) -> _Single:
+        """R B_k^(−½), in A's basis, of rows R (m, D): their products are R B_k⁻¹ Rᵀ."""
+        out = self._in_basis(rows)
+        out *= self.root_inverse[k]
+        return out
+
+    def turned(self, G: Float) -> _Single:
+        """B^(−½) G in A's basis, class by class, of G (K, D) or (m, K, D): (K, D, 1) or (K, D, m)."""
+        out = self._in_basis(G if G.ndim == 3 else G[None])
+        out *= self.root_inverse
+        return np.ascontiguousarray(out.transpose(1, 2, 0))
+
+    def turned_back(self, T: _Single) -> Float:
+        """B^(−½) T out of A's basis, (m, K, D) of T (K, D, m)."""
+        d, T = len(self.units), T.transpose(2, 0, 1) * self.root_inverse
+        out = np.empty(T.shape)
+        out[..., :d] = T[..., :d] @ self.basis.T
+        out[..., :d] /= self.units
+        out[..., d:] = T[..., d:]
         return out

@@ -14,12 +14,13 @@ from ..objective.ridge import Objective
 from .blocks import ClassBlocks
 from .low_rank import LowRankBlocks
 
-# The (d, d) curvature and its O(d³) eigendecomposition, or for fewer rows than features the (n, n) one of
-# the rows, up to this many; beyond, the curvature's diagonal takes their place. The same for classes, whose
-# (K, K) curvature is eigendecomposed several times a fit.
+# The (d, d) curvature and its O(d³) eigendecomposition, or fewer rows than features, up to this many; beyond,
+# the curvature's diagonal takes their place. The same for classes, whose (K, K) curvature is eigendecomposed
+# several times a fit.
 _MAX_SIZE = 2048
 _MAX_CLASSES = 1024
-_MAX_BASIS = 1 << 24  # numbers in the basis, 128 MiB
+_MAX_BASIS = 1 << 24  # numbers in those rows, 128 MiB
+_LEADING = 64  # their directions that count
 _FLAT = 16
 _MOST_ROWS = 1 << 16
 _FEWEST_ROWS = 4096  # a metric is an estimate: this many rows, 8 per feature and 4 per class are enough
@@ -118,6 +119,7 @@ class Kronecker:
     """
 
     curvature: Float | None = None  # A, where it was formed
+    _rest: float = 0.0  # the curvature of the features outside U
 
     def __init__(self, objective: Objective) -> None:
         self.basis: Float | None = None  # U
@@ -127,7 +129,7 @@ class Kronecker:
         self.units = np.sqrt(by_feature / objective.ridge) if self._penalty else np.zeros(d)
         if n < d and n <= _MAX_SIZE and n * d <= _MAX_BASIS:
             self.units[self.units == 0] = 1.0
-            a, self.basis = _basis_of_rows(objective, self.units)
+            a, self.basis, self._rest = _basis_of_rows(objective, self.units)
         elif d <= _MAX_SIZE:
             # Without a penalty features' scales do not matter, and taken out they cannot hide a small
             # feature in the rounding of a large one.
@@ -198,10 +200,11 @@ class Kronecker:
         r = self.basis.shape[1]
         features = H[:, :d] / self.units
         inside = features @ self.basis
-        outside = features - inside @ self.basis.T if r < d and self._penalty else None
+        outside = features - inside @ self.basis.T if r < d else None
         features = (inside * self._inverse[:, :r]) @ self.basis.T
-        if outside is not None:  # features no row reaches curve by the penalty alone
-            features += outside * (self._gamma > 0)[:, None] / self._penalty
+        if outside is not None:
+            curved = self._gamma * self._rest + self._penalty
+            features += outside * np.where(self._gamma > 0, _pseudo_inverse(curved), 0.0)[:, None]
         H[:, :d] = features / self.units
         H[:, d:] *= self._inverse[:, r:]
         return self._out(H)
@@ -226,16 +229,29 @@ def _basis_of_features(A: Float, units: Float) -> tuple[Float, Float]:
     return a, basis
 
 
-def _basis_of_rows(objective: Objective, units: Float) -> tuple[Float, Float]:
-    """a (r,) and U (d, r) of the directions that the n < d rows span, from RRᵀ instead of RᵀR."""
+def _basis_of_rows(objective: Objective, units: Float) -> tuple[Float, Float, float]:
+    """a (r,) and U (d, r) of the directions along which n < d rows R curve most, and the mean curvature along
+    the others that they span: the eigenvectors of RᵀR, all of them if n is small.
+
+    Else a step of subspace iteration from random directions finds them (N. Halko, P. Martinsson and J. Tropp,
+    SIAM Review 53 (2011), 217), in float32: all n would cost as much as 300 passes, and save none.
+    """
     loss = objective.loss
-    rows = np.concatenate([*loss.read().map(linear.weighted_rows, loss.centre)])  # RᵀR is the curvature
-    R = rows / math.sqrt(loss.weight) / units
-    with blas_for(R.shape[0] ** 2 * R.shape[1]):
-        a, Q = np.linalg.eigh(R @ R.T)
-    keep = a > len(a) * np.finfo(float).eps * a[-1]
-    a = a[keep]
-    return a, (R.T @ Q[:, keep]) / np.sqrt(a)
+    R = np.concatenate([*loss.read().map(linear.weighted_rows, loss.centre)])  # RᵀR is the curvature
+    R /= math.sqrt(loss.weight) * units
+    R /= (size := float(np.linalg.norm(R)) or 1.0)
+    with blas_for(R.size * min(len(R), _LEADING)):
+        span, whole = R.T, len(R) <= _LEADING
+        if not whole:
+            span = span.astype(np.float32)
+            start = np.random.default_rng(0).standard_normal((len(R), _LEADING), np.float32)
+            span = span @ np.linalg.qr(span.T @ (span @ start))[0]
+        a, Q = np.linalg.eigh((span.T @ span).astype(np.float64))
+        keep = a > len(a) * np.finfo(span.dtype).eps * a[-1]
+        a = a[keep]
+        basis = span.astype(np.float64) @ (Q[:, keep] / np.sqrt(a))
+    rest = 0.0 if whole else max(1.0 - float(a.sum()), 0.0) / (len(R) - len(a))
+    return a * size**2, basis, rest * size**2
 
 
 def _pseudo_inverse(values: Float) -> Float:

@@ -167,7 +167,7 @@ def descend(
     patience = min(patience, _MOST) if other else _MOST
     near = _NEAR
     if isinstance(source, Inverse) and source.share > 0:
-        near, patience = source.share / 4, 1  # its own proof costs a pass over a part of the rows
+        near, patience = source.share / 16, 1  # its own proof costs a pass over a part of the rows
     newton_below = np.inf if source is None else -1.0
     if not (source is None or isinstance(source, Inverse)) and _price(objective) <= _CHEAP:
         newton_below = _NEWTON_BELOW
