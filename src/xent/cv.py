@@ -300,7 +300,7 @@ feature_penalty_factor, tol, max_iter
         C, ratio = float(table.Cs[k]), float(table.l1_ratios[j])
         line = Line(problem.mixed(ratio), settings)
         with problem.threads():
-            outcome, _ = line.fit(C, start=table.start(j, k, line.problem))
+            outcome, _ = line.fit(C, start=table.start(j, k, line.problem) if line.is_long(C) else None)
         table.fits.append((f"all rows at C = {C:g}", outcome))
         self._tell(f"all rows  C {C:<10.4g} {outcome.line}", 1.0)
         return {

@@ -58,8 +58,16 @@ class Line:
     def __init__(self, problem: Problem, settings: Settings) -> None:
         self.problem, self.settings = problem, settings
         self._objective: Objective | Composite | None = None
+        self._is_new = True  # the objective, which nothing was fitted to
         self._stored: Stored | None = None
         self._state: Any = None
+
+    def is_long(self, C: float) -> bool:
+        """Whether fits from C on are so long that a start beside others pays."""
+        if self._objective is None:
+            with self.problem.threads():
+                self._objective = self.problem.objective(C)
+        return isinstance(self._objective, Objective) and solvers.Sweep.is_long(self._objective)
 
     def fit(
         self, C: float, beside: Sequence[Solution] = (), start: tuple[Array, Array] | None = None
@@ -69,8 +77,11 @@ class Line:
         `beside`: solutions at this C for rows that are much like these; `start`: W (K, d) and b (K,).
         """
         last = self._objective
-        objective = self.problem.objective(C) if last is None else self.problem.at(C, last)
-        self._objective = objective
+        if last is None:
+            objective = self.problem.objective(C)
+        else:
+            objective = last if self._is_new else self.problem.at(C, last)
+        self._objective, self._is_new = objective, False
         settings = replace(self.settings, rounded=self._store)
         solver: Any = solvers.choose("auto", objective, settings, sweep=True)
         if isinstance(solver, solvers.Sweep) and beside and beside[-1].theta.shape == objective.shape:

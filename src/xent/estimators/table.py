@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -45,19 +46,23 @@ class Table:
         score: Score,
         tell: Callable[[str, float], None],
     ) -> None:
-        """Fit and score all folds at ratio j, C by C; `tell` gets a line and the share done after each."""
-        ratio = float(self.l1_ratios[j])
+        """Fit and score all folds at ratio j, fold by fold, or where fits are long C by C, each beside the
+        others; `tell` gets a line and the share done after each."""
+        ratio, order = float(self.l1_ratios[j]), np.argsort(self.Cs).tolist()
         lines = [Line(fold.problem.mixed(ratio), settings) for fold in folds]
-        for k in np.argsort(self.Cs):
-            C, solutions = float(self.Cs[k]), list[Solution]()
-            for i, (fold, line) in enumerate(zip(folds, lines, strict=True)):
-                with line.problem.threads():
-                    outcome, solution = line.fit(C, _alike(solutions, folds, i))
+        together = all(line.is_long(float(self.Cs[order[0]])) for line in lines)
+        pairs = itertools.product(range(len(folds)), order)
+        solutions: list[Solution] = []
+        for i, k in sorted(pairs, key=lambda pair: order.index(pair[1])) if together else pairs:
+            C, line, solutions = float(self.Cs[k]), lines[i], solutions if i else []
+            with line.problem.threads():
+                outcome, solution = line.fit(C, _alike(solutions, folds, i))
+                if together:
                     solutions.append(solution)
-                    self._keep((i, j, int(k)), outcome)
-                    self.scores[i, j, k] = score(fold, C, ratio, outcome)
-                said = f"fold {i}  C {C:<10.4g} score {self.scores[i, j, k]:<12.6g} {outcome.line}"
-                tell(said, len(self.fits) / (self.scores.size + 1))
+                self._keep((i, j, k), outcome)
+                self.scores[i, j, k] = score(folds[i], C, ratio, outcome)
+            said = f"fold {i}  C {C:<10.4g} score {self.scores[i, j, k]:<12.6g} {outcome.line}"
+            tell(said, len(self.fits) / (self.scores.size + 1))
 
     def _keep(self, at: tuple[int, int, int], outcome: Outcome) -> None:
         """Write down the outcome of fold, ratio and C."""

@@ -24,6 +24,7 @@ import numpy as np
 
 from .._types import Float
 from ..objective.ridge import Objective
+from . import short
 from .base import Result, Settings, Solution, newton_pays
 from .chord import Chord, Held
 from .lbfgs import LBFGS
@@ -87,6 +88,11 @@ class Sweep:
 
     settings: Settings
     name: ClassVar[str] = "sweep"
+
+    @staticmethod
+    def is_long(objective: Objective) -> bool:
+        """Whether a fit is so long that a start beside others pays: short ones end exactly in a few steps."""
+        return not (Chord.pays(objective) or newton_pays(objective) or short.pays(objective))
 
     def solve(self, objective: Objective, theta: Float | None = None, warm: State | None = None) -> Solution:
         """Minimise at the objective's λ from `theta` (K, D), None for where the last optima point to."""
