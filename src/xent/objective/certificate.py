@@ -18,6 +18,7 @@ Electron. J. Stat. 4 (2010).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -116,6 +117,24 @@ def self_concordant_gap(decrement: float, reach: float) -> float:
     if u < 1e-4:  # the series u²/2 + u³/6 + u⁴/12 + …; the closed form cancels here
         return decrement * decrement * (0.5 + u / 6 + u * u / 6)
     return (u + (1 - u) * math.log1p(-u)) / (reach * reach)
+
+
+def norm(v: Float, solved: Float, H: Float, solve: Callable[[Float], Float]) -> float:
+    """√(vᵀH⁻¹v) of v (m,), or √Σ over columns of v (m, r); `solved` is solve(v), H⁻¹v but for rounding. What
+    rounding left unsolved counts in full, so that the norm is too large if anything."""
+    left = v - H @ solved
+    unsolved = abs(float(np.vdot(left, solve(left))))
+    return math.sqrt(max(0.0, float(np.vdot(v, solved)))) + math.sqrt(unsolved)
+
+
+def gap_within_reach(
+    decrement: float, reach: Callable[[Callable[[Float, Float], float], Float], float], forms: Float
+) -> float:
+    """`self_concordant_gap` with c from `forms`. `reach`: a `MeanLoss.reach`, asked once or twice."""
+    rough = reach(rough_reach, forms)
+    if rough * decrement < 0.03:  # within 1 % of what the least c would give
+        return self_concordant_gap(decrement, rough)
+    return self_concordant_gap(decrement, reach(pairwise_reach, forms))
 
 
 def reach_forms(inverse: Float) -> Float:

@@ -53,11 +53,7 @@ def gap(objective: Objective, at: Evaluation) -> tuple[float, float]:
     decrement = math.inf if minorant is None else minorant.decrement(at.gradient)
     if minorant is None or not math.isfinite(decrement):
         return math.inf, math.inf
-    forms = minorant.forms()
-    reach = loss.reach(certificate.rough_reach, forms)
-    if reach * decrement >= 0.03:
-        reach = loss.reach(certificate.pairwise_reach, forms)
-    return 0.5 * decrement**2, certificate.self_concordant_gap(decrement, reach)
+    return 0.5 * decrement**2, certificate.gap_within_reach(decrement, loss.reach, minorant.forms())
 
 
 @dataclass(frozen=True)
@@ -124,14 +120,14 @@ class Factored:
         return None if failed else Factored(H, scale, factor)
 
     def size(self, rows: Float) -> float:
-        """√Σ vᵀH⁻¹v over rows v (m, D); what rounding leaves unsolved counts in full."""
+        """√Σ vᵀH⁻¹v over rows v (m, D), too large if anything."""
         v = (rows * self.scale).T
-        solved = lapack.dpotrs(self.factor, v, lower=True)[0]
-        left = v - self.H @ solved
-        unsolved = np.vdot(left, lapack.dpotrs(self.factor, left, lower=True)[0])
-        return math.sqrt(max(0.0, float(np.vdot(v, solved)))) + math.sqrt(abs(float(unsolved)))
+        return certificate.norm(v, self._solve(v), self.H, self._solve)
 
     def inverse(self) -> Float:
         """H⁻¹ of the matrix as it was given."""
-        solved: Float = lapack.dpotrs(self.factor, np.diag(self.scale), lower=True)[0]
-        return solved * self.scale[:, None]
+        return self._solve(np.diag(self.scale)) * self.scale[:, None]
+
+    def _solve(self, v: Float) -> Float:
+        solved: Float = lapack.dpotrs(self.factor, v, lower=True)[0]
+        return solved

@@ -186,14 +186,12 @@ class Objective(OverRows):
 
         def solved(gradient: Float) -> tuple[Float, float]:
             g = scale * gradient.reshape(-1)
-            step = -solve(g)
-            decrement = math.inf
+            step, decrement = solve(g), math.inf
             if full_rank and not lost.any():
-                residual = g + H @ step  # what rounding left unsolved counts in full
-                decrement = math.sqrt(max(0.0, -float(g @ step))) + math.sqrt(abs(residual @ solve(residual)))
+                decrement = certificate.norm(g, step, H, solve)
                 decrement = decrement if math.isfinite(decrement) else math.inf
             # The exact step has no shift either; its rounding is kept from adding up.
-            return self.without_shift((scale * step).reshape(K, D)), decrement
+            return self.without_shift(-(scale * step).reshape(K, D)), decrement
 
         @functools.cache
         def inverse() -> Float:
@@ -224,13 +222,8 @@ class Objective(OverRows):
     def self_concordant_gap(self, step: NewtonStep, stretch: float = 1.0) -> float:
         """The second certificate (see `certificate`) at the point of `step`: a pass for c, or two. By an H
         that is stretch² times what lies below F's Hessian, both ν and c are `stretch` times H's."""
-        forms = certificate.reach_forms(step.inverse())
-        size = stretch * step.decrement
-        rough = stretch * self.loss.reach(certificate.rough_reach, forms)
-        if rough * size < 0.03:  # within 1 % of what the least c would give
-            return certificate.self_concordant_gap(size, rough)
-        least = stretch * self.loss.reach(certificate.pairwise_reach, forms)
-        return certificate.self_concordant_gap(size, least)
+        forms = stretch**2 * certificate.reach_forms(step.inverse())
+        return certificate.gap_within_reach(stretch * step.decrement, self.loss.reach, forms)
 
 
 def _factor(H: Float) -> tuple[Callable[[Float], Float], bool]:

@@ -47,7 +47,6 @@ class OlderHessian:
     def gap(self, slope: Float, solved: Float, r: float) -> tuple[float, float]:
         """ν² by H₀ and a bound on F − F* in nats at a point that is r away from where H₀ was taken. `slope`
         (m,) is the (sub)gradient there, `solved` is `solve` of it."""
-        left = slope - self.H @ solved  # what rounding left unsolved counts in full
-        size = math.sqrt(max(0.0, float(slope @ solved))) + math.sqrt(abs(float(left @ self.solve(left))))
+        size = certificate.norm(slope, solved, self.H, self.solve)
         stretch = math.exp(0.5 * r)
         return size * size, certificate.self_concordant_gap(stretch * size, stretch * self.reach)

@@ -94,7 +94,7 @@ class Inverse:
         if part.fit_intercept:
             gradient[:, :d] += np.outer(gradient[:, d], self.whole.loss.centre - part.loss.centre)
         (W, b), (W0, b0) = self.whole.coefficients(at.theta), part.coefficients(self.at.theta)
-        r = min(max(part.loss.read().map(_spread, W - W0, b - b0)), 1e3)  # of which e^r proves nothing
+        r = min(max(part.loss.read().map(_spread, W - W0, b - b0)), 500.0)  # e^r of that proves nothing
         stretch = math.exp(0.5 * r) / math.sqrt(self.share)
         step = replace(self.step, decrement=self.step.solve(gradient)[1])
         return part.self_concordant_gap(step, stretch)
