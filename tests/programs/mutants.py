@@ -311,6 +311,12 @@ MUTANTS = [
         "row.scale)",
     ),
     Mutant(
+        "a rise is met by the secant alone",
+        "native/solver.cpp",
+        "if (to.value > from.value + noise) zero",
+        "if (to.value > kInfinity) zero",
+    ),
+    Mutant(
         "threads take the first features",
         "native/losses/layer.cpp",
         "features.from * w.column_stride",

@@ -1,6 +1,7 @@
 """Small fits run in native code from start to end: that they do, and that what comes out is the optimum."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from xent.kernels import native as kernels
 from xent.kernels import plain as twins
 from xent.objective.ridge import Objective
 from xent.solvers import LBFGS, Newton, Result, Settings, short
+from xent.solvers.base import Run
+from xent.solvers.line_search import weak_wolfe
 from xent.solvers.metric import Metric
 
 native = pytest.mark.skipif(not kernels.HAS_NATIVE, reason="this build has no compiled extension")
@@ -199,3 +202,24 @@ def test_hessian_is_the_same_for_any_number_of_threads(rng):
     X, P = rng.normal(size=(3000, 9)), rng.dirichlet(np.ones(4), 3000)
     one, two = (kernels.hessian(X, P, None, X.mean(axis=0), True, n_threads=t) for t in (1, 2))
     assert_allclose(one, two, rtol=1e-12, atol=1e-10)
+
+
+@native
+@pytest.mark.parametrize("overshoot", [3.0, 10.0, 40.0])
+def test_a_step_too_long_is_cut_as_the_line_search_in_python_cuts_it(rng, overshoot):
+    """The first step by a metric whose steps are `overshoot` times Newton's."""
+    X, y = table(rng)
+    objective = objective_of(linear.Batch(X, y), 3)
+    theta = objective.without_shift(rng.normal(size=objective.shape))
+    run = Run(objective, Settings(), objective.evaluate(theta))
+    size = theta.size
+    metric = overshoot * objective.newton_step(run.at).inverse().reshape(size, size)
+    source = SimpleNamespace(arrays=lambda: metric, refresh=lambda theta: None)
+    direction = -(metric @ run.at.gradient.ravel()).reshape(theta.shape)
+
+    before = objective.n_passes
+    expected = weak_wolfe(run, direction)
+    trials = objective.n_passes - before
+    found, _ = short.descend(objective, Settings(max_iter=1), theta, source)
+    assert trials >= 2
+    assert_allclose(found.at.theta, expected.theta, rtol=1e-9, atol=1e-9)
