@@ -1,11 +1,13 @@
 """Problems whose optimum Newton's method finds to the last digits."""
 
+import itertools
+
 import numpy as np
 from scipy import sparse
 
 from xent.data import Batch, InMemory
 from xent.objective.ridge import Objective
-from xent.solvers import Newton, Settings
+from xent.solvers import Newton, Settings, short
 
 NAMES = [
     "plain",
@@ -43,6 +45,26 @@ def problem(name, rng, n=3000, d=6, K=4):
 
 def optimum(objective):
     return Newton(Settings(tol=1e-15, max_iter=60)).solve(objective)
+
+
+def share_of(objective, rows):
+    """A share of the rows and its Hessian, at its own optimum."""
+    part = objective.sample(rows)
+    at = part.evaluate(optimum(part).theta)
+    return short.Inverse(objective, part, at, part.newton_step(at))
+
+
+def formula(inverse, rows, gradient, stretch=1.0):
+    """u = cν and the second certificate's bound, nats, by M⁻¹ (K·D, K·D), with every pair of classes and row
+    x̃ (n, D); ν² and c² `stretch` times M's."""
+    K, D = gradient.shape
+    ways = [
+        np.einsum("k,ia->ika", one - other, rows).reshape(len(rows), K * D)
+        for one, other in itertools.combinations(np.eye(K), 2)
+    ]
+    reach = np.sqrt(stretch * max(np.einsum("ia,ab,ib->i", way, inverse, way).max() for way in ways))
+    u = reach * np.sqrt(stretch * gradient.ravel() @ inverse @ gradient.ravel())
+    return u, (u + (1 - u) * np.log1p(-u)) / reach**2 if u < 1 else np.inf
 
 
 def random_problem(rng):

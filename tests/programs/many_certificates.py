@@ -15,9 +15,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from tests.objective.problems import optimum, points, random_problem
+from tests.objective.problems import optimum, points, random_problem, share_of
 from xent.objective import certificate, minorant
-from xent.solvers import short
 
 
 def bounds(objective, part, at):
@@ -26,17 +25,8 @@ def bounds(objective, part, at):
     yield "Hessian", objective.self_concordant_gap(objective.newton_step(at))
     if minorant.suits(objective):
         yield "Kronecker product", minorant.gap(objective, at)[1]
-    if part is not None and part.share > 0:
+    if part is not None:
         yield "share of the rows", part.gap(at)
-
-
-def share_of(objective):
-    """Half of the rows and their Hessian at their own optimum; None where class factors leave none."""
-    if objective.class_factors is not None:
-        return None
-    part = objective.sample(objective.n_rows // 2)
-    at = part.evaluate(optimum(part).theta)
-    return short.Inverse(objective, part, at, part.newton_step(at))
 
 
 def main():
@@ -53,7 +43,8 @@ def main():
         if not best.value - best.lower_bound < 1e-11:
             continue  # separated, or singular: its optimum is not known
         solved += 1
-        part = share_of(objective)
+        # Half of the rows; class factors leave no such share.
+        part = share_of(objective, objective.n_rows // 2) if objective.class_factors is None else None
         for at in points(objective, best.theta, rng):
             true = at.value - best.value
             for name, bound in bounds(objective, part, at):

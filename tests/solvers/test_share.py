@@ -1,12 +1,10 @@
 """A certificate by a share of the rows: never below the true gap, near it, and taken."""
 
-import itertools
-
 import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tests.objective.problems import NAMES, optimum, problem
+from tests.objective.problems import NAMES, formula, optimum, problem, share_of
 from xent import SoftmaxRegression
 from xent.data import Batch, InMemory
 from xent.kernels import native as kernels
@@ -16,19 +14,12 @@ from xent.solvers import short
 native = pytest.mark.skipif(not kernels.HAS_NATIVE, reason="this build has no compiled extension")
 
 
-def inverse_of(objective, rows):
-    """A share of the rows and its Hessian, at its own optimum."""
-    part = objective.sample(rows)
-    at = part.evaluate(optimum(part).theta)
-    return short.Inverse(objective, part, at, part.newton_step(at))
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("rows", [600, 1500])
 def test_the_bound_is_above_the_true_gap_and_near_it(rng, name, rows):
     objective = problem(name, rng)
     best = optimum(objective)
-    inverse = inverse_of(objective, rows)
+    inverse = share_of(objective, rows)
     weight = objective.loss.source.whole.weight
     live = objective.n_rows if weight is None else np.count_nonzero(weight)
     assert 0 < inverse.share <= rows / live * 1.1
@@ -47,7 +38,7 @@ def test_no_row_counts_for_more_than_it_weighs(rng, name):
     """The Hessian of the share, times the share, lies below that of all rows: no eigenvalue of the difference
     is below 0."""
     objective = problem(name, rng)
-    inverse = inverse_of(objective, 900)
+    inverse = share_of(objective, 900)
     W, b = objective.coefficients(optimum(objective).theta)
     part = inverse.part
     own = part.theta(W, b)
@@ -74,12 +65,7 @@ def by_hand(objective, part, W0, b0, at, share):
     r = np.ptp(batch.X @ (W - W0).T + (b - b0), axis=1).max()
     gradient = at.gradient.copy()  # of W at b held, not at the intercept of the centred features
     gradient[:, :-1] += np.outer(gradient[:, -1], objective.loss.centre)
-    size = np.sqrt(gradient.ravel() @ inverse @ gradient.ravel() * np.exp(r) / share)
-    pairs = [a - b for a, b in itertools.combinations(np.eye(K), 2)]
-    ways = np.stack([np.einsum("k,ia->ika", pair, rows).reshape(len(rows), -1) for pair in pairs])
-    reach = np.sqrt(np.einsum("pia,ab,pib->pi", ways, inverse, ways).max() * np.exp(r) / share)
-    u = size * reach
-    return (u + (1 - u) * np.log1p(-u)) / reach**2 if u < 1 else np.inf
+    return formula(inverse, rows, gradient, np.exp(r) / share)[1]
 
 
 def test_it_is_the_formula_for_any_rows(rng):
@@ -108,7 +94,7 @@ def test_it_is_the_formula_for_any_rows(rng):
 
 def test_far_from_the_share_nothing_is_proven(rng):
     objective = problem("plain", rng)
-    inverse = inverse_of(objective, 600)
+    inverse = share_of(objective, 600)
     far = objective.evaluate(objective.without_shift(1e4 * rng.normal(size=objective.shape)))
     assert inverse.gap(far) == np.inf
 
