@@ -70,7 +70,8 @@ def path(
 
         stage(f"reading {data}")
         table = columns.load(data, target, file)
-        X, X_test, y, y_test = split(table.features, table.labels, holdout, seed)
+        names = table.goal.classes
+        X, X_test, y, y_test = split(table.features, table.goal.codes, holdout, seed, names=names)
         losses = None
         with warnings.catch_warnings(record=True) as caught:
             stage("encoding")
@@ -82,10 +83,10 @@ def path(
             def report(C: float, _: object, done: float) -> None:
                 stage(f"fitting, C = {C:.3g}", done)
 
-            models = trace("xent path", parameters, rows, y, Cs, report=report)
+            models = trace("xent path", parameters, rows, names[y], Cs, report=report)
             if X_test is not None and y_test is not None:
                 stage("measuring")
-                losses = models.loss(prepare.transform(X_test), y_test)
+                losses = models.loss(prepare.transform(X_test), names[y_test])
         say(caught)
         if output is not None:
             stage("drawing")

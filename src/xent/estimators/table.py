@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -51,9 +50,10 @@ class Table:
         ratio, order = float(self.l1_ratios[j]), np.argsort(self.Cs).tolist()
         lines = [Line(fold.problem.mixed(ratio), settings) for fold in folds]
         together = all(line.is_long(float(self.Cs[order[0]])) for line in lines)
-        pairs = itertools.product(range(len(folds)), order)
+        by_fold = [(i, k) for i in range(len(folds)) for k in order]
+        by_C = [(i, k) for k in order for i in range(len(folds))]
         solutions: list[Solution] = []
-        for i, k in sorted(pairs, key=lambda pair: order.index(pair[1])) if together else pairs:
+        for i, k in by_C if together else by_fold:
             C, line, solutions = float(self.Cs[k]), lines[i], solutions if i else []
             with line.problem.threads():
                 outcome, solution = line.fit(C, _alike(solutions, folds, i))

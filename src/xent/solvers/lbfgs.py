@@ -100,7 +100,7 @@ class LBFGS:
     ) -> Solution:
         """Minimise in native code as far as that goes, then by Newton's method or in Python."""
         run, due = self._native(objective, theta, inverse, ready, warm)
-        if due and inverse is not None and not run.certified and inverse.share > 0:
+        if due and inverse is not None and not run.certified:
             run.raise_bound(run.at.value - inverse.gap(run.at))
         if due and not run.certified and objective.has_hessian:
             run.state = run.state or warm
@@ -189,7 +189,7 @@ class LBFGS:
                 metric.refresh(run.at.theta, blocks=False)
                 memory.refreshed()
         solved = metric.solve(run.at.gradient)
-        single = _Single(objective.has_hessian or not objective.is_penalised)
+        single, limit = _Single(objective.has_hessian or not objective.is_penalised), self._enough(enough)
 
         before = run.n_iter
         for iteration in range(1, self.settings.max_iter + 1 - before):
@@ -238,8 +238,8 @@ class LBFGS:
             if not run.certified and hessian.wanted(run, estimate):
                 _certify(run)
             run.record(before + iteration)
-            fallen = -0.5 * float(np.vdot(gradient + new.gradient, s))  # F, but for its rounding
-            run.settled = max(estimate, fallen) <= self._enough(enough)
+            # How far F has fallen, but for its rounding, is asked last: it reads as much as the metric does.
+            run.settled = estimate <= limit and -0.5 * float(np.vdot(gradient + new.gradient, s)) <= limit
             if run.ended:
                 break
         return run.finish()

@@ -88,8 +88,11 @@ class Inverse:
         return self.part.loss.weight / (self.whole.loss.weight * source.stands_for)
 
     def gap(self, at: Evaluation) -> float:
-        """A bound on F − F* in nats, F of all rows, at a point of theirs: a pass over the part, or three."""
+        """A bound on F − F* in nats, F of all rows, at a point of theirs: a pass over the part, or three. inf
+        where there is none."""
         part, d = self.part, self.part.n_features
+        if self.share == 0:
+            return math.inf
         gradient = at.gradient.copy()  # in the part's coordinates, whose features have another mean
         if part.fit_intercept:
             gradient[:, :d] += np.outer(gradient[:, d], self.whole.loss.centre - part.loss.centre)
